@@ -1,0 +1,54 @@
+# The only thing these targets need beforehand is Python 3.11 or newer, with pip and venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run demo test check format generate lock baseline clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)
+	@exec $(BIN)/vwed-grpc serve
+
+demo: $(READY) ## Play robots against the server that runs
+	@$(BIN)/vwed-grpc demo
+
+test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible server
+	$(BIN)/python -m pytest
+
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	cd protos && ../$(BIN)/buf format --diff --exit-code .
+	cd protos && ../$(BIN)/buf lint ../generated/vwed.binpb
+	cd protos && ../$(BIN)/buf breaking ../generated/vwed.binpb --against baseline.binpb
+	$(BIN)/python protos/generate.py --check
+
+format: $(READY) ## Format everything
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cd protos && ../$(BIN)/buf format --write .
+
+generate: $(READY) ## Write generated/ from protos/
+	$(BIN)/python protos/generate.py
+
+baseline: generate ## Accept the protos as they are as what must not break
+	cp generated/vwed.binpb protos/baseline.binpb
+
+lock: $(READY) ## Pin the versions of everything anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+
+clean: ## Remove the environment and all caches, not the data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,88 @@
+"""One real PostgreSQL, one real Redis-compatible server, one server of ours; a tenant for each test.
+
+VWED_TEST_DATABASE_URL and VWED_TEST_REDIS_URL name other servers; the database URL's user must be
+allowed to create databases.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from vwed_grpc import embedded
+from vwed_grpc.client import Client, connect
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.database import sync_engine
+
+
+@pytest.fixture(scope="session")
+async def data_dir(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """Where this test run's embedded servers live."""
+    path = tmp_path_factory.mktemp("vwed")
+    async with embedded.lock_data_dir(path):
+        yield path
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(data_dir: Path) -> AsyncIterator[str]:
+    """A server that tests may create databases on."""
+    if url := os.environ.get("VWED_TEST_DATABASE_URL"):
+        yield url
+        return
+    async with embedded.postgres(data_dir) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def redis_url(data_dir: Path) -> AsyncIterator[str]:
+    if url := os.environ.get("VWED_TEST_REDIS_URL"):
+        yield url
+        return
+    async with embedded.valkey(data_dir) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database of this test run's own."""
+    name = f"vwed_test_{uuid.uuid4().hex[:12]}"
+    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    engine = sync_engine(url)
+    schema.migrate(engine)
+    engine.dispose()
+    yield url
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, redis_url: str) -> Settings:
+    return Settings(listen="127.0.0.1:0", database_url=database_url, redis_url=redis_url)
+
+
+@pytest.fixture(scope="session")
+async def target(settings: Settings) -> AsyncIterator[str]:
+    """The address of a server in this process."""
+    async with serving(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def tenant() -> str:
+    """Nothing crosses tenants, so a tenant is all the isolation that a test needs."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def client(target: str, tenant: str) -> AsyncIterator[Client]:
+    async with connect(target, tenant=tenant, actor="tester") as client:
+        yield client

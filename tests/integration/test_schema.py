@@ -1,0 +1,79 @@
+"""The migrated schema is the tables' metadata, and every key begins with the tenant."""
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.database import Database, sync_engine, sync_sessions
+from vwed_grpc.storage.tables import idempotency_keys, metadata
+
+
+def test_migrated_schema_equals_metadata(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_every_key_begins_with_the_tenant(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    inspector = sa.inspect(engine)
+    tables = set(inspector.get_table_names()) - {"alembic_version"}
+    assert tables == set(metadata.tables)
+    for table in tables:
+        keys = [inspector.get_pk_constraint(table)["constrained_columns"]]
+        keys += [unique["column_names"] for unique in inspector.get_unique_constraints(table)]
+        keys += [i["column_names"] for i in inspector.get_indexes(table) if i["unique"]]
+        assert all(key[0] == "tenant" for key in keys), (table, keys)
+    engine.dispose()
+
+
+def test_an_older_schema_is_refused_and_a_compatible_newer_one_taken(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    with engine.connect() as connection, connection.begin() as transaction:
+        schema.check(connection)
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+        with pytest.raises(schema.SchemaMismatchError, match="run `vwed-grpc migrate`"):
+            schema.check(connection)
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        schema.check(connection)
+        connection.execute(sa.text("COMMENT ON TABLE alembic_version IS 'compatible_since=9998'"))
+        with pytest.raises(schema.SchemaMismatchError, match="does not know"):
+            schema.check(connection)
+        transaction.rollback()
+    engine.dispose()
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    assert schema.migrate(engine) == schema.HEAD
+    engine.dispose()
+
+
+async def test_async_and_sync_sessions_share_settings_and_tables(
+    database_url: str, tenant: str
+) -> None:
+    engine = sync_engine(database_url)
+    with sync_sessions(engine).begin() as session:
+        session.execute(
+            sa.insert(idempotency_keys).values(
+                tenant=tenant,
+                request_id="r",
+                method="m",
+                fingerprint=b"f",
+                resource_ids=["a"],
+                expire_time=sa.func.now(),
+            )
+        )
+    engine.dispose()
+    database = Database(database_url)
+    rows = await database.fetch(
+        sa.select(idempotency_keys.c.resource_ids).where(idempotency_keys.c.tenant == tenant)
+    )
+    assert rows[0][0] == ["a"]
+    await database.close()

@@ -1,0 +1,130 @@
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
+
+from vwed_grpc.demo import examples
+from vwed_grpc.demo.actions import Vehicle, act
+from vwed_grpc.demo.references import resolve
+from vwed_grpc.demo.walk import Body, Visit, walk
+from vwed_grpc.domain.config_tree import config_problems
+from vwed_grpc.domain.json_value import struct_problems
+from vwed_grpc.domain.run_input import complete_input
+
+DEFINITIONS = {request.task_def.id: request.task_def for request in examples.definitions()}
+RUNS = {run.task_record.task_def_id: run for run in examples.runs()}
+
+
+class DryRun:
+    """Does the blocks' actions with a dict for the data cache; takes no time."""
+
+    def __init__(self, run_input: dict[str, Any]) -> None:
+        self._input = run_input
+        self._cache: dict[str, Any] = {}
+        self._vehicle = Vehicle("AMB-01")
+        self.leaves: list[str] = []
+
+    async def announce(self, visits: Sequence[Visit]) -> None:
+        pass
+
+    async def perform(self, visit: Visit, body: Body | None) -> None:
+        async def look_up(root: str, path: Sequence[str]) -> Any:
+            value: Any = {"input": self._input, "item": visit.item, "cache": self._cache}[root]
+            for name in path:
+                value = value[name]
+            return value
+
+        inputs = await resolve(visit.block.get("inputs", {}), look_up)
+        if body:
+            await body(inputs)
+            return
+        outcome = act(visit.block["type"], self._vehicle, inputs)
+        assert outcome.output, f"{visit.block['type']} is not a type that robots know"
+        assert outcome.seconds > 0
+        for key, field in inputs.get("save", {}).items():
+            self._cache[key] = outcome.output[field]
+        self.leaves.append(" ".join(filter(None, [visit.block["id"], visit.iteration])))
+
+
+async def leaves(config: Struct, run: CreateTaskRecordRequest) -> list[str]:
+    run_input = complete_input(config, run.task_record.input)
+    performer = DryRun(MessageToDict(run_input))
+    await walk(MessageToDict(config)["blocks"], performer)
+    return performer.leaves
+
+
+@pytest.mark.parametrize("definition_id", DEFINITIONS)
+def test_configs_are_well_formed(definition_id: str) -> None:
+    config = DEFINITIONS[definition_id].config
+    assert not struct_problems(config, "config")
+    assert not config_problems(config, "config")
+
+
+def test_template_config_is_well_formed() -> None:
+    assert not config_problems(examples.template().task_template.config, "config")
+    assert examples.instance().id == examples.template().task_template.id
+
+
+def test_every_definition_has_a_run() -> None:
+    assert set(RUNS) == {*DEFINITIONS, examples.instance().task_def.id}
+
+
+async def test_empty_pallet_is_delivered_in_order() -> None:
+    definition_id = "demo-empty-pallet-delivery"
+    assert await leaves(DEFINITIONS[definition_id].config, RUNS[definition_id]) == [
+        "choose_robot",
+        "drive_to_shelf",
+        "lift_pallet",
+        "drive_to_station",
+        "put_down_pallet",
+        "report_to_wms",
+    ]
+
+
+async def test_parallel_pick_goes_through_every_line_of_every_tote() -> None:
+    definition_id = "demo-parallel-pick"
+    visited = await leaves(DEFINITIONS[definition_id].config, RUNS[definition_id])
+    lights = ["pick_by_light 1", "pick_by_light 2"]
+    assert [leaf for leaf in visited if leaf in lights] == lights
+    assert [leaf for leaf in visited if leaf not in lights] == [
+        "choose_robot",
+        "bind_tote 1",
+        "drive_to_slot 1.1",
+        "pick_line 1.1",
+        "drive_to_slot 1.2",
+        "pick_line 1.2",
+        "weigh_tote 1",
+        "bind_tote 2",
+        "drive_to_slot 2.1",
+        "pick_line 2.1",
+        "drive_to_slot 2.2",
+        "pick_line 2.2",
+        "drive_to_slot 2.3",
+        "pick_line 2.3",
+        "weigh_tote 2",
+        "drive_to_pack",
+        "report_to_wms",
+    ]
+
+
+async def test_putaway_meets_its_fault_halfway() -> None:
+    definition = DEFINITIONS["demo-inbound-putaway"]
+    visited = await leaves(definition.config, RUNS[definition.id])
+    assert visited == [
+        "choose_robot",
+        "drive_to_dock",
+        "detect_pallet",
+        "lift_pallet",
+        "drive_to_slot",
+        "put_down_pallet",
+        "report_to_wms",
+    ]
+    assert examples.fault(definition) == "PALLET_ASKEW"
+
+
+def test_only_the_putaway_has_a_fault() -> None:
+    faulty = [name for name, definition in DEFINITIONS.items() if examples.fault(definition)]
+    assert faulty == ["demo-inbound-putaway"]

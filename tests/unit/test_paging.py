@@ -1,0 +1,171 @@
+"""Page sizes, and tokens that are opaque, bound to their arguments and never an internal error."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
+
+from vwed_grpc.domain import paging
+from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.paging import Position, decode, encode, page_size, request_fingerprint
+
+FINGERPRINT = b"the arguments"
+TOKEN = encode(FINGERPRINT, (datetime(2024, 5, 1, tzinfo=UTC), "run-1", 7, None))
+
+POSITIONS = st.lists(
+    st.none()
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.datetimes(timezones=st.just(UTC)),
+    max_size=4,
+).map(tuple)
+
+
+def forged(body: bytes) -> str:
+    """What someone who read the source can make."""
+    return paging._text(paging._seal(FINGERPRINT, body) + body)
+
+
+def assert_refused(token: str, kinds: list[type] | None = None) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        decode(token, FINGERPRINT, kinds)
+    assert [v.field for v in refused.value.violations] == ["page_token"]
+
+
+@pytest.mark.parametrize(
+    ("requested", "size"),
+    [(0, 50), (1, 1), (50, 50), (1000, 1000), (1001, 1000), (2**31 - 1, 1000)],
+)
+def test_page_size(requested: int, size: int) -> None:
+    assert page_size(requested) == size
+
+
+@pytest.mark.parametrize("requested", [-1, -(2**31)])
+def test_a_negative_page_size_is_refused(requested: int) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        page_size(requested)
+    assert [v.field for v in refused.value.violations] == ["page_size"]
+
+
+@given(st.binary(), POSITIONS)
+def test_a_token_brings_its_position_back(
+    fingerprint: bytes, position: tuple[Position, ...]
+) -> None:
+    back = decode(encode(fingerprint, position), fingerprint)
+    assert back == position
+    assert [type(value) for value in back] == [type(value) for value in position]
+
+
+def test_a_time_of_another_zone_comes_back_in_utc() -> None:
+    here = datetime(2024, 5, 1, 8, 0, 0, 123456, timezone(timedelta(hours=2)))
+    assert decode(encode(b"", [here]), b"") == (datetime(2024, 5, 1, 6, 0, 0, 123456, UTC),)
+
+
+@given(st.text() | st.text("ABCabc019-_=").filter(lambda text: text != TOKEN))
+def test_any_other_text_is_refused(token: str) -> None:
+    assert_refused(token)
+
+
+@pytest.mark.parametrize("end", range(len(TOKEN)))
+def test_a_truncated_token_is_refused(end: int) -> None:
+    assert_refused(TOKEN[:end])
+
+
+@given(st.integers(0, len(TOKEN) - 1), st.sampled_from("AZaz09-_+/= \n!é\0"))
+def test_a_changed_token_is_refused(index: int, char: str) -> None:
+    changed = TOKEN[:index] + char + TOKEN[index + 1 :]
+    if changed != TOKEN:
+        assert_refused(changed)
+    assert_refused(TOKEN[:index] + char + TOKEN[index:])
+
+
+@pytest.mark.parametrize("token", [TOKEN + "=", TOKEN + "==", TOKEN + "A", " " + TOKEN])
+def test_a_padded_token_is_refused(token: str) -> None:
+    assert_refused(token)
+
+
+def test_a_token_with_other_arguments_is_refused() -> None:
+    assert_refused(encode(b"others", ("run-1",)))
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(lambda body: json.dumps(body).encode())
+)
+def test_even_a_forged_token_is_a_position_or_refused(body: bytes) -> None:
+    try:
+        position = decode(forged(body), FINGERPRINT)
+    except InvalidArgument:
+        return
+    for value in position:
+        assert value is None or type(value) in {str, int, float, datetime}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["\\u0000"]',
+        b'["\\ud800"]',
+        b"[9223372036854775808]",
+        b"[NaN]",
+        b"[-Infinity]",
+        b"[true]",
+        b"[[99999999999999999999]]",
+        b"[[1e999]]",
+        b"[[]]",
+        b"[[1,2]]",
+        b'[["1"]]',
+        b"7",
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+def test_what_a_column_cannot_take_is_refused(body: bytes) -> None:
+    assert_refused(forged(body))
+
+
+@pytest.mark.parametrize(
+    ("position", "kinds"),
+    [(("a",), [int]), ((1,), [str]), ((1,), [float]), (("a",), []), (("a",), [str, str])],
+)
+def test_a_position_of_other_columns_is_refused(
+    position: tuple[Position, ...], kinds: list[type]
+) -> None:
+    assert_refused(encode(FINGERPRINT, position), kinds)
+
+
+def test_any_column_may_be_unset() -> None:
+    assert decode(encode(b"", (None, "a")), b"", [datetime, str]) == (None, "a")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "same"),
+    [
+        ("ListTaskDefs", ListTaskDefsRequest(order_by="name"), True),
+        ("ListTaskDefs", ListTaskDefsRequest(order_by="name", page_size=7), True),
+        ("ListTaskDefs", ListTaskDefsRequest(order_by="name", page_token="t"), True),
+        ("ListTaskDefs", ListTaskDefsRequest(order_by="id"), False),
+        ("ListTaskDefs", ListTaskDefsRequest(order_by="name", include_total=True), False),
+        ("ListTaskTemplates", ListTaskDefsRequest(order_by="name"), False),
+    ],
+)
+def test_all_arguments_but_the_page_are_in_the_fingerprint(
+    method: str, request_: Message, same: bool
+) -> None:
+    first = request_fingerprint("ListTaskDefs", ListTaskDefsRequest(order_by="name"))
+    assert (request_fingerprint(method, request_) == first) is same
+
+
+def test_the_fingerprint_leaves_the_request_as_it_is() -> None:
+    request = ListTaskDefsRequest(page_size=7, page_token="t")
+    request_fingerprint("ListTaskDefs", request)
+    assert request == ListTaskDefsRequest(page_size=7, page_token="t")

@@ -1,0 +1,142 @@
+import asyncio
+import base64
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from google.rpc import (  # type: ignore[import-untyped]  # has no types
+    code_pb2,
+    error_details_pb2,
+    status_pb2,
+)
+from sqlalchemy import exc as sa
+from structlog.testing import capture_logs
+
+from vwed_grpc.domain import errors
+from vwed_grpc.domain.errors import InvalidArgument, NotFound, Violation, VwedError
+from vwed_grpc.rpc.errors import InternalError, draining, to_status, told
+
+SECRETS = ("SELECT", "postgresql://", "/var/lib", "Traceback", "hunter2", "robots")
+
+
+class Postgres(Exception):
+    def __init__(self, sqlstate: str | None = None) -> None:
+        super().__init__("postgresql://u:hunter2@db/robots at /var/lib: SELECT 1")
+        self.sqlstate = sqlstate
+
+
+def wrapped(
+    cause: BaseException, cls: type[sa.DBAPIError] = sa.DBAPIError, *, lost: bool = False
+) -> sa.DBAPIError:
+    return cls("SELECT * FROM robots", {}, cause, connection_invalidated=lost)
+
+
+def wrong_parameter() -> sa.DBAPIError:
+    adapted = Postgres()
+    adapted.__cause__ = ValueError("value out of int32 range")
+    return wrapped(adapted, sa.InterfaceError)
+
+
+def details(status: status_pb2.Status, kind: Any) -> Any:
+    found = [kind.FromString(any_.value) for any_ in status.details if any_.Is(kind.DESCRIPTOR)]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+VWED_ERRORS = [
+    InvalidArgument.of("task_def.name", "must be given"),
+    errors.NotFound("TASK_DEF_NOT_FOUND", "no task_def d-1", metadata={"id": "d-1"}),
+    errors.AlreadyExists("NAME_TAKEN", "the name is taken"),
+    errors.FailedPrecondition("ILLEGAL_TRANSITION", "no", metadata={"from": "A", "to": "B"}),
+    errors.Aborted("ETAG_MISMATCH", "the etag differs"),
+    errors.OutOfRange("EVENTS_GONE", "too old", metadata={"oldest_seq": "7", "current_seq": "9"}),
+    errors.ResourceExhausted("TOO_MANY_STREAMS", "too many", retry_after=0.25),
+    errors.Unavailable("STORE_UNAVAILABLE", "away", retry_after=1.5),
+    errors.DeadlineExceeded("DEADLINE_EXCEEDED", "late"),
+    errors.Unimplemented("UNIMPLEMENTED", "not yet"),
+    InternalError(),
+]
+
+
+def test_the_table_has_every_class() -> None:
+    assert {type(error) for error in VWED_ERRORS} >= set(VwedError.__subclasses__())
+
+
+@pytest.mark.parametrize("error", VWED_ERRORS, ids=lambda error: error.code)
+def test_every_code(error: VwedError) -> None:
+    status = to_status(error, "r-1")
+    assert status.code == code_pb2.Code.Value(error.code)
+    assert status.message == error.message
+    info = details(status, error_details_pb2.ErrorInfo)
+    assert (info.domain, info.reason, dict(info.metadata)) == ("vwed", error.reason, error.metadata)
+    assert details(status, error_details_pb2.RequestInfo).request_id == "r-1"
+    bad = details(status, error_details_pb2.BadRequest)
+    assert (
+        [(v.field, v.description) for v in bad.field_violations if bad]
+        == [(v.field, v.description) for v in error.violations]
+        if bad
+        else not error.violations
+    )
+    retry = details(status, error_details_pb2.RetryInfo)
+    assert (retry and retry.retry_delay.ToNanoseconds() / 1e9) == error.retry_after
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (wrapped(Postgres("40001")), "ABORTED", "CONFLICT"),
+        (wrapped(Postgres("40P01"), sa.OperationalError), "ABORTED", "CONFLICT"),
+        (Postgres("40001"), "ABORTED", "CONFLICT"),
+        (wrapped(Postgres("57014")), "RESOURCE_EXHAUSTED", "STATEMENT_TIMEOUT"),
+        (wrapped(Postgres("08006")), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres("53300")), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres("57P01")), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres("57P03")), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres("25006")), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres(), lost=True), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres(), sa.InterfaceError), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (wrapped(Postgres(), sa.OperationalError), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (sa.TimeoutError("pool of postgresql://"), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (ConnectionRefusedError("/var/lib/s"), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (OSError("/var/lib/s"), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (TimeoutError(), "UNAVAILABLE", "STORE_UNAVAILABLE"),
+        (asyncio.CancelledError(), "UNAVAILABLE", "WORK_CANCELLED"),
+        (draining(), "UNAVAILABLE", "DRAINING"),
+        (wrapped(Postgres("23505"), sa.IntegrityError), "INTERNAL", "INTERNAL"),
+        (wrapped(Postgres("22021")), "INTERNAL", "INTERNAL"),
+        (wrong_parameter(), "INTERNAL", "INTERNAL"),
+        (KeyError("SELECT"), "INTERNAL", "INTERNAL"),
+        (RuntimeError("Traceback /var/lib hunter2"), "INTERNAL", "INTERNAL"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_other_exceptions(error: BaseException, code: str, reason: str) -> None:
+    with capture_logs() as logs:
+        status = to_status(error, "r-1")
+    assert status.code == code_pb2.Code.Value(code)
+    assert details(status, error_details_pb2.ErrorInfo).reason == reason
+    assert details(status, error_details_pb2.RequestInfo).request_id == "r-1"
+    assert (code == "UNAVAILABLE") == bool(details(status, error_details_pb2.RetryInfo))
+    for secret in SECRETS:
+        assert secret.encode() not in status.SerializeToString()
+    if not isinstance(error, VwedError):
+        assert [line["request_id"] for line in logs] == ["r-1"]
+        assert ("exc_info" in logs[0]) == (code == "INTERNAL")
+
+
+def test_told_keeps_our_own_errors() -> None:
+    error = NotFound("X", "y")
+    assert told(error) is error
+
+
+@pytest.mark.parametrize("character", ["a", "%", "木", "\0"])
+def test_fits_the_trailers_of_every_client(character: str) -> None:
+    """8 KiB in all; see grpc.max_metadata_size, and grpc-java's default."""
+    path = "config." + character * 400
+    violations = [Violation(f"{path}[{i}]", character * 200) for i in range(1000)]
+    status = to_status(InvalidArgument(*violations), "r" * 128)
+    info = details(status, error_details_pb2.ErrorInfo)
+    assert info.metadata["violations_total"] == "1000"
+    assert details(status, error_details_pb2.BadRequest).field_violations
+    trailers = len(base64.b64encode(status.SerializeToString())) + len(quote(status.message, " "))
+    assert trailers + len("grpc-status-details-bingrpc-messagegrpc-status") + 3 * 32 < 8192

@@ -1,0 +1,40 @@
+"""One load for many readers, where the load is certain to be fresh enough for each of them."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+def _answer() -> asyncio.Future[bytes | None]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A load under way, or about to be.
+
+    `began` counts the loads of this process: it is 0 until this one reads the database. `lease` is
+    what stands in Redis under the key if the lease was taken, and Redis had confirmed it, before
+    the load began; else empty.
+    """
+
+    began: int = 0
+    lease: bytes = b""
+    answer: asyncio.Future[bytes | None] = field(default_factory=_answer)
+
+    def serves(self, arrived: int, held: bytes | None) -> bool:
+        """Whether a reader may take this load's answer.
+
+        The reader came when `arrived` loads had begun, and then saw `held` in Redis, if it asked.
+        It must see every write that was acknowledged before it came. It does, if
+
+        1. the load began after it came: the database itself shows it those writes; or
+        2. the lease under which the load began still stood when it looked. A write is acknowledged
+           only when its deletion has been carried out, and a deletion takes the lease away for
+           ever, since no token is sent twice. So no deletion came between lease and look; those of
+           the acknowledged writes came before the lease, hence their commits before the load.
+
+        A deletion that Redis did not get does not break the second rule within this process: until
+        it is replayed, Redis is not believed, so nobody looks. Another process may then be served
+        what is stale, for as long as the contract allows it.
+        """
+        return self.began == 0 or self.began > arrived or bool(self.lease and self.lease == held)

@@ -1,0 +1,26 @@
+"""The names under which anything of ours stands in Redis."""
+
+GENERATION = 1
+"""Of the stored bytes: raised when their meaning changes, so that no release reads another's."""
+
+PROBE = "vwed:probe"
+"""Never holds anything; deleting it shows that Redis takes writes."""
+
+
+def _escape(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+class KeySpace:
+    """Keys of one generation of bytes and one incarnation of the database.
+
+    A restored database has another incarnation, so what was stored before the restore is out of
+    reach and dies by its time to live.
+    """
+
+    def __init__(self, generation: int, incarnation: str) -> None:
+        self._prefix = f"vwed:{generation}:{_escape(incarnation)}:"
+
+    def key(self, kind: str, tenant: str, *parts: str) -> str:
+        """The key of one resource; different arguments never give the same key."""
+        return self._prefix + ":".join(map(_escape, (kind, tenant, *parts)))

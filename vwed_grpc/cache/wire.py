@@ -1,0 +1,122 @@
+"""One connection to Redis, on which everything that waits leaves together."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from vwed_grpc.cache.client import TIMEOUT, client
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+_BATCH = 64
+"""Commands in one write: few enough that their answers, however large, do not block the loop."""
+
+
+class RedisAway(Exception):
+    """Redis gave no answer to rely on: do without."""
+
+
+class _Command(NamedTuple):
+    packed: list[bytes]
+    once: bool
+    answer: asyncio.Future[Any]
+
+
+class Wire:
+    """Sends commands to Redis and hands out their answers.
+
+    While one batch is under way the commands that come meanwhile gather, and leave as the next:
+    with many callers a command costs a tenth of what it costs on a pooled connection of its own,
+    and a caller who leaves does not cost the connection. A batch that found no answer within the
+    time-out is tried once more on a new connection, then everything that waits fails at once.
+    """
+
+    def __init__(self, url: str, lost: Callable[[Exception], None]) -> None:
+        """Nothing is sent yet; `lost` hears why when Redis is given up, before any caller does."""
+        pool = client(url, retries=0).connection_pool
+        self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        self._timeout = self._connection.socket_timeout or TIMEOUT
+        self._connection.socket_timeout = None  # the attempt as a whole is timed, here
+        self._lost = lost
+        self._waiting: list[_Command] = []
+        self._lane: asyncio.Task[None] | None = None
+
+    def send(self, *words: bytes | str | int, once: bool = False) -> asyncio.Future[Any]:
+        """Queue a command; the answer is what Redis says to it.
+
+        Args:
+            words: the command and its arguments.
+            once: never sent a second time. An attempt given up may still be carried out later, by
+                a server that was only slow, so whatever is not safe to repeat must be sent once.
+
+        Returns:
+            A future, which raises `ResponseError` if Redis refused this command, `RedisAway` if
+            Redis did not answer.
+        """
+        loop = asyncio.get_running_loop()
+        command = _Command(self._connection.pack_command(*words), once, loop.create_future())
+        self._waiting.append(command)
+        if self._lane is None:
+            self._lane = loop.create_task(self._run())
+        return command.answer
+
+    async def aclose(self) -> None:
+        """Fail what still waits and disconnect."""
+        if self._lane is not None:
+            self._lane.cancel()
+            await asyncio.wait((self._lane,))
+        await self._connection.disconnect(nowait=True)
+
+    async def _run(self) -> None:
+        batch: list[_Command] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                await self._exchange(batch)
+        finally:
+            self._lane = None
+            _fail(batch + self._waiting, RedisAway("closed"))  # if cancelled; else all are answered
+
+    async def _exchange(self, batch: list[_Command]) -> None:
+        if await self._attempt(batch) is None:
+            return
+        _fail([command for command in batch if command.once], RedisAway("no answer"))
+        again = [command for command in batch if not command.answer.done()]
+        if again and (error := await self._attempt(again)) is not None:
+            self._lost(error)
+            _fail(again + self._waiting, RedisAway(error))
+            self._waiting = []
+
+    async def _attempt(self, batch: list[_Command]) -> Exception | None:
+        """One write, then as many answers, each of which may take the time-out anew."""
+        now = asyncio.get_running_loop().time
+        packed = [chunk for command in batch for chunk in command.packed]
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                await self._connection.send_packed_command(packed, check_health=False)
+                for command in batch:
+                    await self._hand_out(command.answer)
+                    limit.reschedule(now() + self._timeout)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            await self._connection.disconnect(nowait=True)
+            return error
+        return None
+
+    async def _hand_out(self, answer: asyncio.Future[Any]) -> None:
+        try:
+            said = await self._connection.read_response()
+        except ResponseError as refusal:
+            if not answer.done():
+                answer.set_exception(refusal)
+        else:
+            if not answer.done():
+                answer.set_result(said)
+
+
+def _fail(commands: list[_Command], why: RedisAway) -> None:
+    for command in commands:
+        if not command.answer.done():
+            command.answer.set_exception(why)

@@ -1,0 +1,33 @@
+import click
+
+from vwed_grpc.cli.progress_view import progress_view
+from vwed_grpc.cli.target import run, target_options
+from vwed_grpc.demo.session import UnexpectedEnd, play
+
+
+@click.command()
+@click.option("--runs", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option("--robots", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=0.1,
+    show_default=True,
+    help="How long actions take, 1: as on a real floor, 0: no time at all.",
+)
+@target_options
+def demo(runs: int, robots: int, speed: float, target: str, tenant: str) -> None:
+    """Play robots: run the example definitions and show their progress.
+
+    One of the examples fails halfway and is run again. Ends with 0 when all ended as they should.
+    """
+    run(target, _demo(target, tenant, runs, robots, speed))
+
+
+async def _demo(target: str, tenant: str, runs: int, robots: int, speed: float) -> None:
+    try:
+        with progress_view() as spectator:
+            await play(target, tenant, spectator, runs=runs, robots=robots, speed=speed)
+    except UnexpectedEnd as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"{runs} runs ended as they should")

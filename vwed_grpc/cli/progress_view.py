@@ -1,0 +1,75 @@
+"""How the demo shows what its watches see: a live table on a terminal, else a line an event."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from sys import stdout
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.cli.event_line import BlockDepths, block_status, block_title, event_line, run_status
+from vwed_grpc.demo.session import Spectator
+
+
+@contextmanager
+def progress_view() -> Iterator[Spectator]:
+    """A place to show events for as long as it is open."""
+    if not stdout.isatty():
+        yield _Lines().show
+        return
+    table = _RunTable()
+    with Live(get_renderable=table.render, console=Console(), refresh_per_second=8):
+        yield table.show
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._depths = BlockDepths()
+
+    def show(self, event: TaskRecordEvent) -> None:
+        if event.HasField("task_record"):
+            self._names[event.task_record_id] = _short_name(event.task_record)
+        name = self._names.get(event.task_record_id, event.task_record_id)
+        click.echo(f"{name:16} {event_line(event, self._depths)}")
+
+
+class _RunTable:
+    def __init__(self) -> None:
+        self._runs: dict[str, TaskRecord] = {}
+        self._progress: dict[str, float] = {}
+        self._blocks: dict[str, str] = {}
+
+    def show(self, event: TaskRecordEvent) -> None:
+        run_id = event.task_record_id
+        if event.HasField("task_record"):
+            self._runs[run_id] = event.task_record
+        elif event.HasField("block_record"):
+            block = event.block_record
+            self._blocks[run_id] = f"{block_title(block)} {block_status(block)} {block.message}"
+        if event.HasField("progress"):
+            self._progress[run_id] = event.progress
+
+    def render(self) -> Table:
+        table = Table("run", "definition", "robot", "status", "progress", "last block")
+        for run_id, run in self._runs.items():
+            last = run.error_message or self._blocks.get(run_id, "")
+            table.add_row(
+                _short_name(run),
+                run.task_def_name,
+                run.executor_id,
+                run_status(run),
+                ProgressBar(1.0, self._progress.get(run_id, 0.0), width=20),
+                last,
+            )
+        return table
+
+
+def _short_name(run: TaskRecord) -> str:
+    again = " (retry)" if run.attempt > 1 or "demo.retry-of" in run.labels else ""
+    return (run.external_id or run.id) + again

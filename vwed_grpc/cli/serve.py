@@ -1,0 +1,61 @@
+"""`vwed-grpc serve`: the server, until it is told to stop."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+import uvloop
+
+from vwed_grpc import logs
+from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
+from vwed_grpc.server import CannotServeError, serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage.schema import SchemaMismatchError
+
+log = structlog.get_logger("vwed")
+
+_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@click.option("--listen", help="Where to listen, host:port.  [VWED_LISTEN, 127.0.0.1:50051]")
+@click.option("--database-url", help="PostgreSQL; without it one is embedded.  [VWED_DATABASE_URL]")
+@click.option(
+    "--redis-url",
+    help='Redis; without it one is embedded; "none": no cache at all.  [VWED_REDIS_URL]',
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where embedded servers keep their data.  [VWED_DATA_DIR, .vwed]",
+)
+@click.option("--workers", type=int, help="Processes on the port.  [VWED_WORKERS, 1]")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen beyond loopback though there is neither TLS nor authentication.",
+)
+def serve(**given: Any) -> None:
+    """Serve until interrupted."""
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    logs.configure(settings.log_level, json=settings.log_json)
+    try:
+        uvloop.run(_serve(settings))
+    except (CannotServeError, DataDirInUse, EmbeddedServerError, SchemaMismatchError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in _STOP:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serving(settings) as port:
+        host = settings.listen.rpartition(":")[0]
+        log.info("listening", address=f"{host}:{port}")
+        await stop.wait()
+        log.info("draining")
+    log.info("stopped")

@@ -1,0 +1,37 @@
+import click
+from google.protobuf.json_format import MessageToDict
+from vwed.v1.record_service_pb2 import GetTaskRecordRequest
+from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
+
+from vwed_grpc.cli.event_line import BlockDepths, event_line
+from vwed_grpc.cli.target import run, target_options
+from vwed_grpc.client import Client, connect, watch_run
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--after-seq",
+    type=click.IntRange(min=0),
+    help="Only the events after this one, 0: all that are kept. Else the present states first.",
+)
+@target_options
+def watch(run_id: str, after_seq: int | None, target: str, tenant: str) -> None:
+    """Print what happens in a run, a line for each event, until it ends."""
+    run(target, _watch(target, tenant, run_id, after_seq))
+
+
+async def _watch(target: str, tenant: str, run_id: str, after_seq: int | None) -> None:
+    async with connect(target, tenant=tenant) as client:
+        depths = BlockDepths(await _blocks(client, run_id))
+        async for event in watch_run(client, run_id, after_seq):
+            click.echo(event_line(event, depths))
+
+
+async def _blocks(client: Client, run_id: str) -> list[dict[str, object]]:
+    record = await client.records.GetTaskRecord(GetTaskRecordRequest(id=run_id))
+    definition = await client.definitions.GetTaskDef(
+        GetTaskDefRequest(id=record.task_def_id, version=record.task_def_version)
+    )
+    blocks: list[dict[str, object]] = MessageToDict(definition.config).get("blocks", [])
+    return blocks

@@ -1,0 +1,72 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from vwed.v1 import cache_service_pb2_grpc, record_service_pb2_grpc, task_def_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from vwed.v1.cache_service_pb2_grpc import CacheServiceAsyncStub
+    from vwed.v1.record_service_pb2_grpc import RecordServiceAsyncStub
+    from vwed.v1.task_def_service_pb2_grpc import TaskDefServiceAsyncStub
+
+Stub = TypeVar("Stub")
+
+_OPTIONS = (
+    # Left alone, a channel waits up to two minutes before it tries a restarted server again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Channels to one target would else share a connection, and its fate.
+    ("grpc.use_local_subchannel_pool", 1),
+    # http_proxy is meant for the web; a fleet's server is on the fleet's own network.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """The stubs of one connection; every call goes out with the client's tenant and actor."""
+
+    definitions: "TaskDefServiceAsyncStub"
+    records: "RecordServiceAsyncStub"
+    cache: "CacheServiceAsyncStub"
+
+
+@asynccontextmanager
+async def connect(
+    target: str, *, tenant: str = "default", actor: str = ""
+) -> AsyncIterator[Client]:
+    """A client of the server at `target` (`host:port`, or any gRPC name), without TLS.
+
+    Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor` is
+    kept as who did what, "" leaves it out.
+    """
+    metadata = [("x-vwed-tenant", tenant)]
+    if actor:
+        metadata.append(("x-vwed-actor", actor))
+    async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+        yield Client(
+            _sending(metadata, task_def_service_pb2_grpc.TaskDefServiceStub(channel)),
+            _sending(metadata, record_service_pb2_grpc.RecordServiceStub(channel)),
+            _sending(metadata, cache_service_pb2_grpc.CacheServiceStub(channel)),
+        )
+
+
+def _sending(metadata: list[tuple[str, str]], stub: Stub) -> Stub:
+    # Interceptors would do the same at the price of a task for each call, a queue for each stream.
+    for name, method in vars(stub).items():
+        setattr(stub, name, _Method(method, metadata))
+    return stub
+
+
+class _Method:
+    """One RPC of a stub: called as before, with the client's metadata before the caller's own."""
+
+    def __init__(self, method: Any, metadata: list[tuple[str, str]]) -> None:
+        self._method = method
+        self._metadata = metadata
+
+    def __call__(self, *args: Any, metadata: Any = (), **kwargs: Any) -> Any:
+        return self._method(*args, metadata=(*self._metadata, *(metadata or ())), **kwargs)

@@ -1,0 +1,1 @@
+"""Robots that are not there: executors of the example definitions, for `vwed-grpc demo`."""

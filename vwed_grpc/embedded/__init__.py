@@ -1,0 +1,11 @@
+"""PostgreSQL and a Redis-compatible server from wheels, for a data directory and nothing else.
+
+Enter `lock_data_dir` first, then `postgres` and `valkey`; each stops what it started on exit.
+"""
+
+from vwed_grpc.embedded.daemon import EmbeddedServerError
+from vwed_grpc.embedded.data_dir import DataDirInUse, lock_data_dir
+from vwed_grpc.embedded.postgres import postgres
+from vwed_grpc.embedded.valkey import valkey
+
+__all__ = ["DataDirInUse", "EmbeddedServerError", "lock_data_dir", "postgres", "valkey"]

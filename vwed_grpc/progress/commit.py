@@ -1,0 +1,88 @@
+"""The one way to write: a transaction, then what others must hear of it, then the answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from vwed_grpc.cache.keys import KeySpace
+from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.news import pack
+from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.storage.database import Database, Deadline, Transaction
+from vwed_grpc.storage.events import Event
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Effects:
+    """What follows a commit."""
+
+    keys: KeySpace
+    stale: list[str] = field(default_factory=list)
+    """Cache keys whose values are no longer true."""
+    news: list[tuple[str, str, Sequence[Event]]] = field(default_factory=list)
+    """Tenant, run, and its new events."""
+    claimable: set[str] = field(default_factory=set)
+    """Tenants in which a run began to wait for an executor."""
+
+    def run_changed(self, tenant: str, run: str, events: Sequence[Event] = ()) -> None:
+        self.stale.append(self.keys.key("task_record", tenant, run))
+        if events:
+            self.news.append((tenant, run, events))
+
+
+Work = Callable[[Transaction, Effects], Awaitable[T]]
+
+
+class Committer:
+    """Runs transactions; afterwards invalidates, wakes watchers and claimers, in one pipeline."""
+
+    def __init__(
+        self, database: Database, guest: Guest, keys: KeySpace, hub: Hub, wakeups: Wakeups
+    ) -> None:
+        self._database = database
+        self._guest = guest
+        self._keys = keys
+        self._hub = hub
+        self._wakeups = wakeups
+
+    async def run(
+        self, work: Work[T], remaining: Deadline = lambda: None, *, validate_only: bool = False
+    ) -> T:
+        """What `work` answers, once it is committed and others cannot read older values.
+
+        `work` may run more than once. With `validate_only` it is rolled back. A caller who leaves
+        does not stop it halfway: what was committed is announced.
+        """
+        return await asyncio.shield(
+            asyncio.ensure_future(self._run(work, remaining, validate_only=validate_only))
+        )
+
+    async def _run(self, work: Work[T], remaining: Deadline, *, validate_only: bool) -> T:
+        effects = Effects(self._keys)
+
+        async def attempt(tx: Transaction) -> T:
+            nonlocal effects
+            effects = Effects(self._keys)
+            return await work(tx, effects)
+
+        answer = await self._database.run(attempt, remaining, commit=not validate_only)
+        if not validate_only:
+            await self._announce(effects)
+        return answer
+
+    async def _announce(self, effects: Effects) -> None:
+        publish = [
+            (self._keys.key("watch", tenant, run), pack(events))
+            for tenant, run, events in effects.news
+        ]
+        claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
+        publish += [(channel, b"") for channel in claims]
+        await self._guest.committed(effects.stale, publish)
+        for channel in claims:
+            self._wakeups.tell(channel)
+        for tenant, run, events in effects.news:
+            self._hub.publish(tenant, run, events)

@@ -1,0 +1,132 @@
+"""All watched runs of this process: who is awake, who lags, and what Redis has not told us.
+
+News come from this process's own commits and, by Redis, from other replicas. Every few seconds one
+query a tenant compares the seqs of all watched runs, so a lost wake-up costs seconds, not events;
+without Redis the same query at a shorter interval is all.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from vwed_grpc.cache.keys import KeySpace
+from vwed_grpc.progress.news import unpack
+from vwed_grpc.progress.topic import Topic
+from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.storage import events
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.events import Event
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 4.0
+"""With Redis: a lost wake-up is found within 5 s."""
+POLL_SECONDS_ALONE = 0.5
+"""Without Redis: an event reaches a watcher within 1 s."""
+
+_SEQS = sa.text(
+    "SELECT id, seq FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
+)
+
+
+class Hub:
+    """Feeds watchers of single runs."""
+
+    def __init__(self, database: Database, wakeups: Wakeups, keys: KeySpace) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._keys = keys
+        self._topics: dict[tuple[str, str], Topic] = {}
+        self._unsure: set[tuple[str, str]] = set()
+        self._look = asyncio.Event()
+
+    @contextmanager
+    def topic(self, tenant: str, run: str) -> Iterator[Topic]:
+        """The run's topic, kept up to date while somebody watches it."""
+        name = (tenant, run)
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = Topic()
+        topic.watchers += 1
+
+        def heard(data: bytes | None) -> None:
+            if data is None:
+                self._unsure.add(name)  # what was said before the subscription, we have not heard
+                self._look.set()
+            else:
+                newest, new = unpack(data)
+                topic.extend(new)
+                topic.learn(newest)
+
+        listening = ExitStack()
+        if topic.watchers == 1:
+            topic.listening = listening
+            listening.enter_context(self._wakeups.listen(self._keys.key("watch", *name), heard))
+        try:
+            yield topic
+        finally:
+            topic.watchers -= 1
+            if not topic.watchers:
+                topic.listening.close()
+                del self._topics[name]
+
+    def publish(self, tenant: str, run: str, new: Sequence[Event]) -> None:
+        """News from a commit of this process."""
+        topic = self._topics.get((tenant, run))
+        if topic is not None:
+            topic.extend(new)
+
+    async def fill(self, tenant: str, run: str, topic: Topic) -> None:
+        """Reads what lies between `topic.end` and `topic.newest`, once for all who wait for it."""
+        if topic.filling is None:
+            topic.filling = asyncio.ensure_future(self._fill(tenant, run, topic))
+            topic.filling.add_done_callback(lambda _: setattr(topic, "filling", None))
+        await asyncio.shield(topic.filling)
+
+    async def _fill(self, tenant: str, run: str, topic: Topic) -> None:
+        end = topic.end
+        new = await events.read_groups(self._database, tenant, run, end, full=True)
+        if new and new[0].seq == end + 1:
+            topic.extend(new)
+        elif topic.end == end:
+            topic.lose()
+
+    async def run(self) -> None:
+        """Looks for what no wake-up said, until cancelled."""
+        while True:
+            every = POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE
+            try:
+                async with asyncio.timeout(every):
+                    await self._look.wait()
+                unsure, self._unsure = self._unsure, set()
+                # Many subscriptions are confirmed at once: one query serves them all.
+                await asyncio.sleep(0.005)
+            except TimeoutError:
+                unsure = set(self._topics)
+            self._look.clear()
+            try:
+                await self._compare(unsure | self._unsure)
+                self._unsure.clear()
+            except (DBAPIError, OSError, TimeoutError) as exc:
+                log.warning("hub.store_unavailable", error=type(exc).__name__)
+                self._unsure |= unsure
+                await asyncio.sleep(POLL_SECONDS_ALONE)
+
+    async def _compare(self, names: set[tuple[str, str]]) -> None:
+        by_tenant: dict[str, list[str]] = {}
+        for tenant, run in names:
+            by_tenant.setdefault(tenant, []).append(run)
+        for tenant, runs in by_tenant.items():
+            found = await self._database.fetch(_SEQS, {"tenant": tenant, "ids": runs})
+            seqs = {row.id: row.seq for row in found}
+            for run in runs:
+                topic = self._topics.get((tenant, run))
+                if topic is None:
+                    continue
+                topic.trim()
+                # A run without a row was deleted: its last event says so, one past what we know.
+                topic.learn(seqs.get(run, topic.end + 1 if topic.end >= 0 else 0))

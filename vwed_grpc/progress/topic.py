@@ -1,0 +1,108 @@
+"""One watched run in this process: its newest events, shared by all who watch it.
+
+A watcher that is up to date is fed from here; one that lags reads the database until it has caught
+up, so it costs no memory and delays nobody.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from vwed_grpc.progress.events import Batch, batch
+from vwed_grpc.storage.events import Event
+
+MAX_EVENTS = 1000
+MAX_BYTES = 512 * 1024
+KEPT_SECONDS = 5.0
+"""Watchers that are up to date take an event at once; what stands longer serves nobody."""
+
+
+class Topic:
+    """A contiguous run of events up to `end`, and how far the run is known to be (`newest`)."""
+
+    def __init__(self) -> None:
+        self.watchers = 0
+        self.end = -1
+        """The last seq that is (or was) held; -1: nothing is known yet."""
+        self.newest = -1
+        self.lost = False
+        """What follows `end` can no longer be read: watchers must start anew."""
+        self.filling: asyncio.Task[None] | None = None
+        self.listening = ExitStack()
+        self._events: deque[tuple[float, Event]] = deque()
+        self._bytes = 0
+        self._framed: dict[tuple[int, bool], Batch] = {}
+        self._changed = asyncio.Event()
+
+    def begin(self, seq: int) -> None:
+        """The first watcher found the run at `seq`: from there on events are held."""
+        if self.end < 0:
+            self.end = seq
+        self.learn(seq)
+
+    def learn(self, seq: int) -> None:
+        """The run has events up to `seq`."""
+        if seq > self.newest:
+            self.newest = seq
+            self.notify()
+
+    def extend(self, events: Sequence[Event]) -> None:
+        """New events of the run; what is known is passed over, what leaves a gap only learned."""
+        fresh = [e for e in events if e.seq > self.end]
+        if fresh and self.end >= 0 and fresh[0].seq == self.end + 1:
+            now = time.monotonic()
+            self._events.extend((now, e) for e in fresh)
+            self._bytes += sum(_size(e) for e in fresh)
+            self.end = fresh[-1].seq
+            self._framed.clear()
+            self._trim(0)
+        if fresh:
+            self.learn(fresh[-1].seq)
+            self.notify()
+
+    def lose(self) -> None:
+        """What was said to exist cannot be read."""
+        self.lost = True
+        self.notify()
+
+    def notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self, seconds: float) -> bool:
+        """Waits until something has changed; False after `seconds` without a change."""
+        changed = self._changed
+        try:
+            async with asyncio.timeout(seconds):
+                return await changed.wait()
+        except TimeoutError:
+            return False
+
+    def after(self, seq: int, *, full: bool) -> Batch | None:
+        """What is held after `seq`, made once for all watchers who stand there; None: not held."""
+        if not self._events or seq >= self.end or seq + 1 < self._events[0][1].seq:
+            return None
+        key = (seq, full)
+        framed = self._framed.get(key)
+        if framed is None:
+            following = [event for _, event in self._events if event.seq > seq]
+            framed = self._framed[key] = batch(following, full=full)
+        return framed
+
+    def trim(self) -> None:
+        """Drops what is older than KEPT_SECONDS."""
+        self._trim(time.monotonic() - KEPT_SECONDS)
+
+    def _trim(self, before: float) -> None:
+        while self._events and (
+            self._events[0][0] < before or len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES
+        ):
+            _, event = self._events.popleft()
+            self._bytes -= _size(event)
+            self._framed.clear()
+
+
+def _size(event: Event) -> int:
+    return len(event.event) + len(event.payload or b"") + 200

@@ -1,0 +1,178 @@
+"""Watching one run: the contract's promises, kept by reading one event log in order."""
+
+import time
+from collections.abc import AsyncIterator
+
+from vwed.v1.block_record_pb2 import BlockRecord
+from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.domain.errors import NotFound, OutOfRange
+from vwed_grpc.domain.lifecycle import FINAL
+from vwed_grpc.progress.events import Batch, batch, messages
+from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.topic import Topic
+from vwed_grpc.storage import block_records, events, task_records
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.events import Event, Extent, Kind
+
+_SNAPSHOT = WatchTaskRecordResponse(snapshot=True).SerializeToString()
+
+
+class Watch:
+    """One stream: where it stands is `seq`, the last one that was sent."""
+
+    def __init__(
+        self, hub: Hub, database: Database, tenant: str, run: str, *, full: bool, bookmark: float
+    ) -> None:
+        self._hub = hub
+        self._database = database
+        self._tenant = tenant
+        self._run = run
+        self._full = full
+        self._bookmark = bookmark
+        self.seq = 0
+
+    async def messages(self, after_seq: int | None) -> AsyncIterator[bytes]:
+        """Serialized WatchTaskRecordResponses; ends after the event that made the run final.
+
+        Raises:
+            NotFound: no such run, or TASK_RECORD_DELETED.
+            OutOfRange: `after_seq` is before what retention kept, or after what exists.
+        """
+        with self._hub.topic(self._tenant, self._run) as topic:
+            extent = await events.extent(self._database, self._tenant, self._run)
+            if extent is None:
+                raise task_records.missing(self._run)
+            if extent.deleted:
+                raise _deleted(self._run)
+            topic.begin(extent.newest_seq)
+            if after_seq is None:
+                run = await task_records.get_run(self._database, self._tenant, self._run)
+                if run is None:
+                    raise _deleted(self._run)
+                async for message in self._snapshot(run):
+                    yield message
+                if run.record.status in FINAL:
+                    return
+            else:
+                self.seq = resume(extent, after_seq)
+                if extent.final_seq is not None and self.seq >= extent.final_seq:
+                    return
+            async for message in self._changes(topic):
+                yield message
+
+    async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
+        """Present states by the seq of their last change, up to the run's.
+
+        A block that changes while its page is read drops out of the snapshot: its change comes
+        after it, so nothing is lost.
+        """
+        until = run.record.seq
+        own: task_records.Run | None = run
+        held: bytes | None = None  # the last message of all says how far the snapshot goes
+        while True:
+            blocks = await block_records.changed_between(
+                self._database, self._tenant, self._run, self.seq, until, full=self._full
+            )
+            states = [_state(self._run, block.seq, block) for block in blocks]
+            if own is not None and (not blocks or own.run_seq < blocks[-1].seq):
+                states.append(_state(self._run, own.run_seq, own.record, full=self._full))
+                states.sort(key=lambda event: event.seq)
+                own = None
+            for message in messages(states, full=False):
+                if held is not None:
+                    yield held
+                held = message + _SNAPSHOT
+            if not blocks:
+                break
+            self.seq = blocks[-1].seq
+        self.seq = until
+        yield (held or _SNAPSHOT) + _bookmark(until)
+
+    async def _changes(self, topic: Topic) -> AsyncIterator[bytes]:
+        """Everything after `seq`, as it happens; bookmarks while nothing does."""
+        said = time.monotonic()
+        while True:
+            news = topic.after(self.seq, full=self._full)
+            if news is None and self.seq < topic.end:
+                news = await self._read()
+            if news is not None:
+                for message in news.messages:
+                    yield message
+                said = time.monotonic()
+                self.seq = news.end
+                if news.closed_by == Kind.DELETED:
+                    raise _deleted(self._run)
+                if news.closed_by == Kind.FINISHED:
+                    return
+            elif self.seq < topic.newest:
+                if topic.lost:
+                    raise await self._why_lost()
+                await self._hub.fill(self._tenant, self._run, topic)
+            elif not await topic.change(said + self._bookmark - time.monotonic()):
+                yield _bookmark(self.seq)
+                said = time.monotonic()
+
+    async def _read(self) -> Batch:
+        """The next events from the log, for a reader that lags behind the topic."""
+        found = await events.read_groups(
+            self._database, self._tenant, self._run, self.seq, full=self._full
+        )
+        if not found or found[0].seq != self.seq + 1:
+            raise await self._why_lost()
+        return batch(found, full=self._full)
+
+    async def _why_lost(self) -> NotFound | OutOfRange:
+        extent = await events.extent(self._database, self._tenant, self._run)
+        if extent is None or extent.deleted:
+            return _deleted(self._run)
+        return _out_of_range(extent, self.seq)
+
+
+def resume(extent: Extent, after_seq: int) -> int:
+    """Where a stream goes on: at `after_seq`, or (0) before everything kept.
+
+    Raises OutOfRange if events after it are gone, or it is beyond what exists.
+    """
+    if after_seq == 0:
+        return extent.oldest_seq - 1
+    if not extent.oldest_seq - 1 <= after_seq <= extent.newest_seq:
+        raise _out_of_range(extent, after_seq)
+    return after_seq
+
+
+def _out_of_range(extent: Extent, after_seq: int) -> OutOfRange:
+    return OutOfRange(
+        "SEQ_OUT_OF_RANGE",
+        f"after_seq {after_seq}: events from {extent.oldest_seq} to {extent.newest_seq} are kept",
+        metadata={
+            "oldest_seq": str(extent.oldest_seq),
+            "current_seq": str(extent.newest_seq),
+        },
+    )
+
+
+def _deleted(run: str) -> NotFound:
+    return NotFound("TASK_RECORD_DELETED", f"task_record {run!r} was deleted", metadata={"id": run})
+
+
+def _bookmark(seq: int) -> bytes:
+    return WatchTaskRecordResponse(bookmark_seq=seq).SerializeToString()
+
+
+def _state(run: str, seq: int, state: BlockRecord | TaskRecord, *, full: bool = True) -> Event:
+    """A present state as an event of a snapshot."""
+    event = TaskRecordEvent(task_record_id=run, seq=seq, event_time=state.update_time)
+    if isinstance(state, BlockRecord):
+        event.block_record.CopyFrom(state)
+    else:
+        event.actor, event.reason = state.status_actor, state.status_reason
+        event.block_counts.CopyFrom(state.block_counts)
+        event.progress = state.progress
+        event.task_record.CopyFrom(state)
+        if not full:
+            event.task_record.ClearField("input")
+            event.task_record.ClearField("result")
+    return Event(seq, seq, Kind.RUN, event.SerializeToString(), None)

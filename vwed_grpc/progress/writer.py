@@ -1,0 +1,157 @@
+"""Group commit: reports that arrive while a transaction is under way share the next one.
+
+Each tenant has a lane. A lane flushes what has arrived, in the order of arrival, one transaction at
+a time; lanes take turns, so a busy tenant does not keep others waiting.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
+from vwed_grpc.progress.commit import Committer, Effects
+from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
+from vwed_grpc.storage.database import Deadline, Transaction
+
+FLUSH_BLOCKS = 500
+"""A flush takes about this many: more would hold the event loop and the runs' locks too long."""
+QUEUE_BLOCKS = 20_000
+"""A lane holds at most these; further callers wait for room under their deadline."""
+LANES_AT_ONCE = 2
+_BUSY_PAUSE = 0.005
+_NO_DEADLINE = 30.0  # seconds that a caller without a deadline waits
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    report: Report
+    answer: asyncio.Future[Answer]
+    remaining: Deadline
+
+
+class _Lane:
+    """A tenant's queue, and the task that empties it while there is something in it."""
+
+    def __init__(self) -> None:
+        self.entries: deque[_Entry] = deque()
+        self.blocks = 0
+        self.room = asyncio.Event()
+        self.room.set()
+        self.task: asyncio.Task[None] | None = None
+
+    def add(self, entry: _Entry) -> None:
+        self.entries.append(entry)
+        self._hold(len(entry.report.blocks))
+
+    def take(self) -> list[_Entry]:
+        """The next entries whose callers still wait."""
+        taken: list[_Entry] = []
+        blocks = 0
+        while self.entries and (not taken or blocks < FLUSH_BLOCKS):
+            entry = self.entries.popleft()
+            self._hold(-len(entry.report.blocks))
+            if not entry.answer.done():
+                taken.append(entry)
+                blocks += len(entry.report.blocks)
+        return taken
+
+    def put_back(self, entries: list[_Entry]) -> None:
+        """Busy runs' reports go to the front again, in their order."""
+        self.entries.extendleft(reversed(entries))
+        self._hold(sum(len(e.report.blocks) for e in entries))
+
+    def _hold(self, blocks: int) -> None:
+        self.blocks += blocks
+        if self.blocks >= QUEUE_BLOCKS:
+            self.room.clear()
+        else:
+            self.room.set()
+
+
+class Writer:
+    """Takes reports and answers each once its change is committed."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._lanes: dict[str, _Lane] = {}
+        self._turns = asyncio.Semaphore(LANES_AT_ONCE)
+
+    async def report(self, tenant: str, report: Report, remaining: Deadline) -> Answer:
+        """What is stored after the report.
+
+        Raises VwedError as the contract says, ResourceExhausted if the queue stays full until the
+        caller's deadline, and the store's own errors if it cannot be reached.
+        """
+        lane = self._lanes.setdefault(tenant, _Lane())
+        entry = _Entry(report, asyncio.get_running_loop().create_future(), remaining)
+        left = remaining()
+        queued = False
+        try:
+            async with asyncio.timeout(_NO_DEADLINE if left is None else left):
+                while not lane.room.is_set():
+                    await lane.room.wait()
+                lane.add(entry)
+                queued = True
+                if lane.task is None:
+                    lane.task = asyncio.create_task(self._run(tenant, lane))
+                return await entry.answer
+        except TimeoutError:
+            if not queued:
+                raise ResourceExhausted("QUEUE_FULL", "too many reports are waiting") from None
+            if entry.answer.done() and not entry.answer.cancelled():
+                raise  # the store's own time-out
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written") from None
+
+    async def _run(self, tenant: str, lane: _Lane) -> None:
+        try:
+            while lane.entries:
+                async with self._turns:
+                    entries = lane.take()
+                    busy = await self._write(tenant, entries)
+                if busy:
+                    lane.put_back(busy)
+                    await asyncio.sleep(_BUSY_PAUSE)
+        finally:
+            lane.task = None
+            if not lane.entries:
+                self._lanes.pop(tenant, None)
+
+    async def _write(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
+        """Answers the entries, one transaction for all; those of busy runs are given back."""
+        if not entries:
+            return []
+        try:
+            outcomes = await self._flush(tenant, entries)
+        except DBAPIError as exc:
+            if len(entries) > 1 and not exc.connection_invalidated:
+                # Something in there PostgreSQL cannot take: it must not fail the others.
+                return [b for entry in entries for b in await self._write(tenant, [entry])]
+            outcomes = [exc] * len(entries)
+        except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
+            outcomes = [exc] * len(entries)
+        busy = []
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if entry.answer.done():
+                continue
+            if isinstance(outcome, Busy):
+                busy.append(entry)
+            elif isinstance(outcome, Exception):
+                entry.answer.set_exception(outcome)
+            else:
+                entry.answer.set_result(outcome)
+        return busy
+
+    async def _flush(self, tenant: str, entries: list[_Entry]) -> list[Outcome]:
+        async def work(tx: Transaction, effects: Effects) -> list[Outcome]:
+            outcomes, changed = await flush(tx, tenant, [e.report for e in entries])
+            for state in changed:
+                effects.run_changed(tenant, state.id, state.news)
+            return outcomes
+
+        def remaining() -> float | None:
+            lefts = [left for e in entries if (left := e.remaining()) is not None]
+            return max(lefts) if len(lefts) == len(entries) else None
+
+        return await self._committer.run(work, remaining)

@@ -1,0 +1,74 @@
+"""Who calls, and how: what the metadata of a call says."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vwed_grpc.domain.errors import Violation
+from vwed_grpc.domain.ids import new_id
+
+TENANT = "x-vwed-tenant"
+ACTOR = "x-vwed-actor"
+REQUEST_ID = "x-request-id"
+CONSISTENCY = "x-vwed-consistency"
+
+_RULES = {
+    TENANT: (
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"),
+        "must match ^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
+    ),
+    ACTOR: (re.compile(r"[\x20-\x7e]{0,128}"), "must be at most 128 printable ASCII characters"),
+    CONSISTENCY: (re.compile(r"strong"), 'must be "strong" or absent'),
+}
+_REQUEST_ID_FORM = re.compile(r"[\x20-\x7e]{1,128}")
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, as every servicer method gets it beside its request."""
+
+    tenant: str
+    actor: str
+    request_id: str
+    strong: bool
+    """Read PostgreSQL, never the cache."""
+    deadline: float | None
+    """When the caller stops waiting, in the running loop's time."""
+
+    def remaining(self) -> float | None:
+        """Seconds that the caller still waits, never below 0; None: for ever."""
+        if self.deadline is None:
+            return None
+        return max(self.deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def open_call(
+    metadata: Iterable[tuple[str, str | bytes]], remaining: float | None
+) -> tuple[Call, list[Violation]]:
+    """The call, and what is wrong with its metadata, each named by its key.
+
+    A call that is wrong has a request id too, because its error bears one. An `x-request-id` that
+    cannot be taken is replaced, not refused: it serves the caller alone.
+    """
+    sent: dict[str, str] = {}
+    problems: list[Violation] = []
+    for key, value in metadata:
+        if key == REQUEST_ID:
+            if _REQUEST_ID_FORM.fullmatch(str(value)):
+                sent.setdefault(key, str(value))
+        elif key in _RULES:
+            form, demand = _RULES[key]
+            if key in sent:
+                problems.append(Violation(key, "must be given once"))
+            elif not form.fullmatch(str(value)):
+                problems.append(Violation(key, demand))
+            sent[key] = str(value)
+    call = Call(
+        tenant=sent.get(TENANT, "default"),
+        actor=sent.get(ACTOR, ""),
+        request_id=sent.get(REQUEST_ID) or new_id(),
+        strong=CONSISTENCY in sent,
+        deadline=None if remaining is None else asyncio.get_running_loop().time() + remaining,
+    )
+    return call, problems

@@ -1,0 +1,69 @@
+"""gRPC handlers made of service descriptors and plain servicers; no generated stub is involved."""
+
+import inspect
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from vwed_grpc.rpc.edge import Edge
+from vwed_grpc.rpc.methods import Method
+
+_HANDLERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""By whether requests and whether answers come as a stream."""
+
+
+def generic_handlers(
+    services: Mapping[str, object], edge: Edge
+) -> tuple[grpc.GenericRpcHandler, ...]:
+    """Handlers for `server.add_generic_rpc_handlers`.
+
+    RPCs that a servicer lacks answer UNIMPLEMENTED. Pre-registering the methods as well, as
+    generated code does, would cost every call about 1 µs a method: the server waits for each anew.
+
+    Args:
+        services: Servicers by full service name (`vwed.v1.RecordService`), as `methods` describes
+            them; the module that defines the service must have been imported.
+        edge: What wraps every method.
+
+    Raises:
+        KeyError: No such service is known.
+        TypeError: A servicer's method is no RPC of the service, or is not of its kind.
+    """
+    pool = descriptor_pool.Default()
+    return tuple(
+        _handler(pool.FindServiceByName(name), servicer, edge)
+        for name, servicer in services.items()
+    )
+
+
+def _handler(service: ServiceDescriptor, servicer: object, edge: Edge) -> grpc.GenericRpcHandler:
+    for name in dir(servicer):
+        if name[0].isupper() and name not in service.methods_by_name:
+            raise TypeError(f"{service.full_name} has no RPC {name}")
+    return grpc.method_handlers_generic_handler(
+        service.full_name,
+        {
+            method.name: _HANDLERS[method.client_streaming, method.server_streaming](
+                edge.wrap(method, _implementation(method, servicer))
+            )
+            for method in service.methods
+        },
+    )
+
+
+def _implementation(method: MethodDescriptor, servicer: object) -> Method | None:
+    implementation: Method | None = getattr(servicer, method.name, None)
+    if implementation is not None:
+        streams = method.server_streaming
+        fits = inspect.isasyncgenfunction if streams else inspect.iscoroutinefunction
+        if not fits(implementation):
+            kind = "an async generator" if streams else "a coroutine function"
+            raise TypeError(f"{method.full_name} must be {kind}")
+    return implementation

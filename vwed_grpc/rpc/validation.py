@@ -1,0 +1,87 @@
+"""Whether a request is one that the contract allows; every problem is told at once.
+
+The rules stand in the protos (protovalidate); `shape` adds what no rule can say.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from protovalidate import EvaluationError, Validator
+
+from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
+from vwed_grpc.rpc.shape import shape_of, subscript
+
+M = TypeVar("M", bound=Message)
+
+_validator = Validator()  # compiles the rules of a message type once
+
+
+class MalformedMessage(InvalidArgument):
+    """Bytes that are not the message that the method takes."""
+
+    def __init__(self, type_name: str) -> None:
+        VwedError.__init__(self, "MALFORMED_MESSAGE", f"the bytes are not a {type_name}")
+
+
+class Checked(NamedTuple, Generic[M]):
+    """A request, and why it is refused, if it is; one that did not parse holds what did."""
+
+    request: M
+    problem: InvalidArgument | None
+
+
+def checker(request_type: type[M]) -> Callable[[bytes], Checked[M]]:
+    """Parses and checks the requests of one method."""
+    shape = shape_of(request_type.DESCRIPTOR)
+    type_name = request_type.DESCRIPTOR.full_name
+
+    def check(raw: bytes) -> Checked[M]:
+        request = request_type()
+        try:
+            request.MergeFromString(raw)
+        except DecodeError:
+            return Checked(request, MalformedMessage(type_name))
+        misshapen: list[Violation] = []
+        shape.find(request, "", misshapen, nul=b"\0" in raw)
+        try:
+            broken = _broken_rules(request)
+        except EvaluationError:  # a duration that is none cannot be compared with its bounds
+            broken = [] if misshapen else [Violation("", "cannot be checked")]
+        if not misshapen and not broken:
+            return Checked(request, None)
+        named = {violation.field for violation in broken}
+        broken += [violation for violation in misshapen if violation.field not in named]
+        return Checked(request, InvalidArgument(*broken))
+
+    return check
+
+
+def validate(message: Message, path: str) -> None:
+    """Checks a message against its rules: what an update would make of a resource, say.
+
+    Raises InvalidArgument, which names the fields from `path` on.
+    """
+    if broken := _broken_rules(message):
+        raise InvalidArgument(
+            *(Violation(f"{path}.{v.field}".rstrip("."), v.description) for v in broken)
+        )
+
+
+def _broken_rules(message: Message) -> list[Violation]:
+    return [_violation(found.proto) for found in _validator.collect_violations(message)]
+
+
+def _violation(found: Any) -> Violation:
+    path = ""
+    for element in found.field.elements if found.field else ():
+        path += f".{element.field_name}"
+        match element.subscript:
+            case None:
+                pass
+            case subscripted if subscripted.field == "index":
+                path += f"[{subscripted.value}]"
+            case subscripted:
+                path += subscript(str(subscripted.value))
+    text = found.message or found.rule_id
+    return Violation(path.removeprefix("."), f"the key {text}" if found.for_key else text)

@@ -1,0 +1,172 @@
+"""The composition root: opens everything in one exit stack, wires it, serves, drains."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+import structlog
+from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
+
+from vwed_grpc import embedded
+from vwed_grpc.cache.client import client
+from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.cache.local import LocalVersions
+from vwed_grpc.cache.read_through import ReadThrough
+from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.progress.commit import Committer
+from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.progress.writer import Writer
+from vwed_grpc.rpc.edge import Edge
+from vwed_grpc.rpc.health import Health
+from vwed_grpc.rpc.introspection import add_introspection
+from vwed_grpc.rpc.registration import generic_handlers
+from vwed_grpc.services.backend import Backend
+from vwed_grpc.services.cache_service import CacheService
+from vwed_grpc.services.record_service import RecordService
+from vwed_grpc.services.task_def_service import TaskDefService
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.database import Database, sync_engine
+
+log = structlog.get_logger("vwed")
+
+MAX_MESSAGE_BYTES = 4 << 20
+"""Of a request, and of an answer: the default limit of every client."""
+VERSIONS_BYTES = 64 << 20
+"""What immutable versions may take in the process."""
+
+SERVICERS = {
+    task_def_service_pb2.DESCRIPTOR.services_by_name["TaskDefService"].full_name: TaskDefService,
+    record_service_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name: RecordService,
+    cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"].full_name: CacheService,
+}
+
+
+class CannotServeError(RuntimeError):
+    """Why the server does not start, in one line for people."""
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """Serves while entered; yields the port.
+
+    On the way out it drains: new calls are refused, open streams end with UNAVAILABLE so that
+    clients resume elsewhere, other calls may finish.
+
+    Raises CannotServeError, DataDirInUse, EmbeddedServerError or SchemaMismatchError.
+    """
+    async with AsyncExitStack() as stack:
+        server = grpc.aio.server(
+            options=[
+                # Else a second server would share the port without a word.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ]
+        )
+        port = _bind(server, settings)
+        database_url, redis_url = await _stores(stack, settings)
+        incarnation = await asyncio.to_thread(
+            _prepare_schema, database_url, migrate=settings.database_url is None
+        )
+
+        database = Database(
+            database_url,
+            connections=settings.database_connections,
+            statement_timeout=settings.statement_timeout,
+        )
+        stack.push_async_callback(database.close)
+        keys = KeySpace(GENERATION, incarnation)
+        guest = await stack.enter_async_context(Guest(redis_url))
+        cache = await stack.enter_async_context(ReadThrough(guest))
+        wakeups = Wakeups(client(redis_url) if redis_url else None)
+        hub = Hub(database, wakeups, keys)
+        committer = Committer(database, guest, keys, hub, wakeups)
+        writer = Writer(committer)
+        versions = LocalVersions(VERSIONS_BYTES)
+        backend = Backend(database, cache, versions, keys, committer, writer, hub, wakeups)
+
+        edge = Edge()
+        server.add_generic_rpc_handlers(
+            generic_handlers({name: make(backend) for name, make in SERVICERS.items()}, edge)
+        )
+
+        async def probe() -> None:
+            await database.fetch(sa.select(sa.literal(1)))
+
+        health = Health(SERVICERS, probe)
+        add_introspection(server, SERVICERS, health)
+        for duty in (wakeups.run(), hub.run()):
+            _in_background(stack, duty)
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+        stack.push_async_callback(edge.drain, settings.drain_seconds)
+        _in_background(stack, health.follow())
+        yield port
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    host, _, _ = settings.listen.rpartition(":")
+    if not (settings.insecure or _is_loopback(host)):
+        raise CannotServeError(
+            f"{settings.listen} is not a loopback address: without TLS and authentication that"
+            " needs --insecure"
+        )
+    try:
+        return server.add_insecure_port(settings.listen)
+    except RuntimeError as exc:
+        raise CannotServeError(f"cannot listen on {settings.listen}: is it in use?") from exc
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+async def _stores(stack: AsyncExitStack, settings: Settings) -> tuple[str, str | None]:
+    """The URLs of PostgreSQL and Redis; starts those that were not given."""
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is None or redis_url is None:
+        await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
+    if database_url is None:
+        database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
+    if redis_url is None:
+        redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
+    return database_url, None if redis_url == "none" else redis_url
+
+
+def _prepare_schema(database_url: str, *, migrate: bool) -> str:
+    """Checks the schema, or brings our own database's up to date; answers its incarnation."""
+    engine = sync_engine(database_url)
+    try:
+        if migrate:
+            schema.migrate(engine)
+        with engine.connect() as connection:
+            schema.check(connection)
+            return schema.incarnation(connection)
+    except sa.exc.OperationalError as exc:
+        raise CannotServeError("PostgreSQL cannot be reached at the database URL") from exc
+    finally:
+        engine.dispose()
+
+
+def _in_background(stack: AsyncExitStack, duty: Coroutine[Any, Any, None]) -> None:
+    """Runs a duty until the server closes; one that dies is a bug, and says so."""
+    task = asyncio.create_task(duty)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (failure := task.exception()):
+            log.error("background duty died", exc_info=failure)
+
+    stack.push_async_callback(end)

@@ -1,0 +1,111 @@
+"""What servicers work with, wired by `server`; and the few things that all of them do alike."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from vwed.v1.common_pb2 import View
+
+from vwed_grpc.cache.keys import KeySpace
+from vwed_grpc.cache.local import LocalVersions
+from vwed_grpc.cache.read_through import ReadThrough
+from vwed_grpc.domain.ordering import parse_order_by
+from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
+from vwed_grpc.progress.commit import Committer, Effects
+from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.progress.writer import Writer
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.storage import idempotency
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.listing import Listing
+
+M = TypeVar("M", bound=Message)
+A = TypeVar("A")
+R = TypeVar("R", bound="Identified")
+
+DEFINITION_TTL = 60.0
+RUN_TTL = 5.0
+"""Seconds in Redis; two more for the lease give the contract's bounds of 62 and 7."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    database: Database
+    cache: ReadThrough
+    versions: LocalVersions
+    keys: KeySpace
+    committer: Committer
+    writer: Writer
+    hub: Hub
+    wakeups: Wakeups
+
+
+class Identified(Protocol):
+    """A resource with an id."""
+
+    id: str
+
+
+class Servicer:
+    """A servicer's methods bear the names of their RPCs; see `rpc.methods`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    async def write(
+        self,
+        call: Call,
+        work: Callable[[Transaction, Effects], Awaitable[A]],
+        *,
+        validate_only: bool = False,
+    ) -> A:
+        """Runs `work` in a transaction, commits, tells the others, and answers."""
+        return await self.backend.committer.run(work, call.remaining, validate_only=validate_only)
+
+    async def page(
+        self,
+        request: Any,
+        listing: Listing[M],
+        where: Sequence[sa.ColumnElement[bool]],
+        *,
+        fields: Collection[str],
+        default: str,
+        tie_breaker: str = "id",
+    ) -> tuple[list[M], str, int]:
+        """One page of a list request: its items, the next page's token, and the total if asked."""
+        order = parse_order_by(request.order_by, fields, default, tie_breaker)
+        size = page_size(request.page_size)
+        fingerprint = request_fingerprint(request.DESCRIPTOR.name, request)
+        kinds = [listing.orders[term.field].type.python_type for term in order]
+        page = await listing.page(
+            self.backend.database,
+            where,
+            order,
+            size=size,
+            position=decode(request.page_token, fingerprint, kinds) if request.page_token else None,
+            full=request.view == View.VIEW_FULL,
+            total=request.include_total,
+        )
+        token = encode(fingerprint, page.next_position) if page.next_position else ""
+        return page.items, token, page.total
+
+
+async def once(
+    tx: Transaction,
+    call: Call,
+    request: Any,
+    make: Callable[[], Awaitable[R]],
+    again: Callable[[str], Awaitable[R]],
+) -> R:
+    """Makes a resource, or, if this request_id made it before, answers its present state."""
+    if not request.request_id:
+        return await make()
+    ids = await idempotency.recall(tx, call.tenant, request.request_id, request)
+    if ids is not None:
+        return await again(ids[0])
+    made = await make()
+    await idempotency.remember(tx, call.tenant, request.request_id, [made.id])
+    return made

@@ -1,0 +1,167 @@
+"""The RPCs of runs as resources: create, get, list."""
+
+from vwed.v1.record_service_pb2 import (
+    CreateTaskRecordRequest,
+    GetTaskRecordRequest,
+    ListTaskRecordsRequest,
+    ListTaskRecordsResponse,
+)
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.domain.config_tree import block_count
+from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.field_mask import apply_mask
+from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.lifecycle import PENDING
+from vwed_grpc.domain.run_input import complete_input
+from vwed_grpc.progress.commit import Effects
+from vwed_grpc.progress.runs import RunChange
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.backend import RUN_TTL, Servicer, once
+from vwed_grpc.services.definitions import ENABLED
+from vwed_grpc.storage import block_records, definitions, events, task_records
+from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.task_records import Run
+
+ORDERS = frozenset({"create_time", "start_time", "end_time", "priority"})
+GIVEN = frozenset(
+    {
+        "id",
+        "input",
+        "priority",
+        "external_id",
+        "labels",
+        "pinned",
+        "parent_task_record_id",
+        "parent_block_record_id",
+    }
+)
+"""What the creator of a run may give, beside which definition it runs."""
+
+
+class TaskRecords(Servicer):
+    async def CreateTaskRecord(self, request: CreateTaskRecordRequest, call: Call) -> TaskRecord:
+        given = request.task_record
+        if not given.task_def_id and not given.task_def_name:
+            raise InvalidArgument.of("task_record.task_def_id", "or task_def_name is required")
+        if request.unique_external_id and not given.external_id:
+            raise InvalidArgument.of(
+                "task_record.external_id", "is required with unique_external_id"
+            )
+
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            return await once(
+                tx,
+                call,
+                request,
+                lambda: self._create(tx, effects, call, request),
+                lambda id_: _present(tx, call, id_),
+            )
+
+        return await self.write(call, work, validate_only=request.validate_only)
+
+    async def _create(
+        self, tx: Transaction, effects: Effects, call: Call, request: CreateTaskRecordRequest
+    ) -> TaskRecord:
+        given = request.task_record
+        task_def = await _runnable(tx, call, given)
+        record = TaskRecord()
+        apply_mask(record, given, GIVEN)
+        record.id = given.id or new_id()
+        record.task_def_id = task_def.id
+        record.task_def_version = task_def.version
+        record.task_def_name = task_def.name
+        record.task_type = task_def.task_type
+        record.input.CopyFrom(complete_input(task_def.config, given.input))
+        record.status = PENDING
+        record.attempt = 1
+        record.created_by = call.actor
+        record.root_task_record_id = await _root(tx, call, record)
+        record.block_counts.total = block_count(task_def.config)
+        if given.id and await events.exists(tx, call.tenant, given.id):
+            raise AlreadyExists(
+                "ID_TAKEN",
+                f"there is, or was, a task_record {given.id!r}",
+                metadata={"id": given.id},
+            )
+        if request.unique_external_id:
+            other = await task_records.open_run_with(tx, call.tenant, given.external_id)
+            if other is not None:
+                raise AlreadyExists(
+                    "EXTERNAL_ID_TAKEN",
+                    f"run {other!r} with external_id {given.external_id!r} is open",
+                    metadata={"id": other},
+                )
+        run = Run(record, config_blocks=record.block_counts.total, run_seq=1)
+        await RunChange(tx, effects, call.tenant, run).create(call.actor, request.reason)
+        return record
+
+    async def GetTaskRecord(self, request: GetTaskRecordRequest, call: Call) -> bytes:
+        b = self.backend
+
+        async def load() -> bytes | None:
+            record = await task_records.get(b.database, call.tenant, request.id)
+            return record.SerializeToString() if record else None
+
+        key = b.keys.key("task_record", call.tenant, request.id)
+        answer = await b.cache.get(key, RUN_TTL, load, strong=call.strong)
+        if answer is None:
+            raise task_records.missing(request.id)
+        return answer
+
+    async def ListTaskRecords(
+        self, request: ListTaskRecordsRequest, call: Call
+    ) -> ListTaskRecordsResponse:
+        items, token, total = await self.page(
+            request,
+            task_records.listing(),
+            task_records.where(call.tenant, request.filter),
+            fields=ORDERS,
+            default="create_time desc",
+        )
+        return ListTaskRecordsResponse(task_records=items, next_page_token=token, total_size=total)
+
+
+async def _present(tx: Transaction, call: Call, id_: str) -> TaskRecord:
+    return (await task_records.lock(tx, call.tenant, id_)).record
+
+
+async def _runnable(tx: Transaction, call: Call, given: TaskRecord) -> TaskDef:
+    """The definition at the version that is to run; it stays ENABLED while the run is created."""
+    repository = definitions.task_defs
+    id_ = given.task_def_id
+    if given.task_def_name:
+        named = await repository.named(tx, call.tenant, given.task_def_name)
+        if named is None:
+            raise repository.missing(given.task_def_name)
+        if id_ and id_ != named:
+            raise InvalidArgument.of(
+                "task_record.task_def_name", "names another definition than task_def_id"
+            )
+        id_ = named
+    task_def = await repository.pinned(tx, call.tenant, id_, given.task_def_version)
+    if task_def is None:
+        raise repository.missing(id_)
+    if task_def.HasField("delete_time") or task_def.status != ENABLED:
+        raise FailedPrecondition(
+            "TASK_DEF_NOT_ENABLED", f"task_def {id_!r} is not ENABLED", metadata={"id": id_}
+        )
+    return task_def
+
+
+async def _root(tx: Transaction, call: Call, record: TaskRecord) -> str:
+    """The top of the tree of runs that the new run joins. Raises NotFound for a missing parent."""
+    parent, block = record.parent_task_record_id, record.parent_block_record_id
+    if not parent:
+        if block:
+            raise InvalidArgument.of(
+                "task_record.parent_block_record_id", "needs parent_task_record_id"
+            )
+        return record.id
+    root = await task_records.keep(tx, call.tenant, parent)
+    if root is None:
+        raise task_records.missing(parent)
+    if block and not await block_records.look_up_ids(tx, call.tenant, [(parent, block)]):
+        raise block_records.missing(block)
+    return root

@@ -1,0 +1,251 @@
+"""Blocks of runs: looked up and written many at a time, for many runs at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
+
+from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
+from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.storage import rows
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.tables import block_records as table
+from vwed_grpc.storage.tables import one_of
+
+c = table.c
+PAYLOAD = (c.input_data, c.output_data)
+BASIC = [column for column in c if column not in PAYLOAD]
+
+Key = tuple[str, str, str, int]
+"""Run, block_id, iteration, attempt."""
+
+
+def missing(id_: str) -> NotFound:
+    return NotFound("BLOCK_RECORD_NOT_FOUND", f"no block_record {id_!r}", metadata={"id": id_})
+
+
+async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecord | None:
+    found = await database.fetch(
+        sa.select(table).where(c.tenant == tenant, c.task_record_id == run, c.id == id_)
+    )
+    return rows.block_record(found[0]) if found else None
+
+
+_BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
+_DIGESTS = "sha256(b.input_data) AS input_digest, sha256(b.output_data) AS output_digest"
+
+_LOOK_UP = sa.text(f"""
+    SELECT {_BASIC_NAMES}, {_DIGESTS},
+           CASE WHEN k.full_view THEN b.input_data END AS stored_input,
+           CASE WHEN k.full_view THEN b.output_data END AS stored_output
+      FROM unnest(CAST(:runs AS text[]), CAST(:block_ids AS text[]), CAST(:iterations AS text[]),
+                  CAST(:full_views AS boolean[])) AS k (run, block_id, iteration, full_view)
+      JOIN block_records b ON b.tenant = :tenant AND b.task_record_id = k.run
+       AND b.block_id = k.block_id AND b.iteration = k.iteration
+""")  # noqa: S608 - column names from the table's own definition
+
+_LOOK_UP_IDS = sa.text("""
+    SELECT b.task_record_id, b.id
+      FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
+      JOIN block_records b ON b.tenant = :tenant AND b.task_record_id = k.run AND b.id = k.id
+""")
+
+
+async def look_up(
+    tx: Transaction, tenant: str, named: Mapping[tuple[str, str, str], bool]
+) -> dict[Key, Block]:
+    """Every attempt of the (run, block_id, iteration)s; those marked True with their payload."""
+    found = await tx.session.execute(
+        _LOOK_UP,
+        {
+            "tenant": tenant,
+            "runs": [k[0] for k in named],
+            "block_ids": [k[1] for k in named],
+            "iterations": [k[2] for k in named],
+            "full_views": list(named.values()),
+        },
+    )
+    return {
+        (row.task_record_id, row.block_id, row.iteration, row.attempt): Block(
+            rows.block_record(row),
+            input_digest=row.input_digest,
+            output_digest=row.output_digest,
+            stored_input=row.stored_input,
+            stored_output=row.stored_output,
+        )
+        for row in found
+    }
+
+
+async def look_up_ids(
+    tx: Transaction, tenant: str, named: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of the (run, id)s that exist."""
+    pairs = list(named)
+    found = await tx.session.execute(
+        _LOOK_UP_IDS,
+        {"tenant": tenant, "runs": [p[0] for p in pairs], "ids": [p[1] for p in pairs]},
+    )
+    return {(row.task_record_id, row.id) for row in found}
+
+
+_UPSERTED = {
+    "task_record_id": "text",
+    "block_id": "text",
+    "iteration": "text",
+    "attempt": "int",
+    "id": "text",
+    "block_type": "text",
+    "name": "text",
+    "status": "smallint",
+    "input_data": "bytea",
+    "output_data": "bytea",
+    "start_time": "timestamptz",
+    "end_time": "timestamptz",
+    "parent_block_record_id": "text",
+    "robot_id": "text",
+    "message": "text",
+    "error_message": "text",
+    "progress": "float8",
+    "first_seq": "bigint",
+    "seq": "bigint",
+}
+_FIXED = {"task_record_id", "block_id", "iteration", "attempt", "id", "first_seq"}
+_KEPT_IF_UNSET = {"input_data", "output_data"}
+
+
+def _assignment(name: str) -> str:
+    if name in _KEPT_IF_UNSET:
+        return f"{name} = coalesce(excluded.{name}, block_records.{name})"
+    return f"{name} = excluded.{name}"
+
+
+_UPSERT = sa.text(f"""
+    INSERT INTO block_records (tenant, {", ".join(_UPSERTED)}, create_time, update_time)
+    SELECT :tenant, u.*, :now, :now
+      FROM unnest({", ".join(f"CAST(:{n} AS {t}[])" for n, t in _UPSERTED.items())})
+           AS u ({", ".join(_UPSERTED)})
+        ON CONFLICT (tenant, task_record_id, block_id, iteration, attempt) DO UPDATE
+       SET {", ".join(_assignment(n) for n in _UPSERTED if n not in _FIXED)},
+           update_time = excluded.update_time
+""")  # noqa: S608 - column names from the mapping above
+
+
+async def upsert(tx: Transaction, tenant: str, blocks: Sequence[tuple[str, Block]]) -> None:
+    """Writes blocks of any number of locked runs in one statement; each (run, block) once."""
+    if not blocks:
+        return
+    columns: dict[str, list[Any]] = {name: [] for name in _UPSERTED}
+    for run, block in blocks:
+        r = block.record
+        values = (
+            run, r.block_id, r.iteration, r.attempt, r.id, r.block_type, r.name, r.status,
+            block.input_data, block.output_data,
+            rows.moment(r.start_time) if r.HasField("start_time") else None,
+            rows.moment(r.end_time) if r.HasField("end_time") else None,
+            r.parent_block_record_id, r.robot_id, r.message, r.error_message, r.progress,
+            r.first_seq, r.seq,
+        )  # fmt: skip
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
+    await tx.session.execute(_UPSERT, {"tenant": tenant, "now": tx.now, **columns})
+
+
+_CLOSE_OPEN = sa.text(f"""
+    UPDATE block_records b
+       SET status = {int(CANCELED)}, end_time = :now, update_time = :now, seq = :seq + open.nth
+      FROM (SELECT block_id, iteration, attempt, row_number() OVER (ORDER BY first_seq) AS nth
+              FROM block_records
+             WHERE tenant = :tenant AND task_record_id = :run
+               AND status NOT IN ({", ".join(str(int(s)) for s in sorted(FINAL))})) open
+     WHERE b.tenant = :tenant AND b.task_record_id = :run AND b.block_id = open.block_id
+       AND b.iteration = open.iteration AND b.attempt = open.attempt
+ RETURNING {_BASIC_NAMES}
+""")  # noqa: S608 - numbers and column names of our own
+
+
+async def close_open(tx: Transaction, tenant: str, run: str, seq: int) -> list[BlockRecord]:
+    """Cancels the blocks of a locked run that are not final; they take the seqs after `seq`."""
+    found = await tx.session.execute(
+        _CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now}
+    )
+    return sorted((rows.block_record(row) for row in found), key=lambda block: block.seq)
+
+
+def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant, c.task_record_id == run]
+    for column, values in (
+        (c.status, f.statuses),
+        (c.block_id, f.block_ids),
+        (c.block_type, f.block_types),
+        (c.robot_id, f.robot_ids),
+        (c.parent_block_record_id, [f.parent_block_record_id] if f.parent_block_record_id else []),
+    ):
+        conditions += one_of(column, values)
+    if f.iteration_prefix:
+        conditions.append(
+            (c.iteration == f.iteration_prefix)
+            | c.iteration.startswith(f"{f.iteration_prefix}.", autoescape=True)
+        )
+    if f.latest_attempt_only:
+        later = table.alias("later")
+        conditions.append(
+            ~sa.exists().where(
+                later.c.tenant == c.tenant,
+                later.c.task_record_id == c.task_record_id,
+                later.c.block_id == c.block_id,
+                later.c.iteration == c.iteration,
+                later.c.attempt > c.attempt,
+            )
+        )
+    return conditions
+
+
+def listing() -> Listing[BlockRecord]:
+    return Listing(
+        source=table,
+        columns=BASIC,
+        payload=PAYLOAD,
+        identity=c.id,
+        orders={"first_seq": c.first_seq},
+        to_message=rows.block_record,
+    )
+
+
+_SNAPSHOT = sa.text(f"""
+    SELECT {_BASIC_NAMES}, CASE WHEN CAST(:full AS boolean) THEN b.input_data END AS input_data,
+           CASE WHEN CAST(:full AS boolean) THEN b.output_data END AS output_data
+      FROM (SELECT *, sum(weight) OVER (ORDER BY seq) - weight AS before
+              FROM (SELECT *, 300 + octet_length(error_message)
+                           + CASE WHEN CAST(:full AS boolean)
+                                  THEN coalesce(octet_length(input_data), 0)
+                                       + coalesce(octet_length(output_data), 0)
+                                  ELSE 0 END AS weight
+                      FROM block_records
+                     WHERE tenant = :tenant AND task_record_id = :run
+                       AND seq > :after_seq AND seq <= :until_seq
+                     ORDER BY seq LIMIT :limit) page) b
+     WHERE before < :max_bytes
+     ORDER BY seq
+""")  # noqa: S608 - column names from the table's own definition
+
+
+async def changed_between(
+    database: Database, tenant: str, run: str, after_seq: int, until_seq: int, *, full: bool
+) -> list[BlockRecord]:
+    """Blocks by the seq of their last change: at most 1,000, and about 2 MiB or one block."""
+    found = await database.fetch(
+        _SNAPSHOT,
+        {
+            "tenant": tenant,
+            "run": run,
+            "after_seq": after_seq,
+            "until_seq": until_seq,
+            "full": full,
+            "limit": 1000,
+            "max_bytes": 2 << 20,
+        },
+    )
+    return [rows.block_record(row) for row in found]

@@ -1,0 +1,161 @@
+"""PostgreSQL: one engine for transactions, one for single reads, sync sessions for scripts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, sessionmaker
+
+T = TypeVar("T")
+Executor = AsyncConnection | AsyncSession
+"""What repositories run their statements on."""
+
+Deadline = Callable[[], float | None]
+"""Seconds that the caller still waits; None: for ever."""
+
+_RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A write under way: its session, the database's clock at its begin, and its number."""
+
+    session: AsyncSession
+    now: datetime
+    xact: int
+
+
+class Database:
+    """Everything that reaches PostgreSQL goes through here.
+
+    Raises SQLAlchemy's and the driver's own errors; `rpc.errors` knows what callers are told.
+    """
+
+    def __init__(self, url: str, *, connections: int = 10, statement_timeout: float = 5.0) -> None:
+        self.url = sa.make_url(url)
+        self._engine = create_async_engine(
+            self.url.set(drivername="postgresql+asyncpg"),
+            pool_size=connections,
+            max_overflow=0,
+            # Waiting longer for a connection than a statement may take helps nobody.
+            pool_timeout=statement_timeout,
+            connect_args={
+                "timeout": statement_timeout,
+                "command_timeout": statement_timeout * 2,
+                "server_settings": {
+                    # JIT compiles our short statements for ten times the work it saves.
+                    "jit": "off",
+                    "timezone": "UTC",
+                    "statement_timeout": str(int(statement_timeout * 1000)),
+                    "application_name": "vwed-grpc",
+                },
+            },
+        )
+        self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def fetch(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """The rows of one read. Retried once on a connection that had died while it was pooled."""
+        try:
+            return await self._fetch(statement, parameters)
+        except DBAPIError as exc:
+            if not exc.connection_invalidated:
+                raise
+            return await self._fetch(statement, parameters)
+
+    async def _fetch(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None
+    ) -> Sequence[sa.Row[Any]]:
+        async with self._single.connect() as connection:
+            return (await connection.execute(statement, parameters)).all()
+
+    async def run(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        remaining: Deadline = lambda: None,
+        *,
+        commit: bool = True,
+    ) -> T:
+        """Runs `work` in one transaction and commits it, or with `commit=False` rolls it back.
+
+        Serialization failures, deadlocks and lost connections are retried while `remaining` lasts;
+        a COMMIT whose answer was lost is looked up by its number, never repeated blindly.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._run_once(work, commit=commit)
+            except DBAPIError as exc:
+                if not _worth_retrying(exc):
+                    raise
+                pause = min(0.01 * 2**attempt, 0.5)
+                left = remaining()
+                if attempt >= 8 or (left is not None and left <= pause):  # noqa: PLR2004 - about 2 s of pauses
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
+        session = self._sessions()
+        try:
+            now, xact = (await session.execute(_BEGIN)).one()
+            answer = await work(Transaction(session, now, xact))
+            try:
+                if commit:
+                    await session.commit()
+            except (DBAPIError, OSError, TimeoutError) as exc:
+                if not _answer_lost(exc) or not await self._committed(xact):
+                    raise
+            return answer
+        finally:
+            await session.close()
+
+    async def _committed(self, xact: int) -> bool:
+        """Whether the transaction whose COMMIT was not answered took place."""
+        while True:
+            state = (await self.fetch(_XACT_STATUS, {"xact": xact}))[0][0]
+            if state != "in progress":
+                return bool(state == "committed")
+            await asyncio.sleep(0.05)
+
+
+_BEGIN = sa.text("SELECT clock_timestamp(), (pg_current_xact_id()::text)::bigint")
+_XACT_STATUS = sa.text("SELECT pg_xact_status((:xact)::text::xid8)")
+
+
+def sqlstate(exc: BaseException) -> str | None:
+    """PostgreSQL's error code, if it said one."""
+    return getattr(getattr(exc, "orig", None), "sqlstate", None)
+
+
+def _answer_lost(exc: BaseException) -> bool:
+    return not isinstance(exc, DBAPIError) or exc.connection_invalidated
+
+
+def _worth_retrying(exc: DBAPIError) -> bool:
+    return exc.connection_invalidated or sqlstate(exc) in _RETRIED_STATES
+
+
+def sync_engine(url: str) -> sa.Engine:
+    """The same database for migrations and scripts, without an event loop (psycopg)."""
+    return sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+
+
+def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:
+    """Sync sessions over the same tables as the service's async ones."""
+    return sessionmaker(engine, expire_on_commit=False)

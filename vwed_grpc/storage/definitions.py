@@ -1,0 +1,284 @@
+"""Definitions and templates: one repository, for the rules of names and versions are the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from google.protobuf.struct_pb2 import Struct
+from sqlalchemy.exc import IntegrityError
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
+from vwed.v1.task_template_pb2 import TaskTemplate
+
+from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
+from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.storage import rows, tables
+from vwed_grpc.storage.database import Database, Transaction, sqlstate
+from vwed_grpc.storage.listing import Listing
+
+D = TypeVar("D", bound=TaskDef | TaskTemplate)
+
+CONTENT = ("name", "description", "task_type", "labels")
+"""The versioned fields that both tables hold; the JSON ones stand in the versions alone."""
+
+
+@dataclass(frozen=True)
+class Definitions(Generic[D]):
+    """The present state in `heads`, each version's content in `versions`."""
+
+    noun: str
+    heads: sa.Table
+    versions: sa.Table
+    json_fields: tuple[str, ...]
+    own_fields: tuple[str, ...]
+    to_message: Callable[[sa.Row[Any]], D]
+
+    @property
+    def parent(self) -> sa.Column[str]:
+        return self.versions.c[f"{self.noun}_id"]
+
+    @property
+    def _latest(self) -> sa.Join:
+        h, v = self.heads, self.versions
+        return h.join(
+            v,
+            sa.and_(v.c.tenant == h.c.tenant, self.parent == h.c.id, v.c.version == h.c.version),
+        )
+
+    @property
+    def _json(self) -> list[sa.Column[Any]]:
+        return [self.versions.c[name] for name in self.json_fields]
+
+    async def get(self, database: Database, tenant: str, id_: str, version: int = 0) -> D | None:
+        """The latest content (version 0), or that of a version; None: there is none."""
+        if version == 0:
+            statement = sa.select(self.heads, *self._json).select_from(self._latest)
+        else:
+            v, h = self.versions, self.heads
+            unset = sa.null()
+            statement = sa.select(
+                h.c.id,
+                v.c.version,
+                *(v.c[name] for name in CONTENT),
+                *self._json,
+                v.c.created_by,
+                v.c.change_note,
+                h.c.create_time,
+                v.c.write_time.label("update_time"),
+                unset.label("delete_time"),
+                sa.literal("").label("etag"),
+                *self._own_at_a_version(),
+            ).select_from(h.join(v, sa.and_(v.c.tenant == h.c.tenant, self.parent == h.c.id)))
+            statement = statement.where(v.c.version == version)
+        found = await database.fetch(
+            statement.where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
+        )
+        return self.to_message(found[0]) if found else None
+
+    def _own_at_a_version(self) -> list[sa.ColumnElement[Any]]:
+        """Status belongs to the definition, not to a version; where it came from never changes."""
+        return [
+            sa.literal(0).label(name) if name == "status" else self.heads.c[name]
+            for name in self.own_fields
+        ]
+
+    async def pinned(self, tx: Transaction, tenant: str, id_: str, version: int) -> D | None:
+        """A version's content with the definition's present status: what a run is made of.
+
+        The status cannot change before the transaction ends.
+        """
+        h, v = self.heads.c, self.versions.c
+        wanted = v.version == (version or h.version)
+        found = await tx.session.execute(
+            sa.select(
+                *(c for c in h if c.name not in {"version", *CONTENT}),
+                v.version,
+                *(v[name] for name in CONTENT),
+                *self._json,
+            )
+            .select_from(
+                self.heads.join(
+                    self.versions, sa.and_(v.tenant == h.tenant, self.parent == h.id, wanted)
+                )
+            )
+            .where(h.tenant == tenant, h.id == id_)
+            .with_for_update(of=self.heads, read=True)
+        )
+        row = found.one_or_none()
+        return self.to_message(row) if row else None
+
+    async def named(self, tx: Transaction, tenant: str, name: str) -> str | None:
+        """The id of the live definition of that name."""
+        h = self.heads.c
+        return await tx.session.scalar(
+            sa.select(h.id).where(h.tenant == tenant, h.name == name, h.delete_time.is_(None))
+        )
+
+    async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
+        """The latest content, locked until the transaction ends; compares `etag` if given."""
+        found = await tx.session.execute(
+            sa.select(self.heads, *self._json)
+            .select_from(self._latest)
+            .where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
+            .with_for_update(of=self.heads, key_share=True)
+        )
+        row: Any = found.one_or_none()
+        if row is None:
+            raise self.missing(id_)
+        if etag and etag != row.etag:
+            raise Aborted(
+                "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": row.etag}
+            )
+        return self.to_message(row)
+
+    def missing(self, id_: str) -> NotFound:
+        return NotFound(
+            f"{self.noun.upper()}_NOT_FOUND", f"no {self.noun} {id_!r}", metadata={"id": id_}
+        )
+
+    async def insert(self, tx: Transaction, tenant: str, message: D) -> None:
+        """A new definition at its version 1; fills in what the service sets."""
+        message.version = 1
+        rows.put_time(message.create_time, tx.now)
+        rows.put_time(message.update_time, tx.now)
+        message.etag = new_etag()
+        await self._guarded(
+            tx,
+            message,
+            sa.insert(self.heads).values(
+                tenant=tenant, id=message.id, create_time=tx.now, **self._head(tx, message)
+            ),
+        )
+        await self._write_version(tx, tenant, message)
+
+    async def save(self, tx: Transaction, tenant: str, message: D, *, new_content: bool) -> None:
+        """Writes a locked definition back, `new_content` as its next version."""
+        if new_content:
+            message.version += 1
+        rows.put_time(message.update_time, tx.now)
+        message.etag = new_etag()
+        deleted = rows.moment(message.delete_time) if message.HasField("delete_time") else None
+        await self._guarded(
+            tx,
+            message,
+            sa.update(self.heads)
+            .where(self.heads.c.tenant == tenant, self.heads.c.id == message.id)
+            .values(delete_time=deleted, **self._head(tx, message)),
+        )
+        if new_content:
+            await self._write_version(tx, tenant, message)
+
+    async def _guarded(self, tx: Transaction, message: D, statement: sa.Executable) -> None:
+        try:
+            await tx.session.execute(statement)
+        except IntegrityError as exc:
+            if sqlstate(exc) != "23505":
+                raise
+            taken = "name" if f"{self.heads.name}_live_name" in str(exc.orig) else "id"
+            raise AlreadyExists(
+                f"{taken.upper()}_TAKEN",
+                f"there is a {self.noun} with the {taken} {getattr(message, taken)!r}",
+                metadata={taken: getattr(message, taken)},
+            ) from exc
+
+    async def _write_version(self, tx: Transaction, tenant: str, message: D) -> None:
+        await tx.session.execute(
+            sa.insert(self.versions).values(
+                {
+                    "tenant": tenant,
+                    self.parent.name: message.id,
+                    "version": message.version,
+                    "name": message.name,
+                    "description": message.description,
+                    "task_type": message.task_type,
+                    "labels": dict(message.labels),
+                    "created_by": message.created_by,
+                    "change_note": message.change_note,
+                    "write_time": tx.now,
+                    **{name: _stored(getattr(message, name)) for name in self.json_fields},
+                }
+            )
+        )
+
+    def _head(self, tx: Transaction, message: D) -> dict[str, Any]:
+        return {
+            "name": message.name,
+            "description": message.description,
+            "task_type": message.task_type,
+            "labels": dict(message.labels),
+            "version": message.version,
+            "created_by": message.created_by,
+            "change_note": message.change_note,
+            "update_time": tx.now,
+            "etag": message.etag,
+            **{name: getattr(message, name) for name in self.own_fields},
+        }
+
+    @property
+    def listing(self) -> Listing[D]:
+        c = self.heads.c
+        return Listing(
+            source=self._latest,
+            columns=list(c),
+            payload=self._json,
+            identity=c.id,
+            orders={
+                "id": c.id,
+                "name": c.name,
+                "create_time": c.create_time,
+                "update_time": c.update_time,
+                "task_type": sa.func.nullif(c.task_type, ""),
+            },
+            to_message=self.to_message,
+            unset=frozenset({"task_type"}),
+        )
+
+
+def where(
+    definitions: Definitions[D],
+    tenant: str,
+    f: TaskDefFilter | TaskTemplateFilter,
+    *,
+    deleted: bool,
+) -> list[sa.ColumnElement[bool]]:
+    """What a filter leaves: fields ANDed, the values within one ORed."""
+    c = definitions.heads.c
+    conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
+    if not deleted:
+        conditions.append(c.delete_time.is_(None))
+    for name, field in (
+        ("name", "names"),
+        ("task_type", "task_types"),
+        ("status", "statuses"),
+        ("task_template_id", "task_template_ids"),
+    ):
+        conditions += tables.one_of(c[name], getattr(f, field)) if hasattr(f, field) else []
+    if f.name_contains:
+        conditions.append(c.name.contains(f.name_contains, autoescape=True))
+    if f.labels:
+        conditions.append(c.labels.contains(dict(f.labels)))
+    return conditions
+
+
+def _stored(value: Struct) -> bytes:
+    # Deterministic: equal contents have equal bytes, which is how a change is told from none.
+    return value.SerializeToString(deterministic=True)
+
+
+task_defs = Definitions(
+    "task_def",
+    tables.task_defs,
+    tables.task_def_versions,
+    ("config",),
+    ("status", "task_template_id", "task_template_version"),
+    rows.task_def,
+)
+task_templates = Definitions(
+    "task_template",
+    tables.task_templates,
+    tables.task_template_versions,
+    ("config", "parameters_schema"),
+    (),
+    rows.task_template,
+)

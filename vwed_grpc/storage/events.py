@@ -1,0 +1,196 @@
+"""The event log of runs: appended to under the run's row lock, read by seq."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+import sqlalchemy as sa
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.tables import task_record_events as events
+
+
+class Kind(IntEnum):
+    RUN = 1
+    BLOCK = 2
+    SIGNAL = 3
+    FINISHED = 4
+    """The run's own event that made it final: watches of the run end after it."""
+    DELETED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a run. `event` is a serialized TaskRecordEvent of VIEW_BASIC.
+
+    `event + payload` is the one of VIEW_FULL: protobuf merges what is concatenated.
+    `group_seq` is the last seq of the report or transition that the event belongs to.
+    """
+
+    seq: int
+    group_seq: int
+    kind: int
+    event: bytes
+    payload: bytes | None
+
+    def body(self, *, full: bool) -> bytes:
+        return self.event + self.payload if full and self.payload else self.event
+
+
+_APPEND = sa.text("""
+    INSERT INTO task_record_events
+           (tenant, task_record_id, seq, group_seq, kind, event_time, event, payload)
+    SELECT :tenant, u.run, u.seq, u.group_seq, u.kind, :now, u.event, u.payload
+      FROM unnest(CAST(:runs AS text[]), CAST(:seqs AS bigint[]), CAST(:group_seqs AS bigint[]),
+                  CAST(:kinds AS smallint[]), CAST(:events AS bytea[]), CAST(:payloads AS bytea[]))
+           AS u (run, seq, group_seq, kind, event, payload)
+""")
+
+_READ = sa.text("""
+    SELECT seq, group_seq, kind, event, payload FROM (
+        SELECT seq, group_seq, kind, event, CASE WHEN CAST(:full AS boolean) THEN payload END AS payload,
+               sum(weight) OVER (ORDER BY seq) - weight AS before
+          FROM (SELECT *, octet_length(event)
+                       + CASE WHEN CAST(:full AS boolean) THEN coalesce(octet_length(payload), 0) ELSE 0 END
+                       AS weight
+                  FROM task_record_events
+                 WHERE tenant = :tenant AND task_record_id = :run AND seq > :after_seq
+                 ORDER BY seq LIMIT :limit) page) sized
+     WHERE before < :max_bytes ORDER BY seq
+""")
+
+
+async def append(
+    tx: Transaction, tenant: str, now: datetime, runs: Iterable[tuple[str, Sequence[Event]]]
+) -> None:
+    """Writes the events of any number of runs, whose rows are locked, in one statement."""
+    rows = [(run, event) for run, batch in runs for event in batch]
+    if rows:
+        await tx.session.execute(
+            _APPEND,
+            {
+                "tenant": tenant,
+                "now": now,
+                "runs": [run for run, _ in rows],
+                "seqs": [e.seq for _, e in rows],
+                "group_seqs": [e.group_seq for _, e in rows],
+                "kinds": [int(e.kind) for _, e in rows],
+                "events": [e.event for _, e in rows],
+                "payloads": [e.payload for _, e in rows],
+            },
+        )
+
+
+async def read(
+    database: Database,
+    tenant: str,
+    run: str,
+    after_seq: int,
+    *,
+    full: bool,
+    limit: int = 1000,
+    max_bytes: int = 3 << 20,
+) -> list[Event]:
+    """The next events, in order: at most `limit`, and about `max_bytes` or one event."""
+    rows = await database.fetch(
+        _READ,
+        {
+            "tenant": tenant,
+            "run": run,
+            "after_seq": after_seq,
+            "full": full,
+            "limit": limit,
+            "max_bytes": max_bytes,
+        },
+    )
+    return [Event(r.seq, r.group_seq, r.kind, r.event, r.payload) for r in rows]
+
+
+async def read_groups(
+    database: Database, tenant: str, run: str, after_seq: int, *, full: bool
+) -> list[Event]:
+    """The next whole reports and transitions, about 512 KiB of them.
+
+    One that is larger comes up to 3 MiB; only what is larger still is cut.
+    """
+    found = await read(database, tenant, run, after_seq, full=full, max_bytes=512 << 10)
+    whole = [e for e in found if e.group_seq <= found[-1].seq]
+    if found and not whole:
+        found = await read(database, tenant, run, after_seq, full=full, limit=100_000)
+        whole = [e for e in found if e.group_seq <= found[-1].seq]
+    return whole or found
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is kept of a run's history: its oldest and newest seq, and how it ended."""
+
+    oldest_seq: int
+    newest_seq: int
+    final_seq: int | None
+    deleted: bool
+
+
+_EXTENT = sa.text("""
+    SELECT (SELECT min(seq) FROM task_record_events e
+             WHERE e.tenant = :tenant AND e.task_record_id = :run) AS oldest,
+           l.seq AS newest, l.kind,
+           r.seq AS run_seq, r.final_seq
+      FROM (SELECT 1) one
+      LEFT JOIN task_records r ON r.tenant = :tenant AND r.id = :run
+      LEFT JOIN LATERAL (SELECT seq, kind FROM task_record_events e
+             WHERE e.tenant = :tenant AND e.task_record_id = :run
+             ORDER BY seq DESC LIMIT 1) l ON true
+""")
+
+
+async def extent(database: Database, tenant: str, run: str) -> Extent | None:
+    """None: there is no such run and no history of one."""
+    row = (await database.fetch(_EXTENT, {"tenant": tenant, "run": run}))[0]
+    newest = row.run_seq if row.run_seq is not None else row.newest
+    if newest is None:
+        return None
+    return Extent(
+        # Everything may have been pruned: then the next event is the oldest that can be had.
+        oldest_seq=row.oldest or newest + 1,
+        newest_seq=newest,
+        final_seq=row.final_seq,
+        deleted=row.run_seq is None,
+    )
+
+
+async def exists(tx: Transaction, tenant: str, run: str) -> bool:
+    """Whether a deleted run's events still keep its id taken."""
+    return bool(
+        await tx.session.scalar(
+            sa.select(sa.exists().where(events.c.tenant == tenant, events.c.task_record_id == run))
+        )
+    )
+
+
+def where(tenant: str, run: str, after_seq: int) -> list[sa.ColumnElement[bool]]:
+    c = events.c
+    return [c.tenant == tenant, c.task_record_id == run, c.seq > after_seq]
+
+
+def listing() -> Listing[TaskRecordEvent]:
+    c = events.c
+    return Listing(
+        source=events,
+        columns=[c.seq, c.event],
+        payload=[c.payload],
+        identity=c.seq,
+        orders={"seq": c.seq},
+        to_message=_message,
+    )
+
+
+def _message(row: sa.Row[Any]) -> TaskRecordEvent:
+    message = TaskRecordEvent.FromString(row.event)
+    if "payload" in row._mapping and row.payload:
+        message.MergeFromString(row.payload)
+    return message

@@ -1,0 +1,143 @@
+"""Keyset paging: one way to read any list, page by page, in any documented order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.storage.database import Database
+
+M = TypeVar("M", bound=Message)
+Position = tuple[Any, ...]
+"""The order columns' values of the last row of a page."""
+
+MAX_PAGE_BYTES = 3 << 20
+"""A page ends early here: every client's default limit is 4 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    items: list[M]
+    next_position: Position | None
+    total: int
+
+
+@dataclass(frozen=True)
+class Listing(Generic[M]):
+    """What can be listed: from where, how rows become messages, what only full views carry."""
+
+    source: sa.FromClause
+    columns: Sequence[sa.ColumnElement[Any]]
+    """What the basic view needs."""
+    payload: Sequence[sa.ColumnElement[Any]]
+    """What the full view adds; may be large, so it is read for the items of a page alone."""
+    identity: sa.ColumnElement[Any]
+    """Names a row among those that one call can list."""
+    orders: Mapping[str, sa.ColumnElement[Any]]
+    """Field of order_by -> what it orders by."""
+    to_message: Callable[[sa.Row[Any]], M]
+    unset: frozenset[str] = frozenset()
+    """Fields of order_by that may be unset: such rows come last in both directions."""
+
+    async def page(
+        self,
+        database: Database,
+        where: Sequence[sa.ColumnElement[bool]],
+        order: Sequence[OrderTerm],
+        *,
+        size: int,
+        position: Position | None = None,
+        full: bool = False,
+        total: bool = False,
+    ) -> Page[M]:
+        """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item."""
+        keys = [self.orders[term.field].label(f"key_{i}") for i, term in enumerate(order)]
+        weight = sum(
+            (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload), sa.literal(0)
+        )
+        statement = (
+            sa.select(*self.columns, *keys, *([weight.label("weight")] if full else []))
+            .select_from(self.source)
+            .where(*where, *self._after(order, position))
+            .order_by(*(self._ordered(term) for term in order))
+            .limit(size + 1)
+        )
+        rows = await database.fetch(statement)
+        items: list[M] = []
+        room = MAX_PAGE_BYTES
+        for row in rows[:size]:
+            item = self.to_message(row)
+            room -= item.ByteSize() + (row.weight or 0 if full else 0)
+            if room < 0 and items:
+                break
+            items.append(item)
+        more = len(items) < len(rows)
+        if full and items:
+            items = await self._full(database, where, rows[: len(items)])
+        last = rows[len(items) - 1] if items else None
+        return Page(
+            items=items,
+            next_position=tuple(last._mapping[k.name] for k in keys) if more and last else None,
+            total=await self._count(database, where) if total else 0,
+        )
+
+    async def _full(
+        self,
+        database: Database,
+        where: Sequence[sa.ColumnElement[bool]],
+        rows: Sequence[sa.Row[Any]],
+    ) -> list[M]:
+        """The same rows with their payload, read again: some may be gone meanwhile."""
+        name = self.identity.name
+        wanted = [row._mapping[name] for row in rows]
+        found = await database.fetch(
+            sa.select(*self.columns, *self.payload)
+            .select_from(self.source)
+            .where(*where, self.identity == sa.any_(sa.literal(wanted, ARRAY(self.identity.type))))
+        )
+        by_identity = {row._mapping[name]: row for row in found}
+        return [self.to_message(by_identity[key]) for key in wanted if key in by_identity]
+
+    async def _count(self, database: Database, where: Sequence[sa.ColumnElement[bool]]) -> int:
+        rows = await database.fetch(
+            sa.select(sa.func.count()).select_from(self.source).where(*where)
+        )
+        return int(rows[0][0])
+
+    def _ordered(self, term: OrderTerm) -> sa.ColumnElement[Any]:
+        column = self.orders[term.field]
+        if not term.descending:
+            return column.asc()  # PostgreSQL puts unset values last by itself
+        return column.desc().nulls_last() if term.field in self.unset else column.desc()
+
+    def _after(
+        self, order: Sequence[OrderTerm], position: Position | None
+    ) -> list[sa.ColumnElement[bool]]:
+        """What comes after `position`: greater in the first column that differs."""
+        if position is None:
+            return []
+        ways: list[sa.ColumnElement[bool]] = []
+        equal: sa.ColumnElement[bool] = sa.true()
+        for term, value in zip(order, position, strict=True):
+            column = self.orders[term.field]
+            if value is not None:
+                beyond = column < value if term.descending else column > value
+                if term.field in self.unset:
+                    beyond |= column.is_(None)
+                ways.append(sa.and_(equal, beyond))
+            equal = sa.and_(
+                equal, column.is_not_distinct_from(value) if value is None else column == value
+            )
+        # The bound on the first column alone lets an index be entered where the page begins.
+        first, value = self.orders[order[0].field], position[0]
+        if value is None:
+            bound = first.is_(None)
+        else:
+            bound = first <= value if order[0].descending else first >= value
+            if order[0].field in self.unset:
+                bound |= first.is_(None)
+        return [bound, sa.or_(*ways)]

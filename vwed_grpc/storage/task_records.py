@@ -1,0 +1,315 @@
+"""Runs: reading, locking, writing back, and which of them a filter means."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from vwed.v1.common_pb2 import TimeRange
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
+from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
+from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
+from vwed_grpc.storage import rows, tables
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.tables import task_records as table
+
+c = table.c
+PAYLOAD = (c.input, c.result)
+BASIC = [column for column in c if column not in PAYLOAD]
+
+
+@dataclass(slots=True)
+class Run:
+    """A locked run: its present state in full, and what only the store knows of it."""
+
+    record: TaskRecord
+    config_blocks: int
+    run_seq: int
+    final_seq: int | None = None
+    lease: timedelta | None = None
+    """None: it never runs out."""
+
+    @classmethod
+    def of(cls, row: sa.Row[Any]) -> "Run":
+        return cls(rows.task_record(row), row.config_blocks, row.run_seq, row.final_seq, row.lease)
+
+
+def missing(id_: str) -> NotFound:
+    return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
+
+
+_GET = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+
+
+async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:
+    run = await get_run(database, tenant, id_)
+    return run.record if run else None
+
+
+async def get_run(database: Database, tenant: str, id_: str) -> Run | None:
+    """The run as it stands, not locked."""
+    found = await database.fetch(_GET, {"tenant": tenant, "id": id_})
+    return Run.of(found[0]) if found else None
+
+
+_LOCK = _GET.with_for_update(key_share=True)
+
+
+async def lock(tx: Transaction, tenant: str, id_: str, etag: str = "") -> Run:
+    """The run, locked until the transaction ends; compares `etag` if given."""
+    row = (await tx.session.execute(_LOCK, {"tenant": tenant, "id": id_})).one_or_none()
+    if row is None:
+        raise missing(id_)
+    if etag and etag != row.etag:
+        raise Aborted(
+            "ETAG_MISMATCH", f"task_record {id_} has changed", metadata={"etag": row.etag}
+        )
+    # Events of one run never go back in time, whichever transaction began first.
+    tx.now = max(tx.now, row.update_time)
+    return Run.of(row)
+
+
+async def insert(tx: Transaction, tenant: str, run: Run) -> None:
+    """A new run. Raises AlreadyExists if the id is taken."""
+    record = run.record
+    rows.put_time(record.create_time, tx.now)
+    record.etag = new_etag()
+    added = await tx.session.execute(
+        tables.insert_unless_taken(table)
+        .values(
+            tenant=tenant,
+            id=record.id,
+            task_def_id=record.task_def_id,
+            task_def_version=record.task_def_version,
+            task_def_name=record.task_def_name,
+            task_type=record.task_type,
+            input=record.input.SerializeToString(deterministic=True),
+            parent_task_record_id=record.parent_task_record_id,
+            parent_block_record_id=record.parent_block_record_id,
+            root_task_record_id=record.root_task_record_id,
+            retry_of=record.retry_of,
+            attempt=record.attempt,
+            config_blocks=run.config_blocks,
+            created_by=record.created_by,
+            create_time=tx.now,
+            **_mutable(tx, run),
+        )
+        .returning(c.id)
+    )
+    if added.one_or_none() is None:
+        raise AlreadyExists(
+            "ID_TAKEN", f"there is a task_record {record.id!r}", metadata={"id": record.id}
+        )
+
+
+async def save(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = True) -> None:
+    """Writes a locked run back."""
+    if new_etag_too:
+        run.record.etag = new_etag()
+    await tx.session.execute(
+        sa.update(table)
+        .where(c.tenant == tenant, c.id == run.record.id)
+        .values(**_mutable(tx, run))
+    )
+
+
+def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
+    record = run.record
+    rows.put_time(record.update_time, tx.now)
+    return {
+        "status": record.status,
+        "result": record.result.SerializeToString(deterministic=True)
+        if record.HasField("result")
+        else None,
+        "start_time": rows.moment(record.start_time) if record.HasField("start_time") else None,
+        "end_time": rows.moment(record.end_time) if record.HasField("end_time") else None,
+        "error_message": record.error_message,
+        "error_code": record.error_code,
+        "executor_id": record.executor_id,
+        "lease_epoch": record.lease_epoch,
+        "lease": run.lease,
+        "lease_expire_time": rows.moment(record.lease_expire_time)
+        if record.HasField("lease_expire_time")
+        else None,
+        "robot_id": record.robot_id,
+        "message": record.message,
+        "priority": record.priority,
+        "external_id": record.external_id,
+        "labels": dict(record.labels),
+        **{f"blocks_{name}": getattr(record.block_counts, name) for name in tables.BLOCK_COUNTS},
+        "seq": record.seq,
+        "run_seq": run.run_seq,
+        "final_seq": run.final_seq,
+        "pinned": record.pinned,
+        "status_actor": record.status_actor,
+        "status_reason": record.status_reason,
+        "update_time": tx.now,
+        "etag": record.etag,
+    }
+
+
+def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
+    """What a filter leaves: fields ANDed, the values within one ORed."""
+    conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
+    for column, values in (
+        (c.id, f.ids),
+        (c.task_def_id, f.task_def_ids),
+        (c.task_def_name, f.task_def_names),
+        (c.task_type, f.task_types),
+        (c.status, f.statuses),
+        (c.error_code, f.error_codes),
+        (c.external_id, f.external_ids),
+        (c.executor_id, f.executor_ids),
+        (c.robot_id, f.robot_ids),
+    ):
+        conditions += tables.one_of(column, values)
+    for column, value in (
+        (c.parent_task_record_id, f.parent_task_record_id),
+        (c.root_task_record_id, f.root_task_record_id),
+        (c.retry_of, f.retry_of),
+    ):
+        conditions += tables.one_of(column, [value] if value else [])
+    if f.external_id_prefix:
+        conditions.append(c.external_id.startswith(f.external_id_prefix, autoescape=True))
+    if f.labels:
+        conditions.append(c.labels.contains(dict(f.labels)))
+    conditions += _within(c.create_time, f.create_time)
+    conditions += _within(c.start_time, f.start_time)
+    conditions += _within(c.end_time, f.end_time)
+    return conditions
+
+
+def _within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if span.HasField("from"):
+        conditions.append(column >= rows.moment(getattr(span, "from")))
+    if span.HasField("to"):
+        conditions.append(column < rows.moment(span.to))
+    return conditions
+
+
+def _among(statuses: Iterable[Status]) -> sa.ColumnElement[bool]:
+    """As literals, so that the planner sees which partial index applies."""
+    numbers: list[sa.ColumnElement[int]] = [
+        sa.literal_column(str(int(s))) for s in sorted(statuses)
+    ]
+    return c.status.in_(numbers)
+
+
+async def claim(
+    tx: Transaction, tenant: str, f: TaskRecordFilter, count: int, *, interrupted: bool
+) -> list[Run]:
+    """Locks up to `count` runs that wait for an executor, the most urgent first.
+
+    Rows that others are claiming or changing are skipped, so no two claimers get the same run.
+    """
+    waiting = [PENDING, INTERRUPTED] if interrupted else [PENDING]
+    status = _among(waiting)
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(*where(tenant, f), status)
+        .order_by(c.priority.desc(), c.create_time, c.id)
+        .limit(count)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return [Run.of(row) for row in found]
+
+
+async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[Run]:
+    """Locks runs whose lease has run out; those that are being changed are skipped."""
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(
+            c.tenant == tenant,
+            _among(HELD),
+            c.lease.is_not(None),
+            c.lease_expire_time <= tx.now,
+        )
+        .order_by(c.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return [Run.of(row) for row in found]
+
+
+async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
+    """Locks the open runs below a run, however deep, also below runs that have ended."""
+    below = (
+        sa.select(c.id)
+        .where(c.tenant == tenant, c.parent_task_record_id == id_)
+        .cte(recursive=True)
+    )
+    child = table.alias("child")
+    below = below.union(
+        sa.select(child.c.id).where(
+            child.c.tenant == tenant, child.c.parent_task_record_id == below.c.id
+        )
+    )
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(c.tenant == tenant, c.id.in_(sa.select(below.c.id)), c.status.in_([*map(int, OPEN)]))
+        .order_by(c.id)
+        .with_for_update(key_share=True)
+    )
+    return [Run.of(row) for row in found]
+
+
+async def open_run_with(tx: Transaction, tenant: str, external_id: str) -> str | None:
+    """The id of an open run that carries the external id, while no other such run can be made."""
+    # Serializes those who ask for uniqueness of this very external id, and nobody else.
+    await tx.session.execute(
+        sa.select(
+            sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{tenant}\x1f{external_id}", 0))
+        )
+    )
+    return await tx.session.scalar(
+        sa.select(c.id)
+        .where(c.tenant == tenant, c.external_id == external_id, c.status.in_([*map(int, OPEN)]))
+        .limit(1)
+    )
+
+
+async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
+    """Whether a definition has open runs."""
+    return bool(
+        await tx.session.scalar(
+            sa.select(
+                sa.exists().where(
+                    c.tenant == tenant,
+                    c.task_def_id == task_def_id,
+                    _among(OPEN),
+                )
+            )
+        )
+    )
+
+
+async def keep(tx: Transaction, tenant: str, id_: str) -> str | None:
+    """The run's root, None if there is no such run; while the transaction lasts it stays."""
+    return await tx.session.scalar(
+        sa.select(c.root_task_record_id)
+        .where(c.tenant == tenant, c.id == id_)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def listing() -> Listing[TaskRecord]:
+    return Listing(
+        source=table,
+        columns=BASIC,
+        payload=PAYLOAD,
+        identity=c.id,
+        orders={
+            "id": c.id,
+            "create_time": c.create_time,
+            "start_time": c.start_time,
+            "end_time": c.end_time,
+            "priority": c.priority,
+        },
+        to_message=rows.task_record,
+        unset=frozenset({"start_time", "end_time"}),
+    )
