@@ -18,6 +18,7 @@ from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
 from vwed_grpc.progress.commit import Committer
+from vwed_grpc.progress.duties import ENTRIES, KEYS, LEASES, Duties
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer
@@ -101,8 +102,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         health = Health(SERVICERS, probe)
         add_introspection(server, SERVICERS, health)
-        for duty in (wakeups.run(), hub.run()):
-            _in_background(stack, duty)
+        duties = Duties(database, committer, [LEASES, ENTRIES, KEYS])
+        for background in (wakeups.run(), hub.run(), duties.run()):
+            _in_background(stack, background)
         await server.start()
         stack.push_async_callback(server.stop, None)
         stack.push_async_callback(edge.drain, settings.drain_seconds)

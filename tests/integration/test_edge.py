@@ -521,7 +521,7 @@ def test_servicers_are_checked_when_they_are_registered() -> None:
 
 
 async def test_health_reflection_and_channelz() -> None:
-    store_away = False
+    store_away = True
 
     async def probe() -> None:
         if store_away:
@@ -544,6 +544,8 @@ async def test_health_reflection_and_channelz() -> None:
             assert alive.status == health_pb2.HealthCheckResponse.SERVING
 
         with capture_logs() as logs:
+            await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+            store_away = False
             await becomes(health_pb2.HealthCheckResponse.SERVING)
             store_away = True
             await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)

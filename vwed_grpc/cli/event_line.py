@@ -9,7 +9,7 @@ from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-_COLORS = {
+STATUS_COLORS = {
     "PENDING": "bright_black",
     "RUNNING": "cyan",
     "PAUSING": "yellow",
@@ -96,4 +96,4 @@ def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:
 
 
 def _line(status: str, *words: str) -> str:
-    return click.style(f"{status:11}", fg=_COLORS.get(status)) + " ".join(filter(None, words))
+    return click.style(f"{status:11}", fg=STATUS_COLORS.get(status)) + " ".join(filter(None, words))

@@ -1,18 +1,31 @@
 """The command `vwed-grpc`; each of its commands stands in a file of its own."""
 
+from importlib import import_module
+
 import click
 
-from vwed_grpc.cli.demo import demo
-from vwed_grpc.cli.migrate import migrate
-from vwed_grpc.cli.serve import serve
-from vwed_grpc.cli.watch import watch
+_COMMANDS = ("serve", "migrate", "demo", "watch")
+"""Each is a module beside this one, and the function of that name in it."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports what is called: a client command would else wait seconds for the server's modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"vwed_grpc.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vwed-grpc")
 def main() -> None:
     """The task store of a mobile-robot dispatch system, over gRPC."""
-
-
-for command in (serve, migrate, demo, watch):
-    main.add_command(command)

@@ -5,15 +5,25 @@ from contextlib import contextmanager
 from sys import stdout
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.cli.event_line import BlockDepths, block_status, block_title, event_line, run_status
+from vwed_grpc.cli.event_line import (
+    STATUS_COLORS,
+    BlockDepths,
+    block_status,
+    block_title,
+    event_line,
+    run_status,
+)
+from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.session import Spectator
+from vwed_grpc.domain import lifecycle
 
 
 @contextmanager
@@ -36,7 +46,7 @@ class _Lines:
         if event.HasField("task_record"):
             self._names[event.task_record_id] = _short_name(event.task_record)
         name = self._names.get(event.task_record_id, event.task_record_id)
-        click.echo(f"{name:16} {event_line(event, self._depths)}")
+        click.echo(f"{name:17} {event_line(event, self._depths)}")
 
 
 class _RunTable:
@@ -55,21 +65,28 @@ class _RunTable:
         if event.HasField("progress"):
             self._progress[run_id] = event.progress
 
-    def render(self) -> Table:
-        table = Table("run", "definition", "robot", "status", "progress", "last block")
-        for run_id, run in self._runs.items():
-            last = run.error_message or self._blocks.get(run_id, "")
+    def render(self) -> Table | str:
+        if not self._runs:
+            return "loading the definitions"
+        table = Table(box=SIMPLE)
+        for title in ("run", "definition", "robot", "status"):
+            table.add_column(title, no_wrap=True)
+        table.add_column("done", justify="right", no_wrap=True)
+        table.add_column("last block", no_wrap=True, ratio=1)
+        # Open runs first: what does not fit on the screen is cut off below.
+        for run in sorted(self._runs.values(), key=lambda run: run.status in lifecycle.FINAL):
+            status = run_status(run)
             table.add_row(
                 _short_name(run),
                 run.task_def_name,
                 run.executor_id,
-                run_status(run),
-                ProgressBar(1.0, self._progress.get(run_id, 0.0), width=20),
-                last,
+                Text(status, style=STATUS_COLORS.get(status, "")),
+                f"{self._progress.get(run.id, 0.0):.0%}",
+                Text(run.error_message or self._blocks.get(run.id, "")),
             )
         return table
 
 
 def _short_name(run: TaskRecord) -> str:
-    again = " (retry)" if run.attempt > 1 or "demo.retry-of" in run.labels else ""
+    again = " #2" if run.attempt > 1 or RETRY_LABEL in run.labels else ""
     return (run.external_id or run.id) + again

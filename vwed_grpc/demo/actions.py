@@ -147,7 +147,7 @@ def _weigh(_vehicle: Vehicle, inputs: Values) -> Outcome:
 
 def _pick_by_light(_vehicle: Vehicle, inputs: Values) -> Outcome:
     outcome = _pick(_vehicle, inputs)
-    return Outcome(6.0, outcome.output | {"slot": inputs["slot"], "picker": "P-17"})
+    return Outcome(4.0, outcome.output | {"slot": inputs["slot"], "picker": "P-17"})
 
 
 def _report_to_wms(vehicle: Vehicle, inputs: Values) -> Outcome:

@@ -97,7 +97,10 @@ class Execution:
         self._blocks_done += 1
 
     async def _act(self, visit: Visit, inputs: Values, fault: Values | None) -> Values:
-        outcome = act(visit.block["type"], self._vehicle, inputs)
+        try:
+            outcome = act(visit.block["type"], self._vehicle, inputs)
+        except (KeyError, TypeError) as exc:  # a definition that someone has changed
+            raise BlockFailed("BAD_INPUT", f"{visit.block['id']}: {exc!r}") from exc
         steps = 4 if outcome.seconds > _LONG_SECONDS else 1
         for step in range(1, steps + 1):
             await asyncio.sleep(outcome.seconds / steps * self._speed)

@@ -1,7 +1,7 @@
 """The one way to write: a transaction, then what others must hear of it, then the answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -32,6 +32,10 @@ class Effects:
         self.stale.append(self.keys.key("task_record", tenant, run))
         if events:
             self.news.append((tenant, run, events))
+
+    def entries_changed(self, tenant: str, run: str, keys: Iterable[str]) -> None:
+        """Entries of the run's data cache."""
+        self.stale += [self.keys.key("data_cache", tenant, run, key) for key in keys]
 
 
 Work = Callable[[Transaction, Effects], Awaitable[T]]

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from vwed.v1.block_record_pb2 import BlockRecord
+from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.lifecycle import (
@@ -17,7 +18,7 @@ from vwed_grpc.domain.lifecycle import (
     Status,
 )
 from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.events import block_event, run_event
+from vwed_grpc.progress.events import block_event, deleted_event, run_event, signal_event
 from vwed_grpc.storage import block_records, events, rows, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event, Kind
@@ -70,7 +71,7 @@ class RunChange:
         """Inserts the new run and its first event."""
         self.run.run_seq = self.record.seq = 1
         await task_records.insert(self.tx, self.tenant, self.run)
-        await self._tell([run_event(self.record, 1, actor, reason, input_set=True)])
+        await self.tell([run_event(self.record, 1, actor, reason, input_set=True)])
         self.effects.claimable.add(self.tenant)
 
     async def write(
@@ -99,10 +100,26 @@ class RunChange:
         told = [block_event(record.id, b, record.seq, actor, reason) for b in closed]
         kind = Kind.FINISHED if ended else Kind.RUN
         told.append(run_event(record, record.seq, actor, reason, kind=kind, result_set=result_set))
-        await self._tell(told)
+        await self.tell(told)
         if status in (PENDING, INTERRUPTED):
             self.effects.claimable.add(self.tenant)
         return record
+
+    async def signal(self, signal: TaskRecordSignal, actor: str, reason: str) -> TaskRecord:
+        """Leaves a word to the executor: an event, nothing else."""
+        self.record.seq += 1
+        await task_records.save(self.tx, self.tenant, self.run, new_etag_too=False)
+        await self.tell([signal_event(self.record, signal, actor, reason)])
+        return self.record
+
+    async def delete(self, actor: str, reason: str) -> None:
+        """Deletes the run, its blocks and its data cache; the history stays, and says so last."""
+        record = self.record
+        record.seq += 1
+        rows.put_time(record.update_time, self.tx.now)
+        keys = await task_records.delete(self.tx, self.tenant, record.id)
+        self.effects.entries_changed(self.tenant, record.id, keys)
+        await self.tell([deleted_event(record, actor, reason)])
 
     async def _close_blocks(self) -> list[BlockRecord]:
         counts = self.record.block_counts
@@ -115,6 +132,7 @@ class RunChange:
         counts.pending = counts.running = counts.paused = 0
         return closed
 
-    async def _tell(self, told: list[Event]) -> None:
+    async def tell(self, told: list[Event]) -> None:
+        """Appends events to the history, and to what is announced after the commit."""
         await events.append(self.tx, self.tenant, self.tx.now, [(self.record.id, told)])
         self.effects.run_changed(self.tenant, self.record.id, told)

@@ -84,25 +84,34 @@ class Writer:
         Raises VwedError as the contract says, ResourceExhausted if the queue stays full until the
         caller's deadline, and the store's own errors if it cannot be reached.
         """
+        answer = await self.submit(tenant, report, remaining)
+        left = remaining()
+        try:
+            async with asyncio.timeout(_NO_DEADLINE if left is None else left):
+                return await answer
+        except TimeoutError:
+            if answer.done() and not answer.cancelled():
+                raise  # the store's own time-out
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written") from None
+
+    async def submit(
+        self, tenant: str, report: Report, remaining: Deadline
+    ) -> asyncio.Future[Answer]:
+        """Queues a report: those of one caller are applied in the order of these calls."""
         lane = self._lanes.setdefault(tenant, _Lane())
         entry = _Entry(report, asyncio.get_running_loop().create_future(), remaining)
         left = remaining()
-        queued = False
         try:
             async with asyncio.timeout(_NO_DEADLINE if left is None else left):
                 while not lane.room.is_set():
                     await lane.room.wait()
-                lane.add(entry)
-                queued = True
-                if lane.task is None:
-                    lane.task = asyncio.create_task(self._run(tenant, lane))
-                return await entry.answer
         except TimeoutError:
-            if not queued:
-                raise ResourceExhausted("QUEUE_FULL", "too many reports are waiting") from None
-            if entry.answer.done() and not entry.answer.cancelled():
-                raise  # the store's own time-out
-            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written") from None
+            raise ResourceExhausted("QUEUE_FULL", "too many reports are waiting") from None
+        self._lanes[tenant] = lane  # it may have been emptied, and dropped, meanwhile
+        lane.add(entry)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._run(tenant, lane))
+        return entry.answer
 
     async def _run(self, tenant: str, lane: _Lane) -> None:
         try:

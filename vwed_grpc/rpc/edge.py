@@ -82,16 +82,16 @@ class Edge:
     async def drain(self, grace: float) -> None:
         """Refuses new calls, ends open streams, and gives other calls `grace` seconds to end.
 
-        What is still open then is ended too; all of these callers get UNAVAILABLE `DRAINING`.
-        Stop the gRPC server afterwards.
+        Then they are ended too; all whose call was ended or refused get UNAVAILABLE `DRAINING`.
+        Stop the gRPC server afterwards, which need not wait any more.
         """
         self._draining = True
         for stream in set(self._streams.calls):
             stream.end()
         if tasks := {opened.task for opened in self._calls.calls | self._streams.calls}:
             await asyncio.wait(tasks, timeout=grace)
-        for opened in self._calls.calls | self._streams.calls:
-            opened.end()
+        for late in set(self._calls.calls):
+            late.end()
 
     def _note(
         self, method: MethodDescriptor, call: Call, began: float, code: str, *, timed: bool

@@ -30,8 +30,9 @@ class Health:
         self._interval = interval
 
     async def follow(self) -> None:
-        """Probes until cancelled. Before and after that, the services are NOT_SERVING."""
+        """Probes until cancelled; from then on the services are NOT_SERVING."""
         serving = False
+        await self._tell(serving=False)
         try:
             while True:
                 problem = await self._problem()

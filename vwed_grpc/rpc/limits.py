@@ -16,7 +16,7 @@ class OpenCall:
     """The server wants it gone."""
 
     def end(self) -> None:
-        """Ends the call where it waits; a message on its way out still arrives, before the status."""
+        """Ends the call where it waits; a message on its way out still arrives first."""
         self.ended = True
         self.task.cancel()
 

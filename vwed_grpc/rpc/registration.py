@@ -45,7 +45,7 @@ def generic_handlers(
 
 def _handler(service: ServiceDescriptor, servicer: object, edge: Edge) -> grpc.GenericRpcHandler:
     for name in dir(servicer):
-        if name[0].isupper() and name not in service.methods_by_name:
+        if name[0].isupper() and name not in service.methods_by_name:  # a misspelt one
             raise TypeError(f"{service.full_name} has no RPC {name}")
     return grpc.method_handlers_generic_handler(
         service.full_name,

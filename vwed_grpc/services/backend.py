@@ -1,6 +1,6 @@
 """What servicers work with, wired by `server`; and the few things that all of them do alike."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from vwed.v1.common_pb2 import View
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
+from vwed_grpc.domain.errors import InvalidArgument, VwedError
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.progress.commit import Committer, Effects
@@ -109,3 +110,21 @@ async def once(
     made = await make()
     await idempotency.remember(tx, call.tenant, request.request_id, [made.id])
     return made
+
+
+def named_id(id_: str, path: str) -> None:
+    """An update must name its resource: its rules are not those of a create."""
+    if not id_:
+        raise InvalidArgument.of(f"{path}.id", "is required")
+
+
+def in_order(
+    found: Mapping[str, M], ids: Iterable[str], missing: Callable[[str], VwedError]
+) -> list[M]:
+    """A batch's answers in the order of its request. Raises `missing` of the first that is not."""
+    items = []
+    for id_ in ids:
+        if id_ not in found:
+            raise missing(id_)
+        items.append(found[id_])
+    return items

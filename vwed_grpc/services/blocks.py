@@ -1,6 +1,7 @@
 """The RPCs of blocks: reports, which share commits, and reading them back."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import (
@@ -11,12 +12,20 @@ from vwed.v1.record_service_pb2 import (
     ReportBlockResponse,
     ReportBlocksRequest,
     ReportBlocksResponse,
+    StreamBlockReportsRequest,
+    StreamBlockReportsResponse,
 )
 
+from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.progress.flush import Answer, Report
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.errors import to_status
+from vwed_grpc.rpc.validation import Checked
 from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import block_records, task_records
+
+IN_FLIGHT = 64
+"""Batches of one stream that may wait; a caller who sends more is held back by flow control."""
 
 
 class BlockRecords(Servicer):
@@ -34,6 +43,44 @@ class BlockRecords(Servicer):
             block_records=answer.blocks, seqs=answer.seqs, task_record_status=answer.status
         )
 
+    async def StreamBlockReports(
+        self, requests: AsyncIterator[Checked[StreamBlockReportsRequest]], call: Call
+    ) -> AsyncIterator[StreamBlockReportsResponse]:
+        """Answers in sending order; up to `IN_FLIGHT` batches wait for their commit at once."""
+        sent: asyncio.Queue[tuple[str, asyncio.Future[Answer]] | None] = asyncio.Queue(IN_FLIGHT)
+
+        async def take() -> None:
+            try:
+                async for checked in requests:
+                    await sent.put((checked.request.batch_id, await self._submit(checked, call)))
+            finally:
+                await sent.put(None)
+
+        taking = asyncio.create_task(take())
+        try:
+            while (batch := await sent.get()) is not None:
+                batch_id, future = batch
+                yield await _batch_answer(batch_id, future, call)
+            await taking
+        finally:
+            taking.cancel()
+
+    async def _submit(
+        self, checked: Checked[StreamBlockReportsRequest], call: Call
+    ) -> asyncio.Future[Answer]:
+        """The answer to come; what is refused at once is refused in it."""
+        request = checked.request
+        try:
+            if checked.problem is not None:
+                raise checked.problem
+            return await self.backend.writer.submit(
+                call.tenant, _report_of(request, request.block_records, call), call.remaining
+            )
+        except VwedError as refusal:
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(refusal)
+            return refused
+
     async def _report(
         self,
         request: ReportBlockRequest | ReportBlocksRequest,
@@ -42,14 +89,7 @@ class BlockRecords(Servicer):
         *,
         full: bool = False,
     ) -> Answer:
-        report = Report(
-            request.task_record_id,
-            blocks,
-            request.executor_id,
-            request.lease_epoch,
-            call.actor,
-            full=full,
-        )
+        report = _report_of(request, blocks, call, full=full)
         return await self.backend.writer.report(call.tenant, report, call.remaining)
 
     async def GetBlockRecord(self, request: GetBlockRecordRequest, call: Call) -> BlockRecord:
@@ -81,3 +121,32 @@ class BlockRecords(Servicer):
         """An empty list of a missing run would look like a run without blocks."""
         if await task_records.get(self.backend.database, call.tenant, run) is None:
             raise task_records.missing(run)
+
+
+def _report_of(
+    request: ReportBlockRequest | ReportBlocksRequest | StreamBlockReportsRequest,
+    blocks: Sequence[BlockRecord],
+    call: Call,
+    *,
+    full: bool = False,
+) -> Report:
+    return Report(
+        request.task_record_id,
+        blocks,
+        request.executor_id,
+        request.lease_epoch,
+        call.actor,
+        full=full,
+    )
+
+
+async def _batch_answer(
+    batch_id: str, future: asyncio.Future[Answer], call: Call
+) -> StreamBlockReportsResponse:
+    try:
+        answer = await future
+    except Exception as exc:  # noqa: BLE001 - a batch that fails, however, does not end the stream
+        return StreamBlockReportsResponse(batch_id=batch_id, error=to_status(exc, call.request_id))
+    return StreamBlockReportsResponse(
+        batch_id=batch_id, seqs=answer.seqs, task_record_status=answer.status
+    )

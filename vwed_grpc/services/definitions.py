@@ -15,8 +15,8 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violati
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, Servicer, once
-from vwed_grpc.services.versioned import Versioned, named_id
+from vwed_grpc.services.backend import Backend, Servicer, named_id, once
+from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions, task_records
 from vwed_grpc.storage.database import Transaction
 

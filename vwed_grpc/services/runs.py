@@ -1,24 +1,33 @@
-"""The RPCs of runs as resources: create, get, list."""
+"""The RPCs of runs as resources."""
 
+import copy
+
+from google.protobuf.empty_pb2 import Empty
+from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (
+    BatchGetTaskRecordsRequest,
+    BatchGetTaskRecordsResponse,
     CreateTaskRecordRequest,
+    DeleteTaskRecordRequest,
     GetTaskRecordRequest,
     ListTaskRecordsRequest,
     ListTaskRecordsResponse,
+    UpdateTaskRecordRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.config_tree import block_count
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
-from vwed_grpc.domain.field_mask import apply_mask
+from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
-from vwed_grpc.domain.lifecycle import PENDING
+from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import RUN_TTL, Servicer, once
+from vwed_grpc.rpc.validation import validate
+from vwed_grpc.services.backend import RUN_TTL, Servicer, in_order, named_id, once
 from vwed_grpc.services.definitions import ENABLED
 from vwed_grpc.storage import block_records, definitions, events, task_records
 from vwed_grpc.storage.database import Transaction
@@ -38,6 +47,7 @@ GIVEN = frozenset(
     }
 )
 """What the creator of a run may give, beside which definition it runs."""
+MUTABLE = frozenset({"labels", "priority", "external_id", "pinned"})
 
 
 class TaskRecords(Servicer):
@@ -109,6 +119,55 @@ class TaskRecords(Servicer):
         if answer is None:
             raise task_records.missing(request.id)
         return answer
+
+    async def BatchGetTaskRecords(
+        self, request: BatchGetTaskRecordsRequest, call: Call
+    ) -> BatchGetTaskRecordsResponse:
+        found = await task_records.listing().batch(
+            self.backend.database,
+            [task_records.c.tenant == call.tenant],
+            request.ids,
+            full=request.view == View.VIEW_FULL,
+        )
+        return BatchGetTaskRecordsResponse(
+            task_records=in_order(found, request.ids, task_records.missing)
+        )
+
+    async def UpdateTaskRecord(self, request: UpdateTaskRecordRequest, call: Call) -> TaskRecord:
+        given = request.task_record
+        named_id(given.id, "task_record")
+
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            run = await task_records.lock(tx, call.tenant, given.id, given.etag)
+            record = copy.deepcopy(run.record)
+            apply_mask(record, given, masked_fields(request.update_mask, given, MUTABLE))
+            validate(record, "task_record")
+            if record == run.record:
+                return record
+            run.record = record
+            change = RunChange(tx, effects, call.tenant, run)
+            return await change.write(call.actor, request.reason)
+
+        return await self.write(call, work, validate_only=request.validate_only)
+
+    async def DeleteTaskRecord(self, request: DeleteTaskRecordRequest, call: Call) -> Empty:
+        async def work(tx: Transaction, effects: Effects) -> Empty:
+            run = await task_records.lock(tx, call.tenant, request.id, request.etag)
+            if not request.force:
+                if run.record.status in OPEN:
+                    raise FailedPrecondition(
+                        "RUN_IS_OPEN", f"run {request.id!r} is open", metadata={"id": request.id}
+                    )
+                if await task_records.has_runs_below(tx, call.tenant, request.id):
+                    raise FailedPrecondition(
+                        "RUNS_BELOW",
+                        f"run {request.id!r} has runs below it",
+                        metadata={"id": request.id},
+                    )
+            await RunChange(tx, effects, call.tenant, run).delete(call.actor, request.reason)
+            return Empty()
+
+        return await self.write(call, work)
 
     async def ListTaskRecords(
         self, request: ListTaskRecordsRequest, call: Call

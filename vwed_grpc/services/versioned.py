@@ -129,9 +129,3 @@ class Versioned(Generic[D]):
         await self.definitions.save(tx, call.tenant, message, new_content=False)
         self.changed(call, effects, message)
         return message
-
-
-def named_id(id_: str, path: str) -> None:
-    """An update must name its resource: its rules are not those of a create."""
-    if not id_:
-        raise InvalidArgument.of(f"{path}.id", "is required")

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 
-from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
+from vwed_grpc.domain.blocks import CANCELED, FINAL, SKIPPED, SUCCEEDED, Block
 from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
@@ -172,6 +172,40 @@ async def close_open(tx: Transaction, tenant: str, run: str, seq: int) -> list[B
         _CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now}
     )
     return sorted((rows.block_record(row) for row in found), key=lambda block: block.seq)
+
+
+_DONE = sa.text(f"""
+    SELECT id FROM (
+        SELECT DISTINCT ON (block_id, iteration) id, status, first_seq
+          FROM block_records WHERE tenant = :tenant AND task_record_id = :run
+         ORDER BY block_id, iteration, attempt DESC) latest
+     WHERE status IN ({int(SUCCEEDED)}, {int(SKIPPED)}) ORDER BY first_seq
+""")  # noqa: S608 - numbers of our own
+
+
+async def done(tx: Transaction, tenant: str, run: str) -> list[str]:
+    """The ids of the blocks whose latest attempt is SUCCEEDED or SKIPPED, as they began."""
+    found = await tx.session.execute(_DONE, {"tenant": tenant, "run": run})
+    return list(found.scalars())
+
+
+async def with_payload(tx: Transaction, tenant: str, run: str, ids: Sequence[str]) -> list[Block]:
+    """These blocks, payload and all, as they began."""
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(c.tenant == tenant, c.task_record_id == run, *one_of(c.id, ids))
+        .order_by(c.first_seq)
+    )
+    return [
+        Block(_basic(row), input_data=row.input_data, output_data=row.output_data) for row in found
+    ]
+
+
+def _basic(row: sa.Row[Any]) -> BlockRecord:
+    record = rows.block_record(row)
+    record.ClearField("input_data")
+    record.ClearField("output_data")
+    return record
 
 
 def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[bool]]:

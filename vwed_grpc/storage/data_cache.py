@@ -1,9 +1,10 @@
 """The data cache's entries. An expired one is absent everywhere, swept or not."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy import CursorResult
 from sqlalchemy.dialects.postgresql import insert
 from vwed.v1.data_cache_pb2 import DataCache
 
@@ -102,6 +103,37 @@ async def put(
     )
     row = written.one_or_none()
     return rows.data_cache(row) if row else None
+
+
+_COPY = sa.text("""
+    INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, expire_time, version,
+                            create_time, update_time)
+    SELECT tenant, :new, key, gen_random_uuid()::text, type, value, expire_time,
+           nextval('data_cache_versions'), :now, :now
+      FROM data_cache
+     WHERE tenant = :tenant AND task_record_id = :old
+       AND (expire_time IS NULL OR expire_time > :now)
+""")
+
+
+async def copy(tx: Transaction, tenant: str, old: str, new: str) -> None:
+    """Copies what has not expired of one run's entries into a new run, expirations included."""
+    await tx.session.execute(_COPY, {"tenant": tenant, "old": old, "new": new, "now": tx.now})
+
+
+_SWEEP = sa.text("""
+    DELETE FROM data_cache d
+     USING (SELECT task_record_id, key FROM data_cache
+             WHERE tenant = :tenant AND expire_time IS NOT NULL AND expire_time <= :now
+             LIMIT :limit FOR UPDATE SKIP LOCKED) dead
+     WHERE d.tenant = :tenant AND d.task_record_id = dead.task_record_id AND d.key = dead.key
+""")
+
+
+async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
+    """Removes expired entries; answers how many."""
+    swept = await tx.session.execute(_SWEEP, {"tenant": tenant, "now": tx.now, "limit": limit})
+    return cast("CursorResult[Any]", swept).rowcount
 
 
 async def delete(tx: Transaction, tenant: str, run: str, key: str) -> None:

@@ -56,6 +56,8 @@ class Database:
                     # JIT compiles our short statements for ten times the work it saves.
                     "jit": "off",
                     "timezone": "UTC",
+                    # A process frozen in the middle of a transaction must not keep its locks.
+                    "idle_in_transaction_session_timeout": "10000",
                     "statement_timeout": str(int(statement_timeout * 1000)),
                     "application_name": "vwed-grpc",
                 },

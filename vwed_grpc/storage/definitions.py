@@ -105,7 +105,7 @@ class Definitions(Generic[D]):
             .where(h.tenant == tenant, h.id == id_)
             .with_for_update(of=self.heads, read=True)
         )
-        row = found.one_or_none()
+        row: Any = found.one_or_none()
         return self.to_message(row) if row else None
 
     async def named(self, tx: Transaction, tenant: str, name: str) -> str | None:

@@ -51,15 +51,15 @@ _APPEND = sa.text("""
 """)
 
 _READ = sa.text("""
-    SELECT seq, group_seq, kind, event, payload FROM (
-        SELECT seq, group_seq, kind, event, CASE WHEN CAST(:full AS boolean) THEN payload END AS payload,
-               sum(weight) OVER (ORDER BY seq) - weight AS before
-          FROM (SELECT *, octet_length(event)
-                       + CASE WHEN CAST(:full AS boolean) THEN coalesce(octet_length(payload), 0) ELSE 0 END
-                       AS weight
-                  FROM task_record_events
-                 WHERE tenant = :tenant AND task_record_id = :run AND seq > :after_seq
-                 ORDER BY seq LIMIT :limit) page) sized
+    SELECT seq, group_seq, kind, event, payload
+      FROM (SELECT *, sum(weight) OVER (ORDER BY seq) - weight AS before
+              FROM (SELECT seq, group_seq, kind, event, octet_length(event)
+                           + CASE WHEN CAST(:full AS boolean)
+                                  THEN coalesce(octet_length(payload), 0) ELSE 0 END AS weight,
+                           CASE WHEN CAST(:full AS boolean) THEN payload END AS payload
+                      FROM task_record_events
+                     WHERE tenant = :tenant AND task_record_id = :run AND seq > :after_seq
+                     ORDER BY seq LIMIT :limit) page) sized
      WHERE before < :max_bytes ORDER BY seq
 """)
 

@@ -2,9 +2,11 @@
 
 import hashlib
 from datetime import timedelta
+from typing import Any, cast
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
+from sqlalchemy import CursorResult
 from sqlalchemy.dialects.postgresql import insert
 
 from vwed_grpc.domain.errors import AlreadyExists
@@ -64,6 +66,21 @@ async def remember(tx: Transaction, tenant: str, request_id: str, ids: list[str]
         .where(keys.c.tenant == tenant, keys.c.request_id == request_id.lower())
         .values(resource_ids=ids)
     )
+
+
+_SWEEP = sa.text("""
+    DELETE FROM idempotency_keys k
+     USING (SELECT request_id FROM idempotency_keys
+             WHERE tenant = :tenant AND expire_time <= :now
+             LIMIT :limit FOR UPDATE SKIP LOCKED) dead
+     WHERE k.tenant = :tenant AND k.request_id = dead.request_id
+""")
+
+
+async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
+    """Forgets what has expired; answers how many."""
+    swept = await tx.session.execute(_SWEEP, {"tenant": tenant, "now": tx.now, "limit": limit})
+    return cast("CursorResult[Any]", swept).rowcount
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from google.protobuf.message import Message
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage.database import Database
 
@@ -15,6 +16,8 @@ M = TypeVar("M", bound=Message)
 Position = tuple[Any, ...]
 """The order columns' values of the last row of a page."""
 
+MAX_ANSWER_BYTES = 4 << 20
+"""Every client's default limit."""
 MAX_PAGE_BYTES = 3 << 20
 """A page ends early here: every client's default limit is 4 MiB."""
 
@@ -56,11 +59,8 @@ class Listing(Generic[M]):
     ) -> Page[M]:
         """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item."""
         keys = [self.orders[term.field].label(f"key_{i}") for i, term in enumerate(order)]
-        weight = sum(
-            (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload), sa.literal(0)
-        )
         statement = (
-            sa.select(*self.columns, *keys, *([weight.label("weight")] if full else []))
+            sa.select(*self.columns, *keys, *([self._weight().label("weight")] if full else []))
             .select_from(self.source)
             .where(*where, *self._after(order, position))
             .order_by(*(self._ordered(term) for term in order))
@@ -85,6 +85,42 @@ class Listing(Generic[M]):
             total=await self._count(database, where) if total else 0,
         )
 
+    async def batch(
+        self,
+        database: Database,
+        where: Sequence[sa.ColumnElement[bool]],
+        wanted: Sequence[Any],
+        *,
+        full: bool,
+    ) -> dict[Any, M]:
+        """Those of `wanted` that there are, by identity.
+
+        Raises ResourceExhausted RESPONSE_TOO_LARGE before it reads what no answer can hold.
+        """
+        among = self._among(wanted)
+        if full:
+            weight = await database.fetch(
+                sa.select(sa.func.sum(self._weight())).select_from(self.source).where(*where, among)
+            )
+            if (weight[0][0] or 0) > MAX_ANSWER_BYTES:
+                raise ResourceExhausted(
+                    "RESPONSE_TOO_LARGE", "the answer is above 4 MiB: ask for fewer"
+                )
+        rows = await database.fetch(
+            sa.select(*self.columns, *(self.payload if full else ()))
+            .select_from(self.source)
+            .where(*where, among)
+        )
+        return {row._mapping[self.identity.name]: self.to_message(row) for row in rows}
+
+    def _among(self, wanted: Sequence[Any]) -> sa.ColumnElement[bool]:
+        return self.identity == sa.any_(sa.literal(list(wanted), ARRAY(self.identity.type)))
+
+    def _weight(self) -> sa.ColumnElement[int]:
+        """Bytes of a row's payload."""
+        lengths = (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload)
+        return sum(lengths, sa.literal(0))
+
     async def _full(
         self,
         database: Database,
@@ -97,7 +133,7 @@ class Listing(Generic[M]):
         found = await database.fetch(
             sa.select(*self.columns, *self.payload)
             .select_from(self.source)
-            .where(*where, self.identity == sa.any_(sa.literal(wanted, ARRAY(self.identity.type))))
+            .where(*where, self._among(wanted))
         )
         by_identity = {row._mapping[name]: row for row in found}
         return [self.to_message(by_identity[key]) for key in wanted if key in by_identity]

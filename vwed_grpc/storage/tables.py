@@ -288,7 +288,13 @@ for _filtered in ("task_def_id", "status"):
     sa.Index(
         f"task_records_{_filtered}", task_records.c.tenant, task_records.c[_filtered], *_NEWEST
     )
-for _filtered in ("external_id", "executor_id", "robot_id", "parent_task_record_id"):
+for _filtered in (
+    "external_id",
+    "executor_id",
+    "robot_id",
+    "parent_task_record_id",
+    "retry_of",
+):
     _column = task_records.c[_filtered]
     sa.Index(
         f"task_records_{_filtered}",

@@ -297,6 +297,48 @@ async def keep(tx: Transaction, tenant: str, id_: str) -> str | None:
     )
 
 
+async def add_recorded(tx: Transaction, tenant: str, id_: str, blocks: int) -> None:
+    """Counts block rows against the limit of a run."""
+    await tx.session.execute(
+        sa.update(table)
+        .where(c.tenant == tenant, c.id == id_)
+        .values(blocks_recorded=c.blocks_recorded + blocks)
+    )
+
+
+async def open_retry_of(tx: Transaction, tenant: str, id_: str) -> str | None:
+    """The id of an open run that retries another; ask under the other's lock."""
+    return await tx.session.scalar(
+        sa.select(c.id).where(
+            c.tenant == tenant, c.retry_of == id_, c.status.in_([*map(int, OPEN)])
+        )
+    )
+
+
+async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
+    return bool(
+        await tx.session.scalar(
+            sa.select(sa.exists().where(c.tenant == tenant, c.parent_task_record_id == id_))
+        )
+    )
+
+
+async def delete(tx: Transaction, tenant: str, id_: str) -> list[str]:
+    """Deletes a locked run with its blocks and data cache; answers the cache's keys."""
+    below = tables.data_cache.c
+    keys = await tx.session.execute(
+        sa.delete(tables.data_cache)
+        .where(below.tenant == tenant, below.task_record_id == id_)
+        .returning(below.key)
+    )
+    blocks = tables.block_records.c
+    await tx.session.execute(
+        sa.delete(tables.block_records).where(blocks.tenant == tenant, blocks.task_record_id == id_)
+    )
+    await tx.session.execute(sa.delete(table).where(c.tenant == tenant, c.id == id_))
+    return list(keys.scalars())
+
+
 def listing() -> Listing[TaskRecord]:
     return Listing(
         source=table,

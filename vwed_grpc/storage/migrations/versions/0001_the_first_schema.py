@@ -295,6 +295,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("parent_task_record_id != ''"),
     )
     op.create_index(
+        "task_records_retry_of",
+        "task_records",
+        ["tenant", "retry_of", sa.literal_column("create_time DESC"), "id"],
+        unique=False,
+        postgresql_where=sa.text("retry_of != ''"),
+    )
+    op.create_index(
         "task_records_robot_id",
         "task_records",
         ["tenant", "robot_id", sa.literal_column("create_time DESC"), "id"],

@@ -1,10 +1,9 @@
-"""The RPCs that move a run: what the executor does, what the operator asks."""
+"""The RPCs by which an executor takes a run, keeps it, and ends it."""
 
 import asyncio
 from datetime import timedelta
 
 from vwed.v1.record_service_pb2 import (
-    CancelTaskRecordRequest,
     ClaimTaskRecordsRequest,
     ClaimTaskRecordsResponse,
     FinishTaskRecordRequest,
@@ -20,7 +19,7 @@ from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Servicer
+from vwed_grpc.services.run_servicer import RunServicer
 from vwed_grpc.storage import idempotency, rows, task_records
 from vwed_grpc.storage.database import Transaction
 
@@ -30,7 +29,7 @@ _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
 
 
-class RunVerbs(Servicer):
+class ExecutorVerbs(RunServicer):
     async def ClaimTaskRecords(
         self, request: ClaimTaskRecordsRequest, call: Call
     ) -> ClaimTaskRecordsResponse:
@@ -55,7 +54,7 @@ class RunVerbs(Servicer):
 
     async def StartTaskRecord(self, request: StartTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self._lock(tx, effects, call, request.id, request.etag)
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
             if change.lease_ran_out():
                 await change.expire()
             record = change.record
@@ -77,7 +76,7 @@ class RunVerbs(Servicer):
         self, request: HeartbeatTaskRecordRequest, call: Call
     ) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self._lock(tx, effects, call, request.id, request.etag)
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
             record = change.record
             lifecycle.holds(record, request.executor_id, request.lease_epoch)
             if record.status in HELD:
@@ -90,23 +89,9 @@ class RunVerbs(Servicer):
 
         return await self.write(call, work)
 
-    async def CancelTaskRecord(self, request: CancelTaskRecordRequest, call: Call) -> TaskRecord:
-        command = Command.FORCE_CANCEL if request.force else Command.CANCEL
-
-        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self._lock(tx, effects, call, request.id, request.etag)
-            await _move(change, command, call, request.reason)
-            if request.cascade:
-                for run in await task_records.lock_open_below(tx, call.tenant, request.id):
-                    below = RunChange(tx, effects, call.tenant, run)
-                    await _move(below, command, call, request.reason)
-            return change.record
-
-        return await self.write(call, work)
-
     async def FinishTaskRecord(self, request: FinishTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self._lock(tx, effects, call, request.id, request.etag)
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
             record = change.record
             lifecycle.holds(record, request.executor_id, request.lease_epoch)
             if record.status == request.status:
@@ -122,20 +107,6 @@ class RunVerbs(Servicer):
             )
 
         return await self.write(call, work)
-
-    async def _lock(
-        self, tx: Transaction, effects: Effects, call: Call, id_: str, etag: str
-    ) -> RunChange:
-        return RunChange(
-            tx, effects, call.tenant, await task_records.lock(tx, call.tenant, id_, etag)
-        )
-
-
-async def _move(change: RunChange, command: Command, call: Call, reason: str) -> None:
-    """Obeys the command; what was obeyed before writes nothing."""
-    status = next_status(command, change.record.status)
-    if status is not None:
-        await change.write(call.actor, reason, status)
 
 
 async def _claim(

@@ -1,0 +1,163 @@
+"""The RPCs by which people and other systems steer a run."""
+
+from vwed.v1.record_service_pb2 import (
+    CancelTaskRecordRequest,
+    PauseTaskRecordRequest,
+    ResumeTaskRecordRequest,
+    RetryTaskRecordRequest,
+    SignalTaskRecordRequest,
+)
+from vwed.v1.task_record_event_pb2 import TaskRecordSignal
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
+from vwed_grpc.domain import lifecycle
+from vwed_grpc.domain.config_tree import block_count
+from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.field_mask import apply_mask
+from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.lifecycle import CANCELED, FAILED, PENDING, Command
+from vwed_grpc.domain.run_input import complete_input
+from vwed_grpc.progress.commit import Effects
+from vwed_grpc.progress.retry import copy_work
+from vwed_grpc.progress.runs import RunChange
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.backend import once
+from vwed_grpc.services.run_servicer import RunServicer, move
+from vwed_grpc.storage import block_records, definitions, task_records
+from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.task_records import Run
+
+SIGNAL_BYTES = 64 * 1024
+"""Of a signal's payload on the wire."""
+_INHERITED = frozenset(
+    {
+        "task_def_id",
+        "task_def_name",
+        "task_type",
+        "input",
+        "priority",
+        "external_id",
+        "labels",
+        "parent_task_record_id",
+        "parent_block_record_id",
+        "root_task_record_id",
+    }
+)
+"""What a retry takes over from the run that it retries."""
+
+
+class OperatorVerbs(RunServicer):
+    async def PauseTaskRecord(self, request: PauseTaskRecordRequest, call: Call) -> TaskRecord:
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            holder = lifecycle.holds(change.record, request.executor_id, request.lease_epoch)
+            command = Command.PAUSE_BY_HOLDER if holder else Command.PAUSE
+            await move(change, command, call, request.reason)
+            return change.record
+
+        return await self.write(call, work)
+
+    async def ResumeTaskRecord(self, request: ResumeTaskRecordRequest, call: Call) -> TaskRecord:
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            await move(change, Command.RESUME, call, request.reason)
+            return change.record
+
+        return await self.write(call, work)
+
+    async def CancelTaskRecord(self, request: CancelTaskRecordRequest, call: Call) -> TaskRecord:
+        command = Command.FORCE_CANCEL if request.force else Command.CANCEL
+
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            await move(change, command, call, request.reason)
+            if request.cascade:
+                for run in await task_records.lock_open_below(tx, call.tenant, request.id):
+                    below = RunChange(tx, effects, call.tenant, run)
+                    await move(below, command, call, request.reason)
+            return change.record
+
+        return await self.write(call, work)
+
+    async def RetryTaskRecord(self, request: RetryTaskRecordRequest, call: Call) -> TaskRecord:
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            async def again(id_: str) -> TaskRecord:
+                return (await task_records.lock(tx, call.tenant, id_)).record
+
+            return await once(
+                tx, call, request, lambda: self._retry(tx, effects, call, request), again
+            )
+
+        return await self.write(call, work)
+
+    async def _retry(
+        self, tx: Transaction, effects: Effects, call: Call, request: RetryTaskRecordRequest
+    ) -> TaskRecord:
+        old = (await self.lock_run(tx, effects, call, request.id, request.etag)).run
+        if old.record.status not in {FAILED, CANCELED}:
+            raise lifecycle.illegal_transition(old.record.status, PENDING)
+        # The lock on the old run makes this true until the new one is there.
+        if (other := await task_records.open_retry_of(tx, call.tenant, old.record.id)) is not None:
+            raise FailedPrecondition(
+                "RETRY_OPEN", f"retry {other!r} is open", metadata={"id": other}
+            )
+        version = request.task_def_version or old.record.task_def_version
+        task_def = await definitions.task_defs.pinned(
+            tx, call.tenant, old.record.task_def_id, version
+        )
+        if task_def is None:
+            raise definitions.task_defs.missing(old.record.task_def_id)
+        record = TaskRecord(
+            id=new_id(),
+            task_def_version=version,
+            status=PENDING,
+            attempt=old.record.attempt + 1,
+            retry_of=old.record.id,
+            created_by=call.actor,
+        )
+        apply_mask(record, old.record, _INHERITED)
+        if not old.record.parent_task_record_id:
+            record.root_task_record_id = record.id
+        record.input.CopyFrom(complete_input(task_def.config, record.input, "input"))
+        run = Run(record, config_blocks=block_count(task_def.config), run_seq=1)
+        record.block_counts.total = run.config_blocks
+        change = RunChange(tx, effects, call.tenant, run)
+        await change.create(call.actor, request.reason)
+        if request.mode == RetryTaskRecordRequest.MODE_FROM_FAILURE:
+            await copy_work(change, old.record.id, call.actor, request.reason)
+        return record
+
+    async def SignalTaskRecord(self, request: SignalTaskRecordRequest, call: Call) -> TaskRecord:
+        if request.payload.ByteSize() > SIGNAL_BYTES:
+            raise InvalidArgument.of("payload", f"must be at most {SIGNAL_BYTES} bytes")
+
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            async def signal() -> TaskRecord:
+                change = await self.lock_run(tx, effects, call, request.id, request.etag)
+                block = request.block_record_id
+                if block and not await block_records.look_up_ids(
+                    tx, call.tenant, [(request.id, block)]
+                ):
+                    raise block_records.missing(block)
+                if change.record.status in lifecycle.FINAL:
+                    raise FailedPrecondition(
+                        "RUN_IS_FINAL",
+                        "nobody listens to a run that has ended",
+                        metadata={"status": TaskRecordStatus.Name(change.record.status)},
+                    )
+                return await change.signal(
+                    TaskRecordSignal(
+                        name=request.name,
+                        block_record_id=block,
+                        payload=request.payload if request.HasField("payload") else None,
+                    ),
+                    call.actor,
+                    request.reason,
+                )
+
+            async def again(id_: str) -> TaskRecord:
+                return (await task_records.lock(tx, call.tenant, id_)).record
+
+            return await once(tx, call, request, signal, again)
+
+        return await self.write(call, work)

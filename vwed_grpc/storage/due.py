@@ -1,0 +1,25 @@
+"""Which tenants have work that is due, and whose turn it is to do it."""
+
+import sqlalchemy as sa
+
+from vwed_grpc.storage.database import Transaction
+
+# Each is one read without a transaction around it: it may look over all tenants.
+LEASES = sa.text("""
+    SELECT DISTINCT tenant FROM task_records
+     WHERE status IN (2, 3, 4, 5) AND lease IS NOT NULL AND lease_expire_time <= clock_timestamp()
+""")
+ENTRIES = sa.text("""
+    SELECT DISTINCT tenant FROM data_cache
+     WHERE expire_time IS NOT NULL AND expire_time <= clock_timestamp()
+""")
+KEYS = sa.text(
+    "SELECT DISTINCT tenant FROM idempotency_keys WHERE expire_time <= clock_timestamp()"
+)
+
+_MINE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+async def mine(tx: Transaction, duty: str, tenant: str) -> bool:
+    """Whether no other replica is at this duty of this tenant; true until the transaction ends."""
+    return bool(await tx.session.scalar(_MINE, {"name": f"vwed {duty} {tenant}"}))
