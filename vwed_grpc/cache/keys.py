@@ -19,6 +19,7 @@ class KeySpace:
     """
 
     def __init__(self, generation: int, incarnation: str) -> None:
+        self.incarnation = incarnation
         self._prefix = f"vwed:{generation}:{_escape(incarnation)}:"
 
     def key(self, kind: str, tenant: str, *parts: str) -> str:

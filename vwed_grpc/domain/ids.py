@@ -1,8 +1,12 @@
-"""Ids and etags of the service's own making."""
+"""The form of ids, and ids and etags of the service's own making."""
 
 import os
+import re
 import secrets
 import time
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+ID_DEMAND = f"must match ^{ID.pattern}$"
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62

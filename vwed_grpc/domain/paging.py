@@ -41,6 +41,11 @@ def request_fingerprint(method: str, request: Message) -> bytes:
     arguments.CopyFrom(request)
     arguments.ClearField("page_size")
     arguments.ClearField("page_token")
+    return fingerprint_of(method, arguments)
+
+
+def fingerprint_of(method: str, arguments: Message) -> bytes:
+    """What a token is bound to, of whatever arguments it is given out for."""
     wire = arguments.SerializeToString(deterministic=True)
     return blake2b(method.encode() + b"\0" + wire, digest_size=_DIGEST_BYTES).digest()
 

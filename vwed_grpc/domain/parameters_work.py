@@ -20,9 +20,9 @@ _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _UNEVALUATED_FACTOR = 3
 """The library evaluates what stands beside these keywords up to three times."""
 
-_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,4})(?:,(\d{0,4}))?\}|.", re.DOTALL)
+_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.", re.DOTALL)
 _STATE_BYTES_PER_UNIT = 8
-"""A pattern of n states may take 8 ns × n for a byte."""
+"""A pattern of n states may take 8 ns times n for a byte."""
 
 
 def work(document: SchemaDocument, parameters: Json, limit: int) -> int:

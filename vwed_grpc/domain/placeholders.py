@@ -6,24 +6,55 @@ text `${params.NAME}`. Keys, and what a parameter brings in, are not looked at.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from vwed_grpc.domain.json_convert import Json, to_value
-from vwed_grpc.domain.json_value import member
+from vwed_grpc.domain.json_value import MAX_BYTES, member
+
+Place: TypeAlias = "tuple[Place, str | int] | None"
+"""The steps from a config to a value, last one first: a path is written only where it is told."""
 
 _OPENING = "${params."
 _MARK = _OPENING.encode()
 
 
-def templated(config: Struct, path: str) -> Iterator[tuple[str, Value]]:
-    """Every string that holds a placeholder, literal ones too, with its path.
+class TooLargeError(Exception):
+    """What was filled in is more than a config may have."""
 
-    The one just given may be changed. Depth first, with the strings of an object or list first.
+
+def templated(config: Struct) -> Iterator[tuple[Place, Value]]:
+    """Every string with the beginning of a placeholder, in no order; it may be changed on the way.
+
+    Objects in lists, as blocks are, are searched in C and passed over if there is none in them.
     """
-    root = Value(struct_value=config) if False else None
-    del root
+    if _MARK not in config.SerializeToString():
+        return
+    containers: list[tuple[Place, Any]] = [(None, config)]
+    while containers:
+        place, container = containers.pop()
+        in_list = isinstance(container, ListValue)
+        values = container.values if in_list else container.fields
+        for step in range(len(values)) if in_list else values:
+            value = values[step]
+            if text := value.string_value:
+                if _OPENING in text:
+                    yield (place, step), value
+            elif value.HasField("struct_value"):
+                if not in_list or _MARK in value.SerializeToString():
+                    containers.append(((place, step), value.struct_value))
+            elif value.HasField("list_value"):
+                containers.append(((place, step), value.list_value))
+
+
+def path_of(place: Place, root: str) -> str:
+    """A place of `templated`, as paths in requests are written."""
+    if place is None:
+        return root
+    around, step = place
+    return member(path_of(around, root), step)
 
 
 def names(text: str) -> list[str]:
@@ -32,50 +63,52 @@ def names(text: str) -> list[str]:
 
 
 class Filling:
-    """Fills parameters into strings, and tells when what comes in exceeds a number of bytes."""
+    """Fills parameters into a config, and stops where they alone are more than it may have."""
 
-    def __init__(self, parameters: dict[str, Json], max_bytes: int) -> None:
-        self.room = max_bytes
-        """Bytes that may still come in; below 0 nothing does any more."""
+    def __init__(self, parameters: Mapping[str, Json]) -> None:
         self.has_grown = False
         """Whether an object or a list came in, and with it further values and levels."""
         self._parameters = parameters
-        self._texts: dict[str, str] = {}
-        self._values: dict[str, Value] = {}
+        self._filled: dict[str, Value | list[str]] = {}
+        self._room = MAX_BYTES
 
-    def fill(self, value: Value) -> None:
-        """Fills in a string of `templated`, all of whose names are parameters."""
-        pieces = list(_pieces(value.string_value))
-        if len(pieces) == 1 and pieces[0][0] is not None:
-            self._fill_typed(value, pieces[0][0])
-        else:
-            self._fill_text(value, pieces)
+    def fill(self, value: Value) -> list[str]:
+        """Fills in a string of `templated`, or answers the names that are no parameters.
 
-    def _fill_typed(self, value: Value, name: str) -> None:
-        if name not in self._values:
-            self._values[name] = to_value(self._parameters[name])
-        typed = self._values[name]
-        self.room -= typed.ByteSize()
-        self.has_grown |= isinstance(self._parameters[name], dict | list)
-        if self.room >= 0:
-            value.CopyFrom(typed)
+        Raises TooLargeError.
+        """
+        text = value.string_value
+        filled = self._filled.get(text)
+        if filled is None:
+            filled = self._filled[text] = self._lacking(text) or self._made_of(text)
+        if isinstance(filled, list):
+            return filled
+        self._room -= filled.ByteSize()
+        if self._room < 0:
+            raise TooLargeError
+        value.CopyFrom(filled)
+        return []
 
-    def _fill_text(self, value: Value, pieces: list[tuple[str | None, str]]) -> None:
+    def _lacking(self, text: str) -> list[str]:
+        return sorted({name for name in names(text) if name not in self._parameters})
+
+    def _made_of(self, text: str) -> Value:
+        pieces = list(_pieces(text))
+        if len(pieces) == 1 and (name := pieces[0][0]) is not None:
+            parameter = self._parameters[name]
+            self.has_grown |= isinstance(parameter, dict | list)
+            return to_value(parameter)
+        room = self._room
         texts = []
         for name, literal in pieces:
-            if name is None:
-                texts.append(literal)
-                continue
-            if name not in self._texts:
-                self._texts[name] = _text(self._parameters[name])
-            self.room -= len(self._texts[name])
-            if self.room < 0:
-                return
-            texts.append(self._texts[name])
-        value.string_value = "".join(texts)
+            texts.append(literal if name is None else _as_text(self._parameters[name]))
+            room -= len(texts[-1])
+            if room < 0:
+                raise TooLargeError
+        return Value(string_value="".join(texts))
 
 
-def _text(parameter: Json) -> str:
+def _as_text(parameter: Json) -> str:
     if isinstance(parameter, str):
         return parameter
     return json.dumps(parameter, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

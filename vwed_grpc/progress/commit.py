@@ -84,9 +84,10 @@ class Committer:
             for tenant, run, events in effects.news
         ]
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
-        publish += [(channel, b"") for channel in claims]
+        feeds = [self._keys.key("feed", tenant) for tenant in {n[0] for n in effects.news}]
+        publish += [(channel, b"") for channel in claims + feeds]
         await self._guest.committed(effects.stale, publish)
-        for channel in claims:
+        for channel in claims + feeds:
             self._wakeups.tell(channel)
         for tenant, run, events in effects.news:
             self._hub.publish(tenant, run, events)

@@ -170,7 +170,7 @@ def messages(events: Sequence[Event], *, full: bool) -> list[bytes]:
     size = whole = 0  # bytes in parts; how many of the parts belong to complete groups
     for event in events:
         part = field(_EVENTS, event.body(full=full))
-        if parts and size + len(part) > MAX_MESSAGE_BYTES:
+        while parts and size + len(part) > MAX_MESSAGE_BYTES:
             # Between two groups if there is such a place, else within the group.
             sent = whole or len(parts)
             out.append(b"".join(parts[:sent]) + (b"" if whole else _MORE))

@@ -255,8 +255,12 @@ class _Application:
             return block.record
         answer = BlockRecord()
         answer.CopyFrom(block.record)
-        rows.put_json(answer.input_data, block.input_data or block.stored_input)
-        rows.put_json(answer.output_data, block.output_data or block.stored_output)
+        for name, given, stored in (
+            ("input_data", block.input_data, block.stored_input),
+            ("output_data", block.output_data, block.stored_output),
+        ):
+            # What was given may be the empty object, which has no bytes.
+            rows.put_json(getattr(answer, name), stored if given is None else given)
         return answer
 
 

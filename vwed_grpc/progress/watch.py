@@ -3,19 +3,17 @@
 import time
 from collections.abc import AsyncIterator
 
-from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
-from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.progress.events import Batch, batch, messages
 from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.snapshot import present_states
 from vwed_grpc.progress.topic import Topic
-from vwed_grpc.storage import block_records, events, task_records
+from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.database import Database
-from vwed_grpc.storage.events import Event, Extent, Kind
+from vwed_grpc.storage.events import Extent, Kind
 
 _SNAPSHOT = WatchTaskRecordResponse(snapshot=True).SerializeToString()
 
@@ -64,32 +62,15 @@ class Watch:
                 yield message
 
     async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
-        """Present states by the seq of their last change, up to the run's.
-
-        A block that changes while its page is read drops out of the snapshot: its change comes
-        after it, so nothing is lost.
-        """
-        until = run.record.seq
-        own: task_records.Run | None = run
-        held: bytes | None = None  # the last message of all says how far the snapshot goes
-        while True:
-            blocks = await block_records.changed_between(
-                self._database, self._tenant, self._run, self.seq, until, full=self._full
-            )
-            states = [_state(self._run, block.seq, block) for block in blocks]
-            if own is not None and (not blocks or own.run_seq < blocks[-1].seq):
-                states.append(_state(self._run, own.run_seq, own.record, full=self._full))
-                states.sort(key=lambda event: event.seq)
-                own = None
-            for message in messages(states, full=False):
+        """Present states; the last message of all says how far they go."""
+        held: bytes | None = None
+        async for states in present_states(self._database, self._tenant, run, full=self._full):
+            for message in messages(states, full=True):
                 if held is not None:
                     yield held
                 held = message + _SNAPSHOT
-            if not blocks:
-                break
-            self.seq = blocks[-1].seq
-        self.seq = until
-        yield (held or _SNAPSHOT) + _bookmark(until)
+        self.seq = run.record.seq
+        yield (held or _SNAPSHOT) + _bookmark(self.seq)
 
     async def _changes(self, topic: Topic) -> AsyncIterator[bytes]:
         """Everything after `seq`, as it happens; bookmarks while nothing does."""
@@ -160,19 +141,3 @@ def _deleted(run: str) -> NotFound:
 
 def _bookmark(seq: int) -> bytes:
     return WatchTaskRecordResponse(bookmark_seq=seq).SerializeToString()
-
-
-def _state(run: str, seq: int, state: BlockRecord | TaskRecord, *, full: bool = True) -> Event:
-    """A present state as an event of a snapshot."""
-    event = TaskRecordEvent(task_record_id=run, seq=seq, event_time=state.update_time)
-    if isinstance(state, BlockRecord):
-        event.block_record.CopyFrom(state)
-    else:
-        event.actor, event.reason = state.status_actor, state.status_reason
-        event.block_counts.CopyFrom(state.block_counts)
-        event.progress = state.progress
-        event.task_record.CopyFrom(state)
-        if not full:
-            event.task_record.ClearField("input")
-            event.task_record.ClearField("result")
-    return Event(seq, seq, Kind.RUN, event.SerializeToString(), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vwed_grpc.domain.errors import Violation
-from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.ids import ID, ID_DEMAND, new_id
 
 TENANT = "x-vwed-tenant"
 ACTOR = "x-vwed-actor"
@@ -14,10 +14,7 @@ REQUEST_ID = "x-request-id"
 CONSISTENCY = "x-vwed-consistency"
 
 _RULES = {
-    TENANT: (
-        re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"),
-        "must match ^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
-    ),
+    TENANT: (ID, ID_DEMAND),
     ACTOR: (re.compile(r"[\x20-\x7e]{0,128}"), "must be at most 128 printable ASCII characters"),
     CONSISTENCY: (re.compile(r"strong"), 'must be "strong" or absent'),
 }

@@ -12,6 +12,7 @@ from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.domain.errors import InvalidArgument, VwedError
+from vwed_grpc.domain.ids import ID, ID_DEMAND
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.progress.commit import Committer, Effects
@@ -114,8 +115,8 @@ async def once(
 
 def named_id(id_: str, path: str) -> None:
     """An update must name its resource: its rules are not those of a create."""
-    if not id_:
-        raise InvalidArgument.of(f"{path}.id", "is required")
+    if not ID.fullmatch(id_):
+        raise InvalidArgument.of(f"{path}.id", ID_DEMAND)
 
 
 def in_order(

@@ -101,17 +101,17 @@ class Versioned(Generic[D]):
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
         message = await self.live(tx, call, given.id, given.etag)
-        before = self.content_of(message)
+        stored = copy.deepcopy(message)
         fields = masked_fields(mask, given, self.content)
         apply_mask(message, given, fields)
-        validate(message, self.noun)
-        if self.content_of(message) == before:
-            return message
         for name in self.definitions.json_fields:
             getattr(message, name).SetInParent()
+        message.change_note = given.change_note
+        validate(message, self.noun)
+        if self.content_of(message) == self.content_of(stored):
+            return stored
         if fields & set(self.definitions.json_fields):
             self.check(message, self.noun)
-        message.change_note = given.change_note
         message.created_by = call.actor
         await self.definitions.save(tx, call.tenant, message, new_content=True)
         self.changed(call, effects, message)

@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator
 
+from google.protobuf.duration_pb2 import Duration
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (
     ListTaskRecordEventsRequest,
     ListTaskRecordEventsResponse,
     WatchTaskRecordRequest,
+    WatchTaskRecordsRequest,
 )
 
+from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.paging import fingerprint_of
+from vwed_grpc.progress.feed import Feed, Selection
 from vwed_grpc.progress.watch import Watch, resume
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer
@@ -36,6 +41,30 @@ class History(Servicer):
         )
         return ListTaskRecordEventsResponse(events=items, next_page_token=token, total_size=total)
 
+    async def WatchTaskRecords(
+        self, request: WatchTaskRecordsRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        if request.filter.statuses:
+            raise InvalidArgument.of(
+                "filter.statuses", "must be empty: a run is watched through all of them"
+            )
+        b = self.backend
+        bound = WatchTaskRecordsRequest(
+            filter=request.filter, include_blocks=request.include_blocks
+        )
+        what = Selection(
+            call.tenant,
+            request.filter,
+            blocks=request.include_blocks,
+            full=request.view == View.VIEW_FULL,
+            bookmark=_bookmark(request.bookmark_interval),
+            fingerprint=fingerprint_of("WatchTaskRecords", bound),
+        )
+        channel = b.keys.key("feed", call.tenant)
+        feed = Feed(b.database, b.wakeups, channel, b.keys.incarnation, what)
+        async for message in feed.messages(request.resume_token):
+            yield message
+
     async def WatchTaskRecord(
         self, request: WatchTaskRecordRequest, call: Call
     ) -> AsyncIterator[bytes]:
@@ -46,8 +75,12 @@ class History(Servicer):
             call.tenant,
             request.task_record_id,
             full=request.view == View.VIEW_FULL,
-            bookmark=rows.span(request.bookmark_interval).total_seconds() or BOOKMARK_SECONDS,
+            bookmark=_bookmark(request.bookmark_interval),
         )
         after_seq = request.after_seq if request.HasField("after_seq") else None
         async for message in watch.messages(after_seq):
             yield message
+
+
+def _bookmark(interval: Duration) -> float:
+    return rows.span(interval).total_seconds() or BOOKMARK_SECONDS

@@ -90,7 +90,8 @@ class Definitions(Generic[D]):
         """
         h, v = self.heads.c, self.versions.c
         wanted = v.version == (version or h.version)
-        found = await tx.session.execute(
+        row = await self._locked(
+            tx,
             sa.select(
                 *(c for c in h if c.name not in {"version", *CONTENT}),
                 v.version,
@@ -103,9 +104,8 @@ class Definitions(Generic[D]):
                 )
             )
             .where(h.tenant == tenant, h.id == id_)
-            .with_for_update(of=self.heads, read=True)
+            .with_for_update(of=self.heads, read=True),
         )
-        row: Any = found.one_or_none()
         return self.to_message(row) if row else None
 
     async def named(self, tx: Transaction, tenant: str, name: str) -> str | None:
@@ -117,20 +117,34 @@ class Definitions(Generic[D]):
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
         """The latest content, locked until the transaction ends; compares `etag` if given."""
-        found = await tx.session.execute(
+        row = await self._locked(
+            tx,
             sa.select(self.heads, *self._json)
             .select_from(self._latest)
             .where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
-            .with_for_update(of=self.heads, key_share=True)
+            .with_for_update(of=self.heads, key_share=True),
         )
-        row: Any = found.one_or_none()
         if row is None:
             raise self.missing(id_)
         if etag and etag != row.etag:
             raise Aborted(
                 "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": row.etag}
             )
+        # Versions never go back in time, whichever transaction began first.
+        tx.now = max(tx.now, row.update_time)
         return self.to_message(row)
+
+    async def _locked(self, tx: Transaction, statement: sa.Select[Any]) -> Any:
+        """The row of a locking statement, None if there is none.
+
+        One that had to wait for a writer gets the new head, but cannot see the version that goes
+        with it, and so finds nothing: the next statement sees both, and the head is locked by now.
+        """
+        for _ in range(2):
+            row = (await tx.session.execute(statement)).one_or_none()
+            if row is not None:
+                return row
+        return None
 
     def missing(self, id_: str) -> NotFound:
         return NotFound(

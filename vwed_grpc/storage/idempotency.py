@@ -84,6 +84,10 @@ async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
 
 
 def _fingerprint(request: Message) -> bytes:
+    """Of all but the request id, which may come in either case."""
+    arguments = type(request)()
+    arguments.CopyFrom(request)
+    arguments.ClearField("request_id")
     digest = hashlib.sha256(request.DESCRIPTOR.full_name.encode())
-    digest.update(request.SerializeToString(deterministic=True))
+    digest.update(arguments.SerializeToString(deterministic=True))
     return digest.digest()

@@ -192,7 +192,7 @@ def _within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bo
     return conditions
 
 
-def _among(statuses: Iterable[Status]) -> sa.ColumnElement[bool]:
+def among(statuses: Iterable[Status]) -> sa.ColumnElement[bool]:
     """As literals, so that the planner sees which partial index applies."""
     numbers: list[sa.ColumnElement[int]] = [
         sa.literal_column(str(int(s))) for s in sorted(statuses)
@@ -208,7 +208,7 @@ async def claim(
     Rows that others are claiming or changing are skipped, so no two claimers get the same run.
     """
     waiting = [PENDING, INTERRUPTED] if interrupted else [PENDING]
-    status = _among(waiting)
+    status = among(waiting)
     found = await tx.session.execute(
         sa.select(table)
         .where(*where(tenant, f), status)
@@ -225,7 +225,7 @@ async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[R
         sa.select(table)
         .where(
             c.tenant == tenant,
-            _among(HELD),
+            among(HELD),
             c.lease.is_not(None),
             c.lease_expire_time <= tx.now,
         )
@@ -281,7 +281,7 @@ async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
                 sa.exists().where(
                     c.tenant == tenant,
                     c.task_def_id == task_def_id,
-                    _among(OPEN),
+                    among(OPEN),
                 )
             )
         )

@@ -1,0 +1,54 @@
+"""What a run is like now, told as events: each with the seq of its last change, in their order."""
+
+from collections.abc import AsyncIterator
+
+from vwed.v1.block_record_pb2 import BlockRecord
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.storage import block_records
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.task_records import Run
+
+
+async def present_states(
+    database: Database, tenant: str, run: Run, *, full: bool
+) -> AsyncIterator[list[Event]]:
+    """The states of a run and its blocks that are as old as the run's seq, in pages.
+
+    A block that changes while its page is read drops out: its change comes after the snapshot, so
+    nothing is lost.
+    """
+    own: Run | None = run
+    seq, until = 0, run.record.seq
+    while True:
+        blocks = await block_records.changed_between(
+            database, tenant, run.record.id, seq, until, full=full
+        )
+        states = [state(run.record.id, block.seq, block) for block in blocks]
+        if own is not None and (not blocks or own.run_seq < blocks[-1].seq):
+            states.append(state(run.record.id, own.run_seq, own.record, full=full))
+            states.sort(key=lambda event: event.seq)
+            own = None
+        if states:
+            yield states
+        if not blocks:
+            return
+        seq = blocks[-1].seq
+
+
+def state(run: str, seq: int, state: BlockRecord | TaskRecord, *, full: bool = True) -> Event:
+    """A present state as an event of a snapshot."""
+    event = TaskRecordEvent(task_record_id=run, seq=seq, event_time=state.update_time)
+    if isinstance(state, BlockRecord):
+        event.block_record.CopyFrom(state)
+    else:
+        event.actor, event.reason = state.status_actor, state.status_reason
+        event.block_counts.CopyFrom(state.block_counts)
+        event.progress = state.progress
+        event.task_record.CopyFrom(state)
+        if not full:
+            event.task_record.ClearField("input")
+            event.task_record.ClearField("result")
+    return Event(seq, seq, Kind.RUN, event.SerializeToString(), None)
