@@ -17,6 +17,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.progress import retention
 from vwed_grpc.progress.commit import Committer
 from vwed_grpc.progress.duties import ENTRIES, KEYS, LEASES, Duties
 from vwed_grpc.progress.hub import Hub
@@ -102,7 +103,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         health = Health(SERVICERS, probe)
         add_introspection(server, SERVICERS, health)
-        duties = Duties(database, committer, [LEASES, ENTRIES, KEYS])
+        kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
+        duties = Duties(database, committer, kinds)
         for background in (wakeups.run(), hub.run(), duties.run()):
             _in_background(stack, background)
         await server.start()

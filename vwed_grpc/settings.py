@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vwed_grpc.domain.retention import Retention
+
 
 class Settings(BaseSettings):
     """What `serve` and the other commands run with; options given on the command line win."""
@@ -24,6 +26,9 @@ class Settings(BaseSettings):
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
     log_level: str = "info"
     log_json: bool = False
+
+    retention: dict[str, Retention] = {}
+    """By tenant, "*" for all others: {"*": {"runs_days": 90, "events_days": 30}}."""
 
     statement_timeout: float = Field(default=5.0, gt=0)
     """Seconds after which PostgreSQL gives a query up."""

@@ -1,5 +1,6 @@
 """What the tests of runs do, one line each."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed_grpc.client import Client, error_info
 from vwed_grpc.storage.database import Database
@@ -150,6 +151,14 @@ async def let_lease_run_out(database_url: str, run: str) -> None:
         " WHERE id = :id RETURNING id",
         id=run,
     )
+
+
+async def until(client: Client, run: str, status: TaskRecordStatus.ValueType) -> TaskRecord:
+    """The run, once it has the status; what follows from a lease that ran out takes 2 s at most."""
+    async with asyncio.timeout(2):
+        while (record := await get(client, run)).status != status:  # noqa: ASYNC110 - it is elsewhere
+            await asyncio.sleep(0.02)
+    return record
 
 
 @dataclass

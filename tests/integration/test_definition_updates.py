@@ -7,7 +7,7 @@ import pytest
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_def_service_pb2 import UpdateTaskDefRequest
 
-from tests.integration.calls import create_def, get_def, json_object, update_def
+from tests.integration.calls import create_def, create_run, get_def, json_object, update_def
 from tests.integration.refusals import read_refusal, refusal
 from vwed_grpc.client import Client, connect
 
@@ -46,7 +46,7 @@ async def test_a_mask_sets_what_it_names_and_clears_what_is_not_given(client: Cl
     made = await whole(client)
     given = TaskDef(id=made.id, description="not meant", task_type="new")
     updated = await update_def(client, given, "task_type", "labels")
-    assert (updated.task_type, updated.labels) == ("new", {})
+    assert (updated.task_type, dict(updated.labels)) == ("new", {})
     assert (updated.description, updated.config) == (made.description, made.config)
 
 
@@ -54,7 +54,7 @@ async def test_a_star_sets_all_mutable_fields(client: Client) -> None:
     made = await whole(client)
     updated = await update_def(client, TaskDef(id=made.id, name="bare", status=DISABLED), "*")
     assert (updated.name, updated.description, updated.task_type) == ("bare", "", "")
-    assert (updated.labels, updated.config) == ({}, json_object())
+    assert (dict(updated.labels), updated.config) == ({}, json_object())
     assert updated.HasField("config")
     assert (updated.status, updated.version) == (made.status, 2)
 
@@ -127,7 +127,7 @@ async def test_every_version_is_kept_as_it_was_written(
         expected = TaskDef()
         expected.CopyFrom(stage)
         for unset in ("status", "etag", "delete_time"):
-            expected.ClearField(unset)  # type: ignore[arg-type]  # fields of TaskDef
+            expected.ClearField(unset)
         assert kept == expected
     assert (first.created_by, first.change_note) == ("tester", "first")
     assert (second.created_by, second.change_note) == ("ben", "faster")
@@ -195,9 +195,21 @@ async def test_of_racing_updates_without_etag_none_is_lost(client: Client) -> No
     answers = await asyncio.gather(
         *(update_def(client, TaskDef(id=made.id, description=f"by {n}")) for n in range(8))
     )
-    assert sorted(answer.version for answer in answers) == list(range(2, 10))
+    answers.sort(key=lambda answer: answer.version)
+    assert [answer.version for answer in answers] == list(range(2, 10))
+    times = [answer.update_time.ToNanoseconds() for answer in answers]
+    assert times == sorted(times)
     for answer in answers:
         assert (await get_def(client, made.id, answer.version)).description == answer.description
+
+
+async def test_runs_are_created_while_their_definition_is_updated(client: Client) -> None:
+    made = await whole(client)
+    async with asyncio.TaskGroup() as group:
+        for n in range(8):
+            group.create_task(update_def(client, TaskDef(id=made.id, description=f"by {n}")))
+            group.create_task(create_run(client, made.id))
+    assert (await create_run(client, made.id)).task_def_version == 9
 
 
 async def test_validate_only_answers_what_would_be_and_writes_nothing(client: Client) -> None:

@@ -27,9 +27,9 @@ async def test_delete_answers_the_definition_with_its_delete_time(client: Client
     gone = await delete_def(client, made.id, etag=made.etag)
     assert gone.delete_time == gone.update_time
     assert gone.etag != made.etag
-    for changed in ("delete_time", "update_time", "etag"):
-        gone.ClearField(changed)  # type: ignore[arg-type]  # fields of TaskDef
-        made.ClearField(changed)  # type: ignore[arg-type]  # the same
+    for message in (gone, made):
+        for changed in ("delete_time", "update_time", "etag"):
+            message.ClearField(changed)
     assert gone == made
 
 

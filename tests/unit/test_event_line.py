@@ -21,7 +21,7 @@ from vwed_grpc.cli.event_line import BlockDepths, event_line
                     "errorMessage": "11.4°",
                 },
             },
-            "    7   0% FAILED     入库上架 AMB-01 PALLET_ASKEW: 11.4°",
+            "    7   0% FAILED      入库上架 AMB-01 PALLET_ASKEW: 11.4°",
         ),
         (
             {
@@ -35,13 +35,13 @@ from vwed_grpc.cli.event_line import BlockDepths, event_line
                     "message": "电量 80 %",
                 }
             },
-            "    7      RUNNING      pick_line[1.2] #2 拣货 50% 电量 80 %",
+            "    7      RUNNING       pick_line[1.2] #2 拣货 50% 电量 80 %",
         ),
         (
             {"signal": {"name": "skip_block"}, "reason": "why"},
-            "    7      SIGNAL     skip_block why",
+            "    7      SIGNAL      skip_block why",
         ),
-        ({"deleted": {}}, "    7      DELETED    "),
+        ({"deleted": {}}, "    7      DELETED     "),
     ],
 )
 def test_event_is_one_line(event: dict[str, object], line: str) -> None:

@@ -125,17 +125,16 @@ def test_watchers_at_one_place_share_one_batch(topic: Topic) -> None:
     assert held(topic, 10) == [11, 12]
 
 
-async def test_a_change_wakes_whoever_waits(topic: Topic) -> None:
-    acts: list[Callable[[], None]] = [
-        lambda: topic.extend(events(11)),
-        lambda: topic.learn(15),
-        topic.lose,
-    ]
-    for act in acts:
-        waiting = [asyncio.create_task(topic.change(5)) for _ in range(3)]
-        await asyncio.sleep(0)
-        act()
-        assert await asyncio.gather(*waiting) == [True] * 3
+@pytest.mark.parametrize(
+    "act",
+    [lambda topic: topic.extend(events(11)), lambda topic: topic.learn(15), Topic.lose],
+    ids=["extend", "learn", "lose"],
+)
+async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic], None]) -> None:
+    waiting = [asyncio.create_task(topic.change(5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    act(topic)
+    assert await asyncio.gather(*waiting) == [True] * 3
 
 
 async def test_nothing_new_wakes_nobody(topic: Topic) -> None:

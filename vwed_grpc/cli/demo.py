@@ -30,4 +30,4 @@ async def _demo(target: str, tenant: str, runs: int, robots: int, speed: float) 
             await play(target, tenant, spectator, runs=runs, robots=robots, speed=speed)
     except UnexpectedEnd as exc:
         raise click.ClickException(str(exc)) from exc
-    click.echo(f"{runs} runs ended as they should")
+    click.echo(f"ended as they should: {runs} of {runs} runs")

@@ -96,4 +96,4 @@ def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:
 
 
 def _line(status: str, *words: str) -> str:
-    return click.style(f"{status:11}", fg=STATUS_COLORS.get(status)) + " ".join(filter(None, words))
+    return click.style(f"{status:12}", fg=STATUS_COLORS.get(status)) + " ".join(filter(None, words))

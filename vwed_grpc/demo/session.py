@@ -102,8 +102,9 @@ async def _retry(
 def _expect(run: TaskRecord, status: TaskRecordStatus.ValueType, error_code: str = "") -> None:
     if run.status != status or run.error_code != error_code:
         name = TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
+        why = " ".join(filter(None, [run.error_code, run.error_message, run.status_reason]))
         raise UnexpectedEnd(
-            f"run {run.id} ({run.task_def_name}) ended {name} {run.error_code} {run.error_message}"
+            f"run {run.id} ({run.task_def_name}) ended {name}" + (f": {why}" if why else "")
         )
 
 

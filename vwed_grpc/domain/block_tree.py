@@ -1,19 +1,20 @@
-"""The tree of blocks of a well-formed config, taken apart: each block by its id, and where it is."""
+"""The tree of blocks of a well-formed config, taken apart: each block by its id, and its place."""
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 ROOT = ""
-"""Stands for the parent of the blocks that have none, and for the branch they are in: no id is
+"""Stands for the parent of the blocks that have none, and for the branch they are in; no id is
 empty."""
 
 CHILDREN = "children"
 
 
-class Place(NamedTuple):
-    """Where a block stands."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a block stands: `branch` of the block `parent`, `index` from 0."""
 
     parent: str
     branch: str
@@ -35,23 +36,45 @@ class Place(NamedTuple):
 
 
 class BlockTree:
-    """Blocks by id, parents before their children.
+    """The blocks of a config by id, level by level."""
 
-    `branches` has the ids in each branch of each block that has `children`, and of ROOT if the
-    config has `blocks`.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, config: Struct) -> None:
         self.blocks: dict[str, Struct] = {}
-        """As they are in the config, `children` included."""
+        """As they stand in the config, their children included."""
         self.branches: dict[str, dict[str, list[str]]] = {}
-
-    @classmethod
-    def of(cls, config: Struct) -> "BlockTree":
-        tree = cls()
+        """The ids in each branch of each block with `children`; of ROOT if there are `blocks`."""
         blocks = config.fields.get("blocks")
         if blocks is not None:
-            tree.add(ROOT, {ROOT: blocks})
-        return tree
+            self._add({ROOT: {ROOT: blocks}})
 
-    def add(self, parent: str, branches: Mapping[str, Value])
+    def graft(self, block: Struct) -> None:
+        """Takes in a block with all below it, which is in no branch then."""
+        block_id = self._own(block)
+        children = block.fields.get(CHILDREN)
+        if children is not None:
+            self._add({block_id: children.struct_value.fields})
+
+    def places(self) -> Iterator[tuple[str, Place]]:
+        """Every block that is in a branch, branch by branch, by growing index."""
+        for parent, branches in self.branches.items():
+            for branch, ids in branches.items():
+                for index, block_id in enumerate(ids):
+                    yield block_id, Place(parent, branch, index)
+
+    def _add(self, level: dict[str, Mapping[str, Value]]) -> None:
+        while level:
+            below: dict[str, Mapping[str, Value]] = {}
+            for parent, branches in level.items():
+                ids = self.branches[parent] = {}
+                for branch in sorted(branches):  # maps have no order of their own
+                    blocks = [item.struct_value for item in branches[branch].list_value.values]
+                    ids[branch] = [self._own(block) for block in blocks]
+                    for block_id, block in zip(ids[branch], blocks, strict=True):
+                        if CHILDREN in block.fields:
+                            below[block_id] = block.fields[CHILDREN].struct_value.fields
+            level = below
+
+    def _own(self, block: Struct) -> str:
+        block_id = block.fields["id"].string_value
+        self.blocks[block_id] = block
+        return block_id

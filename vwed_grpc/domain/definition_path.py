@@ -1,7 +1,7 @@
-"""Paths of differences between definitions: `config.blocks[drive-1].inputs.target`.
+r"""Paths of differences between definitions: `config.blocks[drive-1].inputs.target`.
 
-A block is addressed by its id, wherever it stands. `\\` stands before `.`, `[`, `]` and `\\` of a
-member's name, and before `]` and `\\` of a block's id; so no two places have the same path. What
+A block is addressed by its id, wherever it stands. `\` stands before `.`, `[`, `]` and `\` of a
+member's name, and before `]` and `\` of a block's id; so no two places have the same path. What
 follows `labels.` is the label's key as it is.
 """
 

@@ -80,7 +80,10 @@ class Filling:
         text = value.string_value
         filled = self._filled.get(text)
         if filled is None:
-            filled = self._filled[text] = self._lacking(text) or self._made_of(text)
+            pieces = list(_pieces(text))
+            lacking = {name for name, _ in pieces if name is not None} - self._parameters.keys()
+            filled = sorted(lacking) if lacking else self._made_of(pieces)
+            self._filled[text] = filled
         if isinstance(filled, list):
             return filled
         self._room -= filled.ByteSize()
@@ -89,11 +92,7 @@ class Filling:
         value.CopyFrom(filled)
         return []
 
-    def _lacking(self, text: str) -> list[str]:
-        return sorted({name for name in names(text) if name not in self._parameters})
-
-    def _made_of(self, text: str) -> Value:
-        pieces = list(_pieces(text))
+    def _made_of(self, pieces: list[tuple[str | None, str]]) -> Value:
         if len(pieces) == 1 and (name := pieces[0][0]) is not None:
             parameter = self._parameters[name]
             self.has_grown |= isinstance(parameter, dict | list)

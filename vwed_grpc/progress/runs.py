@@ -117,8 +117,8 @@ class RunChange:
         record = self.record
         record.seq += 1
         rows.put_time(record.update_time, self.tx.now)
-        keys = await task_records.delete(self.tx, self.tenant, record.id)
-        self.effects.entries_changed(self.tenant, record.id, keys)
+        entries = await task_records.delete(self.tx, self.tenant, [record.id])
+        self.effects.entries_changed(self.tenant, record.id, [key for _, key in entries])
         await self.tell([deleted_event(record, actor, reason)])
 
     async def _close_blocks(self) -> list[BlockRecord]:

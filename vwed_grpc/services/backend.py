@@ -76,6 +76,7 @@ class Servicer:
         fields: Collection[str],
         default: str,
         tie_breaker: str = "id",
+        ways: Sequence[sa.ColumnElement[bool]] = (),
     ) -> tuple[list[M], str, int]:
         """One page of a list request: its items, the next page's token, and the total if asked."""
         order = parse_order_by(request.order_by, fields, default, tie_breaker)
@@ -90,6 +91,7 @@ class Servicer:
             position=decode(request.page_token, fingerprint, kinds) if request.page_token else None,
             full=request.view == View.VIEW_FULL,
             total=request.include_total,
+            ways=ways,
         )
         token = encode(fingerprint, page.next_position) if page.next_position else ""
         return page.items, token, page.total

@@ -144,6 +144,8 @@ class TaskRecords(Servicer):
             validate(record, "task_record")
             if record == run.record:
                 return record
+            if record.labels != run.record.labels:
+                await task_records.relabel(tx, call.tenant, record)
             run.record = record
             change = RunChange(tx, effects, call.tenant, run)
             return await change.write(call.actor, request.reason)
@@ -174,10 +176,11 @@ class TaskRecords(Servicer):
     ) -> ListTaskRecordsResponse:
         items, token, total = await self.page(
             request,
-            task_records.listing(),
+            task_records.listing(next(iter(sorted(request.filter.labels.items())), None)),
             task_records.where(call.tenant, request.filter),
             fields=ORDERS,
             default="create_time desc",
+            ways=task_records.ways(request.filter),
         )
         return ListTaskRecordsResponse(task_records=items, next_page_token=token, total_size=total)
 

@@ -17,6 +17,17 @@ KEYS = sa.text(
     "SELECT DISTINCT tenant FROM idempotency_keys WHERE expire_time <= clock_timestamp()"
 )
 
+# A tenant at a time along the index: a DISTINCT would read every event.
+TENANTS = sa.text("""
+    WITH RECURSIVE t (tenant) AS (
+        (SELECT tenant FROM task_record_events ORDER BY tenant LIMIT 1)
+        UNION ALL
+        SELECT (SELECT e.tenant FROM task_record_events e WHERE e.tenant > t.tenant
+                 ORDER BY e.tenant LIMIT 1)
+          FROM t WHERE t.tenant IS NOT NULL)
+    SELECT tenant FROM t WHERE tenant IS NOT NULL
+""")
+
 _MINE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 

@@ -163,6 +163,31 @@ async def extent(database: Database, tenant: str, run: str) -> Extent | None:
     )
 
 
+_PRUNE = sa.text("""
+    DELETE FROM task_record_events e
+     USING (SELECT DISTINCT task_record_id FROM (
+                SELECT old.task_record_id FROM task_record_events old
+                 WHERE old.tenant = :tenant AND old.event_time < :before
+                   AND NOT EXISTS (SELECT FROM task_records r
+                                    WHERE r.tenant = :tenant AND r.id = old.task_record_id
+                                      AND r.pinned)
+                 LIMIT 10000) some
+             LIMIT :runs) aged
+     WHERE e.tenant = :tenant AND e.task_record_id = aged.task_record_id
+       AND e.event_time < :before
+ RETURNING e.task_record_id
+""")
+
+
+async def prune(tx: Transaction, tenant: str, before: datetime, runs: int) -> int:
+    """Deletes the events of some runs that are older than `before`; answers how many runs.
+
+    Of each run all of them at once, so that what is left has no gap. Pinned runs keep theirs.
+    """
+    pruned = await tx.session.execute(_PRUNE, {"tenant": tenant, "before": before, "runs": runs})
+    return len(set(pruned.scalars()))
+
+
 async def exists(tx: Transaction, tenant: str, run: str) -> bool:
     """Whether a deleted run's events still keep its id taken."""
     return bool(

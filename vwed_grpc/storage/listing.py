@@ -56,16 +56,24 @@ class Listing(Generic[M]):
         position: Position | None = None,
         full: bool = False,
         total: bool = False,
+        ways: Sequence[sa.ColumnElement[bool]] = (),
     ) -> Page[M]:
-        """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item."""
+        """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item.
+
+        `ways`, if given, are ORed with each other and exclude each other; each is read in order by
+        an index of its own, and merged: an OR over them would read all and sort.
+        """
         keys = [self.orders[term.field].label(f"key_{i}") for i, term in enumerate(order)]
-        statement = (
+        base = (
             sa.select(*self.columns, *keys, *([self._weight().label("weight")] if full else []))
             .select_from(self.source)
             .where(*where, *self._after(order, position))
-            .order_by(*(self._ordered(term) for term in order))
-            .limit(size + 1)
         )
+        if len(ways) > 1:
+            statement = self._merged(base, ways, order, size + 1)
+        else:
+            ordered = base.where(*ways).order_by(*(self._ordered(term) for term in order))
+            statement = ordered.limit(size + 1)
         rows = await database.fetch(statement)
         items: list[M] = []
         room = MAX_PAGE_BYTES
@@ -82,7 +90,9 @@ class Listing(Generic[M]):
         return Page(
             items=items,
             next_position=tuple(last._mapping[k.name] for k in keys) if more and last else None,
-            total=await self._count(database, where) if total else 0,
+            total=await self._count(database, [*where, sa.or_(*ways)] if ways else where)
+            if total
+            else 0,
         )
 
     async def batch(
@@ -121,6 +131,31 @@ class Listing(Generic[M]):
         lengths = (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload)
         return sum(lengths, sa.literal(0))
 
+    def _merged(
+        self,
+        base: sa.Select[Any],
+        ways: Sequence[sa.ColumnElement[bool]],
+        order: Sequence[OrderTerm],
+        limit: int,
+    ) -> sa.Select[Any]:
+        """The first rows of each way, put in order together."""
+        firsts = [
+            base.where(way)
+            .order_by(*(self._ordered(term) for term in order))
+            .limit(limit)
+            .subquery()
+            .select()
+            for way in ways
+        ]
+        union = sa.union_all(*firsts).subquery()
+        return (
+            sa.select(union)
+            .order_by(
+                *(_direction(union.c[f"key_{i}"], t, self.unset) for i, t in enumerate(order))
+            )
+            .limit(limit)
+        )
+
     async def _full(
         self,
         database: Database,
@@ -145,10 +180,7 @@ class Listing(Generic[M]):
         return int(rows[0][0])
 
     def _ordered(self, term: OrderTerm) -> sa.ColumnElement[Any]:
-        column = self.orders[term.field]
-        if not term.descending:
-            return column.asc()  # PostgreSQL puts unset values last by itself
-        return column.desc().nulls_last() if term.field in self.unset else column.desc()
+        return _direction(self.orders[term.field], term, self.unset)
 
     def _after(
         self, order: Sequence[OrderTerm], position: Position | None
@@ -156,6 +188,11 @@ class Listing(Generic[M]):
         """What comes after `position`: greater in the first column that differs."""
         if position is None:
             return []
+        # Not even a forged token is a fault of ours: PostgreSQL compares 64 bits with 32 bits.
+        position = tuple(
+            sa.literal(value, sa.BigInteger) if isinstance(value, int) else value
+            for value in position
+        )
         ways: list[sa.ColumnElement[bool]] = []
         equal: sa.ColumnElement[bool] = sa.true()
         for term, value in zip(order, position, strict=True):
@@ -176,4 +213,12 @@ class Listing(Generic[M]):
             bound = first <= value if order[0].descending else first >= value
             if order[0].field in self.unset:
                 bound |= first.is_(None)
-        return [bound, sa.or_(*ways)]
+        return [bound, sa.or_(sa.false(), *ways)]
+
+
+def _direction(
+    column: sa.ColumnElement[Any], term: OrderTerm, unset: frozenset[str]
+) -> sa.ColumnElement[Any]:
+    if not term.descending:
+        return column.asc()  # PostgreSQL puts unset values last by itself
+    return column.desc().nulls_last() if term.field in unset else column.desc()

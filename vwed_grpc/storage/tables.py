@@ -7,7 +7,7 @@ kept as the serialized `google.protobuf.Struct` they arrived as: see docs/decisi
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -172,6 +172,19 @@ task_records = sa.Table(
     postgresql_with={"fillfactor": "70"},
 )
 
+# The labels of runs, each where a list of the runs that bear it reads them in order: a jsonb index
+# would find all of them and sort, however many they are.
+task_record_labels = sa.Table(
+    "task_record_labels",
+    metadata,
+    _key("tenant"),
+    _key("key"),
+    _key("value"),
+    sa.Column("create_time", Time, primary_key=True),
+    _key("task_record_id"),
+    sa.Index(None, "tenant", "task_record_id"),
+)
+
 block_records = sa.Table(
     "block_records",
     metadata,
@@ -223,6 +236,8 @@ task_record_events = sa.Table(
     _bytes("event", unset=False),
     _bytes("payload"),
     sa.Index(None, "tenant", "xact", "task_record_id", "seq"),
+    # Rows stand in the order of their time, which is all that retention asks.
+    sa.Index("task_record_events_age", "event_time", postgresql_using="brin"),
 )
 
 data_cache = sa.Table(
@@ -283,6 +298,8 @@ sa.Index(
 
 # Lists by create_time, alone and with one filter, read their page in order from one of these.
 _NEWEST = (task_records.c.create_time.desc(), task_records.c.id)
+# What summaries and retention go by.
+sa.Index("task_records_ended", task_records.c.tenant, task_records.c.end_time)
 sa.Index("task_records_newest", task_records.c.tenant, *_NEWEST)
 for _filtered in ("task_def_id", "status"):
     sa.Index(
@@ -313,11 +330,14 @@ sa.Index(
 
 def one_of(column: sa.Column[Any], values: Sequence[Any]) -> list[sa.ColumnElement[bool]]:
     """A filter's condition: the column has one of the values; no values, no condition."""
-    if not values:
-        return []
+    return [is_one_of(column, values)] if values else []
+
+
+def is_one_of(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """The column has one of the values; none: never."""
     if len(values) == 1:
-        return [column == values[0]]
-    return [column == sa.any_(sa.literal(list(values), pg.ARRAY(column.type)))]
+        return cast("sa.ColumnElement[bool]", column == values[0])
+    return column == sa.any_(sa.literal(list(values), pg.ARRAY(column.type)))
 
 
 def insert_unless_taken(table: sa.Table) -> pg.Insert:

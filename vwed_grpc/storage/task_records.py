@@ -1,8 +1,8 @@
 """Runs: reading, locking, writing back, and which of them a filter means."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, tables
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
 
 c = table.c
@@ -104,6 +105,7 @@ async def insert(tx: Transaction, tenant: str, run: Run) -> None:
         raise AlreadyExists(
             "ID_TAKEN", f"there is a task_record {record.id!r}", metadata={"id": record.id}
         )
+    await _write_labels(tx, tenant, record)
 
 
 async def save(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = True) -> None:
@@ -115,6 +117,31 @@ async def save(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = T
         .where(c.tenant == tenant, c.id == run.record.id)
         .values(**_mutable(tx, run))
     )
+
+
+async def relabel(tx: Transaction, tenant: str, record: TaskRecord) -> None:
+    """Makes the index of labels what a run's labels have become."""
+    await tx.session.execute(
+        sa.delete(labels).where(labels.c.tenant == tenant, labels.c.task_record_id == record.id)
+    )
+    await _write_labels(tx, tenant, record)
+
+
+async def _write_labels(tx: Transaction, tenant: str, record: TaskRecord) -> None:
+    if record.labels:
+        await tx.session.execute(
+            sa.insert(labels),
+            [
+                {
+                    "tenant": tenant,
+                    "key": key,
+                    "value": value,
+                    "create_time": rows.moment(record.create_time),
+                    "task_record_id": record.id,
+                }
+                for key, value in record.labels.items()
+            ],
+        )
 
 
 def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
@@ -152,38 +179,65 @@ def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
     }
 
 
+_VALUES = {
+    "ids": c.id,
+    "external_ids": c.external_id,
+    "robot_ids": c.robot_id,
+    "executor_ids": c.executor_id,
+    "task_def_ids": c.task_def_id,
+    "statuses": c.status,
+    "task_def_names": c.task_def_name,
+    "task_types": c.task_type,
+    "error_codes": c.error_code,
+}
+"""Filter field -> column, those first whose values tell most about a run."""
+_SINGLE = {
+    "parent_task_record_id": c.parent_task_record_id,
+    "root_task_record_id": c.root_task_record_id,
+    "retry_of": c.retry_of,
+}
+_SPARSE = {c.external_id, c.executor_id, c.robot_id, c.parent_task_record_id, c.retry_of}
+"""Columns whose index leaves out the empty text: a condition must say so to use it."""
+_LISTED_BY = ("external_ids", "robot_ids", "executor_ids", "task_def_ids", "statuses")
+"""Filters whose column has an index in the order of a list."""
+_MOST_WAYS = 20
+
+
 def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
     """What a filter leaves: fields ANDed, the values within one ORed."""
     conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
-    for column, values in (
-        (c.id, f.ids),
-        (c.task_def_id, f.task_def_ids),
-        (c.task_def_name, f.task_def_names),
-        (c.task_type, f.task_types),
-        (c.status, f.statuses),
-        (c.error_code, f.error_codes),
-        (c.external_id, f.external_ids),
-        (c.executor_id, f.executor_ids),
-        (c.robot_id, f.robot_ids),
-    ):
-        conditions += tables.one_of(column, values)
-    for column, value in (
-        (c.parent_task_record_id, f.parent_task_record_id),
-        (c.root_task_record_id, f.root_task_record_id),
-        (c.retry_of, f.retry_of),
-    ):
-        conditions += tables.one_of(column, [value] if value else [])
+    for name, column in _VALUES.items():
+        conditions += _among_values(column, getattr(f, name))
+    for name, column in _SINGLE.items():
+        value = getattr(f, name)
+        conditions += _among_values(column, [value] if value else [])
     if f.external_id_prefix:
         conditions.append(c.external_id.startswith(f.external_id_prefix, autoescape=True))
     if f.labels:
         conditions.append(c.labels.contains(dict(f.labels)))
-    conditions += _within(c.create_time, f.create_time)
-    conditions += _within(c.start_time, f.start_time)
-    conditions += _within(c.end_time, f.end_time)
+    conditions += within(c.create_time, f.create_time)
+    conditions += within(c.start_time, f.start_time)
+    conditions += within(c.end_time, f.end_time)
     return conditions
 
 
-def _within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
+def _among_values(column: sa.Column[Any], values: Sequence[Any]) -> list[sa.ColumnElement[bool]]:
+    conditions = tables.one_of(column, values)
+    if conditions and column in _SPARSE:
+        conditions.append(column != sa.literal_column("''"))
+    return conditions
+
+
+def ways(f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
+    """A filter of few values as one condition a value, for `Listing.page` to merge."""
+    for name in _LISTED_BY:
+        values = getattr(f, name)
+        if 1 < len(values) <= _MOST_WAYS:
+            return [_VALUES[name] == value for value in dict.fromkeys(values)]
+    return []
+
+
+def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if span.HasField("from"):
         conditions.append(column >= rows.moment(getattr(span, "from")))
@@ -323,31 +377,82 @@ async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
     )
 
 
-async def delete(tx: Transaction, tenant: str, id_: str) -> list[str]:
-    """Deletes a locked run with its blocks and data cache; answers the cache's keys."""
-    below = tables.data_cache.c
+async def delete(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Deletes locked runs with all that is theirs; answers (run, key) of their data caches."""
+    for table_ in (tables.block_records, tables.task_record_labels):
+        await tx.session.execute(
+            sa.delete(table_).where(
+                table_.c.tenant == tenant, tables.is_one_of(table_.c.task_record_id, ids)
+            )
+        )
+    entries = tables.data_cache.c
     keys = await tx.session.execute(
         sa.delete(tables.data_cache)
-        .where(below.tenant == tenant, below.task_record_id == id_)
-        .returning(below.key)
+        .where(entries.tenant == tenant, tables.is_one_of(entries.task_record_id, ids))
+        .returning(entries.task_record_id, entries.key)
     )
-    blocks = tables.block_records.c
     await tx.session.execute(
-        sa.delete(tables.block_records).where(blocks.tenant == tenant, blocks.task_record_id == id_)
+        sa.delete(table).where(c.tenant == tenant, tables.is_one_of(c.id, ids))
     )
-    await tx.session.execute(sa.delete(table).where(c.tenant == tenant, c.id == id_))
-    return list(keys.scalars())
+    return [(row.task_record_id, row.key) for row in keys]
 
 
-def listing() -> Listing[TaskRecord]:
+def prunable(
+    tenant: str, ended_before: datetime, statuses: Iterable[Status]
+) -> list[sa.ColumnElement[bool]]:
+    """Runs that ended before a time; never a pinned one."""
+    return [
+        c.tenant == tenant,
+        c.end_time < ended_before,
+        tables.is_one_of(c.status, [int(s) for s in statuses]),
+        ~c.pinned,
+    ]
+
+
+async def count_upto(
+    database: Database, where: Sequence[sa.ColumnElement[bool]], limit: int
+) -> int:
+    """How many runs there are, counting no further than `limit`."""
+    some = sa.select(sa.literal(1)).select_from(table).where(*where).limit(limit).subquery()
+    return int((await database.fetch(sa.select(sa.func.count()).select_from(some)))[0][0])
+
+
+async def lock_where(
+    tx: Transaction, where: Sequence[sa.ColumnElement[bool]], limit: int
+) -> list[Run]:
+    """Locks runs, the ones that ended first; those that are being changed are skipped."""
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(*where)
+        .order_by(c.end_time)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Run.of(row) for row in found]
+
+
+def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
+    """How runs are listed; by the index of labels, if the filter has one, in its order."""
+    source: sa.FromClause = table
+    create_time, id_ = c.create_time, c.id
+    if by_label is not None:
+        key, value = by_label
+        bears = sa.and_(
+            labels.c.tenant == c.tenant,
+            labels.c.task_record_id == c.id,
+            labels.c.key == key,
+            labels.c.value == value,
+        )
+        source = labels.join(table, bears)
+        create_time, id_ = labels.c.create_time, labels.c.task_record_id
     return Listing(
-        source=table,
+        source=source,
         columns=BASIC,
         payload=PAYLOAD,
         identity=c.id,
         orders={
-            "id": c.id,
-            "create_time": c.create_time,
+            "id": id_,
+            "create_time": create_time,
             "start_time": c.start_time,
             "end_time": c.end_time,
             "priority": c.priority,

@@ -184,9 +184,38 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
+        "task_record_events_age",
+        "task_record_events",
+        ["event_time"],
+        unique=False,
+        postgresql_using="brin",
+    )
+    op.create_index(
         op.f("task_record_events_tenant_xact_task_record_id_seq"),
         "task_record_events",
         ["tenant", "xact", "task_record_id", "seq"],
+        unique=False,
+    )
+    op.create_table(
+        "task_record_labels",
+        sa.Column("tenant", sa.Text(collation="C"), nullable=False),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("value", sa.Text(collation="C"), nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("task_record_id", sa.Text(collation="C"), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "tenant",
+            "key",
+            "value",
+            "create_time",
+            "task_record_id",
+            name=op.f("task_record_labels_pkey"),
+        ),
+    )
+    op.create_index(
+        op.f("task_record_labels_tenant_task_record_id"),
+        "task_record_labels",
+        ["tenant", "task_record_id"],
         unique=False,
     )
     op.create_table(
@@ -253,6 +282,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN (1, 6)"),
     )
+    op.create_index("task_records_ended", "task_records", ["tenant", "end_time"], unique=False)
     op.create_index(
         "task_records_executor_id",
         "task_records",

@@ -1,0 +1,248 @@
+"""Filters: fields are ANDed, values within one ORed, times half-open."""
+
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter, BlockRecordKey
+from vwed.v1.common_pb2 import TimeRange
+from vwed.v1.record_service_pb2 import (
+    ListBlockRecordsRequest,
+    ListTaskRecordsRequest,
+    ReportBlocksRequest,
+)
+from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
+from vwed.v1.task_def_service_pb2 import (
+    CreateTaskTemplateRequest,
+    InstantiateTaskTemplateRequest,
+    ListTaskDefsRequest,
+    ListTaskTemplatesRequest,
+    TaskDefFilter,
+    TaskTemplateFilter,
+)
+from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
+from vwed.v1.task_template_pb2 import TaskTemplate
+
+from tests.integration.calls import create_def, create_run, finish_run, start_run
+from vwed_grpc.client import Client
+
+DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
+ENABLED = TaskDefStatus.TASK_DEF_STATUS_ENABLED
+DISABLED = TaskDefStatus.TASK_DEF_STATUS_DISABLED
+PENDING = TaskRecordStatus.TASK_RECORD_STATUS_PENDING
+RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
+SUCCEEDED = TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED
+FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
+
+
+async def defs(client: Client, **fields: Any) -> str:
+    """The ids of the definitions that a filter leaves."""
+    answer = await client.definitions.ListTaskDefs(
+        ListTaskDefsRequest(filter=TaskDefFilter(**fields), order_by="id", include_total=True)
+    )
+    assert answer.total_size == len(answer.task_defs)
+    return " ".join(task_def.id for task_def in answer.task_defs)
+
+
+async def runs(client: Client, **fields: Any) -> str:
+    answer = await client.records.ListTaskRecords(
+        ListTaskRecordsRequest(filter=TaskRecordFilter(**fields), order_by="id", include_total=True)
+    )
+    assert answer.total_size == len(answer.task_records)
+    return " ".join(run.id for run in answer.task_records)
+
+
+async def test_definitions(client: Client) -> None:
+    await create_def(client, "pick", id="a", task_type="lift", labels={"zone": "A", "line": "1"})
+    await create_def(client, "place", id="b", task_type="drive", labels={"zone": "A"})
+    await create_def(client, "pick 2", id="c", task_type="lift", status=DRAFT)
+    for fields, ids in (
+        ({}, "a b c"),
+        ({"names": ["pick"]}, "a"),
+        ({"names": ["pick", "place", "nothing"]}, "a b"),
+        ({"names": ["Pick"]}, ""),
+        ({"task_types": ["lift"]}, "a c"),
+        ({"task_types": ["lift", "drive"], "statuses": [ENABLED]}, "a b"),
+        ({"statuses": [DRAFT, DISABLED]}, "c"),
+        ({"labels": {"zone": "A"}}, "a b"),
+        ({"labels": {"zone": "A", "line": "1"}}, "a"),
+        ({"labels": {"zone": "B"}}, ""),
+        ({"labels": {"zone": ""}}, ""),
+        ({"name_contains": "pick", "task_types": ["lift"], "statuses": [DRAFT]}, "c"),
+        ({"names": ["place"], "task_types": ["lift"]}, ""),
+    ):
+        assert await defs(client, **fields) == ids, fields
+
+
+async def test_name_contains_takes_every_character_as_it_is(client: Client) -> None:
+    names = {
+        "a": "50% off",
+        "b": "50 off",
+        "c": "a_b",
+        "d": "axb",
+        "e": "back\\slash",
+        "f": "搬运'",
+    }
+    for id_, name in names.items():
+        await create_def(client, name, id=id_)
+    for text, ids in (
+        ("off", "a b"),
+        ("0% o", "a"),
+        ("%", "a"),
+        ("_", "c"),
+        ("\\", "e"),
+        ("/", ""),
+        ("搬", "f"),
+        ("'", "f"),
+        ("OFF", ""),  # case matters
+        ("50% off", "a"),
+    ):
+        assert await defs(client, name_contains=text) == ids, text
+
+
+async def test_instances_of_a_template(client: Client) -> None:
+    for id_ in ("t1", "t2"):
+        template = TaskTemplate(id=id_, name=f"template {id_}")
+        await client.definitions.CreateTaskTemplate(
+            CreateTaskTemplateRequest(task_template=template)
+        )
+        await client.definitions.InstantiateTaskTemplate(
+            InstantiateTaskTemplateRequest(id=id_, task_def=TaskDef(id=f"of-{id_}", name=id_))
+        )
+    await create_def(client, id="of-none")
+    assert await defs(client, task_template_ids=["t1"]) == "of-t1"
+    assert await defs(client, task_template_ids=["t1", "t2", "t3"]) == "of-t1 of-t2"
+
+
+async def test_templates(client: Client) -> None:
+    for template in (
+        TaskTemplate(id="a", name="pick", task_type="lift", labels={"zone": "A"}),
+        TaskTemplate(id="b", name="place", task_type="lift"),
+        TaskTemplate(id="c", name="p_ck", task_type="drive", labels={"zone": "A"}),
+    ):
+        await client.definitions.CreateTaskTemplate(
+            CreateTaskTemplateRequest(task_template=template)
+        )
+    for wanted, ids in (
+        (TaskTemplateFilter(), "a b c"),
+        (TaskTemplateFilter(names=["pick", "place"]), "a b"),
+        (TaskTemplateFilter(name_contains="p_"), "c"),
+        (TaskTemplateFilter(task_types=["lift"], labels={"zone": "A"}), "a"),
+    ):
+        answer = await client.definitions.ListTaskTemplates(
+            ListTaskTemplatesRequest(filter=wanted, order_by="id")
+        )
+        assert " ".join(template.id for template in answer.task_templates) == ids
+
+
+async def test_runs(client: Client) -> None:
+    lift = await create_def(client, "lift", id="def-1", task_type="up")
+    drive = await create_def(client, "drive", id="def-2", task_type="on")
+    await create_run(client, lift.id, id="a", external_id="wms-1", labels={"zone": "A"})
+    await create_run(client, lift.id, id="b", external_id="wms_1", parent_task_record_id="a")
+    await create_run(client, drive.id, id="c", labels={"zone": "A", "line": "1"})
+    await create_run(client, drive.id, id="d", parent_task_record_id="b")
+    await start_run(client, "b", "robot-1")
+    await start_run(client, "c", "robot-2")
+    await finish_run(client, "c", FAILED, error_code="JAM")
+    for fields, ids in (
+        ({}, "a b c d"),
+        ({"ids": ["a", "d", "z"]}, "a d"),
+        ({"task_def_ids": ["def-1"]}, "a b"),
+        ({"task_def_names": ["drive"]}, "c d"),
+        ({"task_types": ["up", "on"]}, "a b c d"),
+        ({"statuses": [PENDING, FAILED]}, "a c d"),
+        ({"statuses": [SUCCEEDED]}, ""),
+        ({"error_codes": ["JAM"]}, "c"),
+        ({"external_ids": ["wms-1", "wms_1"]}, "a b"),
+        ({"external_id_prefix": "wms"}, "a b"),
+        ({"external_id_prefix": "wms_"}, "b"),
+        ({"external_id_prefix": "%"}, ""),
+        ({"executor_ids": ["robot-1", "robot-2"]}, "b c"),
+        ({"parent_task_record_id": "a"}, "b"),
+        ({"root_task_record_id": "a"}, "a b d"),
+        ({"labels": {"zone": "A"}}, "a c"),
+        ({"labels": {"zone": "A", "line": "1"}}, "c"),
+        ({"labels": {"zone": "A"}, "statuses": [PENDING], "task_types": ["up"]}, "a"),
+        ({"task_def_ids": ["def-1"], "task_types": ["on"]}, ""),
+    ):
+        assert await runs(client, **fields) == ids, fields
+
+
+def after(moment: Timestamp, microseconds: int = 1) -> Timestamp:
+    later = Timestamp()
+    later.FromMicroseconds(moment.ToMicroseconds() + microseconds)
+    return later
+
+
+@pytest.mark.parametrize("field", ["create_time", "start_time", "end_time"])
+async def test_times_are_half_open(client: Client, field: str) -> None:
+    task_def = await create_def(client)
+    times = []
+    for id_ in ("a", "b", "c"):
+        await create_run(client, task_def.id, id=id_)
+        await start_run(client, id_)
+        times.append(getattr(await finish_run(client, id_), field))
+    await create_run(client, task_def.id, id="z-open")
+    never = " z-open" if field == "create_time" else ""
+    a, b, c = times
+    for start, end, ids in (
+        (a, c, "a b"),
+        (a, after(c), "a b c"),
+        (after(a), c, "b"),
+        (b, b, ""),
+        (b, after(b), "b"),
+        (c, a, ""),
+        (None, b, "a"),
+        (b, None, f"b c{never}"),
+        (None, None, "a b c z-open"),  # an empty range leaves all
+    ):
+        span = TimeRange(to=end)
+        if start is not None:
+            getattr(span, "from").CopyFrom(start)
+        assert await runs(client, **{field: span}) == ids
+
+
+async def test_blocks(client: Client) -> None:
+    run = await start_run(client, (await create_run(client, (await create_def(client)).id)).id)
+    b = BlockRecord
+    reported = await client.records.ReportBlocks(
+        ReportBlocksRequest(
+            task_record_id=run.id,
+            block_records=[
+                b(block_id="loop", block_type="for", status="BLOCK_RECORD_STATUS_RUNNING"),
+                b(block_id="x", iteration="3", parent=BlockRecordKey(block_id="loop")),
+                b(block_id="x", iteration="3.1", robot_id="r1"),
+                b(block_id="x", iteration="30", robot_id="r2"),
+                b(block_id="y", status="BLOCK_RECORD_STATUS_FAILED"),
+                b(block_id="y", attempt=2, status="BLOCK_RECORD_STATUS_RUNNING"),
+            ],
+        )
+    )
+    loop = reported.block_records[0].id
+    every = [(r.block_id, r.iteration, r.attempt) for r in reported.block_records]
+    for fields, places in (
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({"statuses": ["BLOCK_RECORD_STATUS_RUNNING"]}, [0, 5]),
+        ({"statuses": ["BLOCK_RECORD_STATUS_RUNNING", "BLOCK_RECORD_STATUS_FAILED"]}, [0, 4, 5]),
+        ({"block_ids": ["x"]}, [1, 2, 3]),
+        ({"block_ids": ["loop", "y"]}, [0, 4, 5]),
+        ({"block_types": ["for"]}, [0]),
+        ({"parent_block_record_id": loop}, [1]),
+        ({"robot_ids": ["r1", "r2"]}, [2, 3]),
+        ({"iteration_prefix": "3"}, [1, 2]),
+        ({"iteration_prefix": "3.1"}, [2]),
+        ({"iteration_prefix": "%"}, []),
+        ({"latest_attempt_only": True}, [0, 1, 2, 3, 5]),
+        ({"latest_attempt_only": True, "statuses": ["BLOCK_RECORD_STATUS_FAILED"]}, []),
+        ({"block_ids": ["x"], "robot_ids": ["r2"]}, [3]),
+    ):
+        request = ListBlockRecordsRequest(
+            task_record_id=run.id,
+            filter=BlockRecordFilter(**fields),  # type: ignore[arg-type]  # its fields
+            include_total=True,
+        )
+        answer = await client.records.ListBlockRecords(request)
+        found = [(r.block_id, r.iteration, r.attempt) for r in answer.block_records]
+        assert found == [every[place] for place in places], fields
+        assert answer.total_size == len(places)

@@ -1,0 +1,66 @@
+"""A lease that ran out is acted on within 2 s, without anybody's call."""
+
+import asyncio
+
+from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, PauseTaskRecordRequest
+
+from tests.integration.steps import (
+    block,
+    blocks_of,
+    create,
+    everything,
+    get,
+    history,
+    let_lease_run_out,
+    report,
+    running,
+    start,
+    until,
+)
+from vwed_grpc.client import Client
+from vwed_grpc.domain import blocks
+from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PAUSED, RUNNING
+
+
+async def test_a_run_is_interrupted(client: Client, database_url: str) -> None:
+    run = await running(client, lease=60)
+    await report(client, run.id, block("a", blocks.RUNNING))
+    await let_lease_run_out(database_url, run.id)
+    after = await until(client, run.id, INTERRUPTED)
+    assert (after.executor_id, after.lease_epoch, after.seq) == ("robot-1", 1, 4)
+    assert not after.HasField("lease_expire_time")
+    assert after.etag != run.etag
+    # Another may go on with its blocks.
+    assert [b.status for b in await blocks_of(client, run.id)] == [blocks.RUNNING]
+    assert (await history(client, run.id))[-1].task_record.status == INTERRUPTED
+
+
+async def test_a_paused_run_is_interrupted(client: Client, database_url: str) -> None:
+    run = await running(client, lease=60)
+    paused = await client.records.PauseTaskRecord(
+        PauseTaskRecordRequest(id=run.id, executor_id="robot-1")
+    )
+    assert paused.status == PAUSED
+    await let_lease_run_out(database_url, run.id)
+    await until(client, run.id, INTERRUPTED)
+
+
+async def test_a_run_that_was_to_be_canceled_is(client: Client, database_url: str) -> None:
+    run = await running(client, lease=60)
+    await report(client, run.id, block("a", blocks.RUNNING))
+    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run.id))
+    await let_lease_run_out(database_url, run.id)
+    after = await until(client, run.id, CANCELED)
+    assert after.error_code == "EXECUTOR_LOST"
+    assert [b.status for b in await blocks_of(client, run.id)] == [blocks.CANCELED]
+
+
+async def test_a_real_lease_runs_out_in_its_time(client: Client) -> None:
+    run = await running(client, lease=1)
+    kept = await start(client, (await create(client)).id, lease=0)
+    await asyncio.sleep(0.9)
+    assert (await get(client, run.id)).status == RUNNING
+    ended = (await until(client, run.id, INTERRUPTED)).update_time
+    late = ended.ToNanoseconds() - run.lease_expire_time.ToNanoseconds()
+    assert 0 <= late < 2 * 10**9
+    assert (await everything(client, kept.id))[0] == kept

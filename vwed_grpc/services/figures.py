@@ -1,0 +1,128 @@
+"""The RPCs that sum up runs and blocks, and the one that prunes them."""
+
+import re
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
+from vwed.v1.common_pb2 import TimeRange
+from vwed.v1.record_service_pb2 import (
+    BlockRecordSummary,
+    DurationFigures,
+    PruneTaskRecordsRequest,
+    PruneTaskRecordsResponse,
+    SummarizeBlockRecordsRequest,
+    SummarizeBlockRecordsResponse,
+    SummarizeTaskRecordsRequest,
+    SummarizeTaskRecordsResponse,
+    TaskRecordSummary,
+)
+
+from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.lifecycle import FINAL
+from vwed_grpc.progress.retention import prune_runs
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.backend import Servicer
+from vwed_grpc.storage import rows, summaries, task_records
+from vwed_grpc.storage.database import sqlstate
+
+LONGEST = timedelta(days=92)
+PRUNED_AT_ONCE = 10_000
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
+_INVALID_PARAMETER = "22023"
+
+
+class Figures(Servicer):
+    async def SummarizeTaskRecords(
+        self, request: SummarizeTaskRecordsRequest, call: Call
+    ) -> SummarizeTaskRecordsResponse:
+        where = [*task_records.where(call.tenant, request.filter), *_ended_in(request.end_time)]
+        zone = request.time_zone or "UTC"
+        unknown = InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
+        if not _ZONE.fullmatch(zone):
+            raise unknown
+        try:
+            found = await summaries.of_runs(self.backend.database, where, request.group_by, zone)
+        except DBAPIError as exc:
+            if sqlstate(exc) == _INVALID_PARAMETER:
+                raise unknown from exc
+            raise
+        return SummarizeTaskRecordsResponse(
+            task_record_summaries=[_run_summary(row) for row in found]
+        )
+
+    async def SummarizeBlockRecords(
+        self, request: SummarizeBlockRecordsRequest, call: Call
+    ) -> SummarizeBlockRecordsResponse:
+        where = [*task_records.where(call.tenant, request.filter), *_ended_in(request.end_time)]
+        found = await summaries.of_blocks(self.backend.database, where)
+        return SummarizeBlockRecordsResponse(
+            block_record_summaries=[
+                BlockRecordSummary(
+                    block_type=row.block_type,
+                    count=row.total,
+                    failure_rate=row.failed / row.total,
+                    duration=_durations(row.duration, row.duration_max),
+                )
+                for row in found
+            ]
+        )
+
+    async def PruneTaskRecords(
+        self, request: PruneTaskRecordsRequest, call: Call
+    ) -> PruneTaskRecordsResponse:
+        for n, status in enumerate(request.statuses):
+            if status not in FINAL:
+                raise InvalidArgument.of(f"statuses[{n}]", "must be a final status")
+        where = task_records.prunable(
+            call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL
+        )
+        b = self.backend
+        there = await task_records.count_upto(b.database, where, PRUNED_AT_ONCE + 1)
+        pruned = min(there, PRUNED_AT_ONCE)
+        if not request.dry_run:
+            pruned = await prune_runs(
+                b.committer, call.tenant, where, pruned, call.actor, request.reason
+            )
+        return PruneTaskRecordsResponse(pruned=pruned, more=there > pruned)
+
+
+def _ended_in(span: TimeRange) -> list[sa.ColumnElement[bool]]:
+    """Both ends are required, and are at most 92 days apart."""
+    for end in ("from", "to"):
+        if not span.HasField(end):
+            raise InvalidArgument.of(f"end_time.{end}", "is required")
+    start, end_ = rows.moment(getattr(span, "from")), rows.moment(span.to)
+    if not timedelta(0) < end_ - start <= LONGEST:
+        raise InvalidArgument.of("end_time", "must be a range of at most 92 days")
+    return task_records.within(task_records.c.end_time, span)
+
+
+def _run_summary(row: RowMapping) -> TaskRecordSummary:
+    """Only the keys that were asked for are in the row."""
+    decided = row["succeeded"] + row["failed"]
+    summary = TaskRecordSummary(
+        count=row["total"],
+        success_rate=row["succeeded"] / decided if decided else None,
+        queue_time=_durations(row["queue"], row["queue_max"]),
+        duration=_durations(row["duration"], row["duration_max"]),
+        task_def_id=row.get("task_def_id", ""),
+        robot_id=row.get("robot_id", ""),
+    )
+    summary.status = row.get("status", summary.status)
+    rows.put_time(summary.period_start, row.get("period_start"))
+    return summary
+
+
+def _durations(shares: list[float | None] | None, longest: float | None) -> DurationFigures | None:
+    if shares is None or longest is None:
+        return None
+    figures = DurationFigures()
+    for field, seconds in (
+        (figures.p50, shares[0]),
+        (figures.p95, shares[1]),
+        (figures.max, longest),
+    ):
+        field.FromTimedelta(timedelta(seconds=seconds or 0.0))
+    return figures

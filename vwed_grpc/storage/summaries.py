@@ -1,0 +1,85 @@
+"""Figures over runs, and over their blocks, that ended in a range of time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
+
+from vwed_grpc.domain.blocks import FAILED as BLOCK_FAILED
+from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.tables import block_records as blocks
+from vwed_grpc.storage.tables import task_records as runs
+
+By = SummarizeTaskRecordsRequest.GroupBy
+_PERIODS = {By.GROUP_BY_HOUR: "hour", By.GROUP_BY_DAY: "day"}
+_COLUMNS = {
+    By.GROUP_BY_STATUS: runs.c.status.label("status"),
+    By.GROUP_BY_TASK_DEF: runs.c.task_def_id.label("task_def_id"),
+    By.GROUP_BY_ROBOT: runs.c.robot_id.label("robot_id"),
+}
+
+
+def _seconds(start: sa.Column[Any], end: sa.Column[Any]) -> sa.ColumnElement[float]:
+    return sa.cast(sa.extract("epoch", end - start), sa.Double)
+
+
+def _figures(name: str, seconds: sa.ColumnElement[float]) -> list[sa.ColumnElement[Any]]:
+    """Median, 95th percentile and maximum, in seconds; NULL where nothing was measured."""
+    shares = sa.literal([0.5, 0.95], ARRAY(sa.Double))
+    return [
+        sa.func.percentile_cont(shares).within_group(seconds).label(name),
+        sa.func.max(seconds).label(f"{name}_max"),
+    ]
+
+
+async def of_runs(
+    database: Database,
+    where: Sequence[sa.ColumnElement[bool]],
+    group_by: Sequence[By.ValueType],
+    time_zone: str,
+) -> list[sa.RowMapping]:
+    """A row a group: its keys, total, succeeded, failed, queue and duration figures."""
+    keys: list[sa.ColumnElement[Any]] = [
+        sa.func.date_trunc(_PERIODS[by], runs.c.end_time, time_zone).label("period_start")
+        if by in _PERIODS
+        else _COLUMNS[by]
+        for by in group_by
+    ]
+    names = [key.name for key in keys]
+    statement = (
+        sa.select(
+            *keys,
+            sa.func.count().label("total"),
+            sa.func.count().filter(runs.c.status == SUCCEEDED).label("succeeded"),
+            sa.func.count().filter(runs.c.status == FAILED).label("failed"),
+            *_figures("queue", _seconds(runs.c.create_time, runs.c.start_time)),
+            *_figures("duration", _seconds(runs.c.start_time, runs.c.end_time)),
+        )
+        .where(*where)
+        .group_by(*(sa.literal_column(name) for name in names))
+        .order_by(*(sa.literal_column(name) for name in names))
+    )
+    return [row._mapping for row in await database.fetch(statement)]
+
+
+async def of_blocks(
+    database: Database, where: Sequence[sa.ColumnElement[bool]]
+) -> Sequence[sa.Row[Any]]:
+    """A row a block_type: total, failed, duration figures."""
+    c = blocks.c
+    ended = sa.and_(c.tenant == runs.c.tenant, c.task_record_id == runs.c.id)
+    return await database.fetch(
+        sa.select(
+            c.block_type,
+            sa.func.count().label("total"),
+            sa.func.count().filter(c.status == BLOCK_FAILED).label("failed"),
+            *_figures("duration", _seconds(c.start_time, c.end_time)),
+        )
+        .select_from(runs.join(blocks, ended))
+        .where(*where)
+        .group_by(c.block_type)
+        .order_by(c.block_type)
+    )
