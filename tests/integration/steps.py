@@ -97,8 +97,9 @@ async def report(
     )
 
 
-async def get(client: Client, run: str) -> TaskRecord:
-    return await client.records.GetTaskRecord(GetTaskRecordRequest(id=run))
+async def get(client: Client, run: str, *, strong: bool = False) -> TaskRecord:
+    metadata = [("x-vwed-consistency", "strong")] if strong else []
+    return await client.records.GetTaskRecord(GetTaskRecordRequest(id=run), metadata=metadata)
 
 
 async def blocks_of(client: Client, run: str) -> list[BlockRecord]:
@@ -132,7 +133,8 @@ async def everything(
     client: Client, run: str
 ) -> tuple[TaskRecord, list[BlockRecord], list[TaskRecordEvent]]:
     """All that is stored of a run: two of these are equal if nothing was written between them."""
-    return await get(client, run), await blocks_of(client, run), await history(client, run)
+    record = await get(client, run, strong=True)
+    return record, await blocks_of(client, run), await history(client, run)
 
 
 async def sql(database_url: str, statement: str, **values: Any) -> Sequence[sa.Row[Any]]:

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter, BlockRecordKey
+from vwed.v1.block_record_pb2 import (
+    BlockRecord,
+    BlockRecordFilter,
+    BlockRecordKey,
+    BlockRecordStatus,
+)
 from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.record_service_pb2 import (
     ListBlockRecordsRequest,
@@ -33,6 +38,8 @@ PENDING = TaskRecordStatus.TASK_RECORD_STATUS_PENDING
 RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
 SUCCEEDED = TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED
 FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
+BLOCK_RUNNING = BlockRecordStatus.BLOCK_RECORD_STATUS_RUNNING
+BLOCK_FAILED = BlockRecordStatus.BLOCK_RECORD_STATUS_FAILED
 
 
 async def defs(client: Client, **fields: Any) -> str:
@@ -210,12 +217,12 @@ async def test_blocks(client: Client) -> None:
         ReportBlocksRequest(
             task_record_id=run.id,
             block_records=[
-                b(block_id="loop", block_type="for", status="BLOCK_RECORD_STATUS_RUNNING"),
+                b(block_id="loop", block_type="for", status=BLOCK_RUNNING),
                 b(block_id="x", iteration="3", parent=BlockRecordKey(block_id="loop")),
                 b(block_id="x", iteration="3.1", robot_id="r1"),
                 b(block_id="x", iteration="30", robot_id="r2"),
-                b(block_id="y", status="BLOCK_RECORD_STATUS_FAILED"),
-                b(block_id="y", attempt=2, status="BLOCK_RECORD_STATUS_RUNNING"),
+                b(block_id="y", status=BLOCK_FAILED),
+                b(block_id="y", attempt=2, status=BLOCK_RUNNING),
             ],
         )
     )
@@ -223,8 +230,8 @@ async def test_blocks(client: Client) -> None:
     every = [(r.block_id, r.iteration, r.attempt) for r in reported.block_records]
     for fields, places in (
         ({}, [0, 1, 2, 3, 4, 5]),
-        ({"statuses": ["BLOCK_RECORD_STATUS_RUNNING"]}, [0, 5]),
-        ({"statuses": ["BLOCK_RECORD_STATUS_RUNNING", "BLOCK_RECORD_STATUS_FAILED"]}, [0, 4, 5]),
+        ({"statuses": [BLOCK_RUNNING]}, [0, 5]),
+        ({"statuses": [BLOCK_RUNNING, BLOCK_FAILED]}, [0, 4, 5]),
         ({"block_ids": ["x"]}, [1, 2, 3]),
         ({"block_ids": ["loop", "y"]}, [0, 4, 5]),
         ({"block_types": ["for"]}, [0]),
@@ -234,12 +241,12 @@ async def test_blocks(client: Client) -> None:
         ({"iteration_prefix": "3.1"}, [2]),
         ({"iteration_prefix": "%"}, []),
         ({"latest_attempt_only": True}, [0, 1, 2, 3, 5]),
-        ({"latest_attempt_only": True, "statuses": ["BLOCK_RECORD_STATUS_FAILED"]}, []),
+        ({"latest_attempt_only": True, "statuses": [BLOCK_FAILED]}, []),
         ({"block_ids": ["x"], "robot_ids": ["r2"]}, [3]),
     ):
         request = ListBlockRecordsRequest(
             task_record_id=run.id,
-            filter=BlockRecordFilter(**fields),  # type: ignore[arg-type]  # its fields
+            filter=BlockRecordFilter(**fields),
             include_total=True,
         )
         answer = await client.records.ListBlockRecords(request)

@@ -120,7 +120,7 @@ async def test_pages_of_large_definitions_end_early(client: Client, page_size: i
     request = ListTaskDefsRequest(view=FULL, page_size=page_size)
     found = await pages(client.definitions.ListTaskDefs, request, "task_defs")
     assert [len(page) for page in found] == [3, 2]
-    assert sum(found, []) == made
+    assert [item for page in found for item in page] == made
     request = ListTaskDefsRequest(page_size=1000)
     assert len(await pages(client.definitions.ListTaskDefs, request, "task_defs")) == 1
 
@@ -131,7 +131,7 @@ async def test_pages_of_large_runs_end_early(client: Client) -> None:
     request = ListTaskRecordsRequest(view=FULL, order_by="create_time")
     found = await pages(client.records.ListTaskRecords, request, "task_records")
     assert [len(page) for page in found] == [3, 2]
-    assert sum(found, []) == made
+    assert [item for page in found for item in page] == made
 
 
 async def test_pages_of_large_blocks_and_events_end_early(client: Client) -> None:

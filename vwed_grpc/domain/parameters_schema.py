@@ -27,6 +27,7 @@ REFERENCES = ("$ref", "$dynamicRef")
 """Without `$id` inside there is one resource, in which both find the same."""
 
 _MAX_DESCRIPTION = 512
+_FORBIDDEN = "is not allowed here"
 
 _SCHEMA = frozenset({
     "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
@@ -139,8 +140,13 @@ def _violations(error: ValidationError, path: str) -> Iterator[Violation]:
         case error.kind.Required(name):
             yield Violation(member(path, name), "is required")
         case error.kind.AdditionalProperties(names) | error.kind.UnevaluatedProperties(names):
-            for name in names[:MAX_PROBLEMS]:
-                yield Violation(member(path, name), "is not allowed here")
+            yield from (Violation(member(path, name), _FORBIDDEN) for name in names[:MAX_PROBLEMS])
+        case error.kind.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
+            # So the library says it where no `properties` stand beside.
+            names = islice(error.instance if isinstance(error.instance, dict) else (), MAX_PROBLEMS)
+            yield from (Violation(member(path, name), _FORBIDDEN) for name in names)
+        case error.kind.FalseSchema():
+            yield Violation(path, _FORBIDDEN)
         case _:
             yield Violation(path, error.message.removeprefix("value ")[:_MAX_DESCRIPTION])
 

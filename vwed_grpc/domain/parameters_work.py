@@ -5,33 +5,59 @@ billion evaluations, and checking cannot be interrupted.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from vwed_grpc.domain.json_convert import Json
-from vwed_grpc.domain.parameters_schema import REFERENCES, SchemaDocument
+from vwed_grpc.domain.parameters_schema import REFERENCES, Schema, SchemaDocument
 
 _MAX_NESTING = 200
 """Schemas applied within another, references included: more is not looked at."""
 
-_BYTES_PER_UNIT = 256
-"""An error holds a copy of its value, so large values weigh more."""
+_COPIED_BYTES_PER_UNIT = 256
+"""An error holds a copy of its value."""
+
+_MATCHED_BYTES_PER_UNIT = 8
+"""A pattern may take some nanoseconds for each of its states and each byte."""
 
 _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _UNEVALUATED_FACTOR = 3
 """The library evaluates what stands beside these keywords up to three times."""
 
+_IN_PLACE = ("not", "if", "then", "else")
+_IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
+_OTHER_MEMBERS = ("additionalProperties", "unevaluatedProperties")
+_EACH_ITEM = ("items", "contains", "unevaluatedItems")
+
 _TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.", re.DOTALL)
-_STATE_BYTES_PER_UNIT = 8
-"""A pattern of n states may take 8 ns times n for a byte."""
 
 
 def work(document: SchemaDocument, parameters: Json, limit: int) -> int:
-    """An upper bound of the work, in units of up to 100 ns; above `limit`: some number above it."""
-    meter = _Meter(document, limit)
+    """An upper bound of the work, in units of 0.1 to 0.3 µs; above `limit`: `limit` + 1."""
     try:
-        return meter.measure(document.root, parameters, 0)
+        return _Meter(document, limit).measure(document.root, parameters, 0)
     except _TooMuchError:
         return limit + 1
+
+
+def states(pattern: str) -> int:
+    """About how many states a regular expression has, its counted repetitions written out."""
+    groups = [1]
+    last = 0
+    for token in _TOKEN.finditer(pattern):
+        if token[0] == "(":
+            groups.append(0)
+        elif token[0] == ")" and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        elif token[1]:
+            times = max(int(token[1]), int(token[2] or 0), 1)
+            groups[-1] += last * (times - 1)
+            last *= times
+        else:
+            last = 1
+            groups[-1] += last
+    return sum(groups)
 
 
 class _TooMuchError(Exception):
@@ -47,103 +73,99 @@ class _Meter:
     def __init__(self, document: SchemaDocument, limit: int) -> None:
         self._document = document
         self._limit = limit
-        self._known: dict[tuple[int, int], int] = {}
+        self._costs: dict[tuple[int, int], int] = {}
         self._sizes: dict[int, int] = {}
-        self._states: dict[str, int] = {}
+        self._plans: dict[int, _Plan] = {}
 
-    def measure(self, schema: Any, value: Json, nesting: int) -> int:
+    def measure(self, schema: Json, value: Json, nesting: int) -> int:
         if not isinstance(schema, dict):
             return 1
         key = id(schema), id(value)
-        known = self._known.get(key)
-        if known is not None:
-            return known
-        if nesting > _MAX_NESTING or len(self._known) > self._limit:
+        if key in self._costs:
+            return self._costs[key]
+        if nesting > _MAX_NESTING or len(self._costs) > self._limit:
             raise _TooMuchError
-        self._known[key] = 0  # a reference back to here, without a step into the value, is cut
-        keywords = sum(len(v) if isinstance(v, list | dict) else 1 for v in schema.values())
-        total = (1 + keywords) * (1 + self._size(value) // _BYTES_PER_UNIT)
-        for applied, target in self._applied(schema, value):
-            total += self.measure(applied, target, nesting + 1)
-        match value:
-            case str():
-                total += self._matching(schema.get("pattern"), value)
-                total += len(value) // _STATE_BYTES_PER_UNIT if "format" in schema else 0
-            case dict() if by_pattern := schema.get("patternProperties"):
-                total += sum(self._matching(p, name) for p in by_pattern for name in value)
-        if not _UNEVALUATED.isdisjoint(schema):
-            total *= _UNEVALUATED_FACTOR
-        if total > self._limit:
+        plan = self._plans.get(id(schema))
+        if plan is None:
+            plan = self._plans[id(schema)] = _Plan(schema, self._document)
+        self._costs[key] = 0  # a reference back to here, without a step into the value, is cut
+        cost = plan.own_cost(value, self._size(value))
+        if not plan.is_leaf:
+            for applied, target in plan.applied(value):
+                cost += self.measure(applied, target, nesting + 1)
+                if cost > self._limit:
+                    break
+        cost *= plan.factor
+        if cost > self._limit:
             raise _TooMuchError
-        self._known[key] = total
-        return total
-
-    def _applied(self, schema: dict[str, Any], value: Json) -> list[tuple[Any, Json]]:
-        applied: list[tuple[Any, Json]] = []
-        for keyword in ("allOf", "anyOf", "oneOf"):
-            applied += [(each, value) for each in schema.get(keyword, ())]
-        applied += [(schema[k], value) for k in ("not", "if", "then", "else") if k in schema]
-        applied += [(each, value) for each in schema.get("dependentSchemas", {}).values()]
-        applied += [(self._document.target(schema[k]), value) for k in REFERENCES if k in schema]
-        match value:
-            case dict():
-                properties = schema.get("properties", {})
-                applied += [(properties[n], item) for n, item in value.items() if n in properties]
-                others = [item for name, item in value.items() if name not in properties]
-                for keyword in ("additionalProperties", "unevaluatedProperties"):
-                    if isinstance(schema.get(keyword), dict):
-                        applied += [(schema[keyword], item) for item in others]
-                for each in schema.get("patternProperties", {}).values():
-                    applied += [(each, item) for item in value.values()]
-                if "propertyNames" in schema:
-                    applied += [(schema["propertyNames"], name) for name in value]
-            case list():
-                first = schema.get("prefixItems", [])
-                applied += zip(first, value, strict=False)
-                for keyword in ("items", "contains", "unevaluatedItems"):
-                    if isinstance(schema.get(keyword), dict):
-                        applied += [(schema[keyword], item) for item in value]
-        return applied
-
-    def _matching(self, pattern: Any, text: str) -> int:
-        if not isinstance(pattern, str):
-            return 0
-        if pattern not in self._states:
-            self._states[pattern] = states(pattern)
-        return 1 + self._states[pattern] * len(text) // _STATE_BYTES_PER_UNIT
+        self._costs[key] = cost
+        return cost
 
     def _size(self, value: Json) -> int:
         """About the bytes of a value."""
-        match value:
-            case str():
-                return len(value)
-            case dict() | list():
-                if id(value) not in self._sizes:
-                    items = value.values() if isinstance(value, dict) else value
-                    own = sum(map(len, value)) if isinstance(value, dict) else 0
-                    self._sizes[id(value)] = own + sum(8 + self._size(item) for item in items)
-                return self._sizes[id(value)]
-            case _:
-                return 8
+        if isinstance(value, str):
+            return len(value)
+        if not isinstance(value, dict | list):
+            return 8
+        size = self._sizes.get(id(value))
+        if size is None:
+            items = value.values() if isinstance(value, dict) else value
+            names = sum(map(len, value)) if isinstance(value, dict) else 0
+            size = self._sizes[id(value)] = names + sum(map(self._size, items)) + 8
+        return size
 
 
-def states(pattern: str) -> int:
-    """About how many states a regular expression has, its counted repetitions written out."""
-    groups = [0]
-    last = 0
-    for token in _TOKEN.finditer(pattern):
-        text = token[0]
-        if text == "(":
-            groups.append(0)
-            last = 0
-        elif text == ")" and len(groups) > 1:
-            last = groups.pop()
-            groups[-1] += last
-        elif token[1]:
-            times = max(int(token[1]), int(token[2] or 0), 1)
-            groups[-1] += last * (times - 1)
-            last *= times
-        else:
-            last = 1
-            groups[-1] += 1
-    return sum(groups) + 1
+class _Plan:
+    """A schema as the meter needs it."""
+
+    def __init__(self, schema: Schema, document: SchemaDocument) -> None:
+        self._listed = 1 + sum(len(v) for v in schema.values() if isinstance(v, list | dict))
+        self._errors = len(schema) + len(schema.get("required", ()))
+        self._errors += sum(map(len, schema.get("dependentRequired", {}).values()))
+        self._states = states(schema["pattern"]) if "pattern" in schema else 0
+        self._states += "format" in schema
+        self._in_place = [schema[keyword] for keyword in _IN_PLACE if keyword in schema]
+        self._in_place += [each for k in _IN_PLACE_LISTS for each in schema.get(k, ())]
+        self._in_place += schema.get("dependentSchemas", {}).values()
+        self._in_place += [document.target(schema[k]) for k in REFERENCES if k in schema]
+        self._properties: Schema = schema.get("properties", {})
+        self._by_pattern: Schema = schema.get("patternProperties", {})
+        self._name_states = sum(map(states, self._by_pattern))
+        self._others = [schema[k] for k in _OTHER_MEMBERS if isinstance(schema.get(k), dict)]
+        self._names: Json = schema.get("propertyNames")
+        self._first: list[Any] = schema.get("prefixItems", [])
+        self._items = [schema[k] for k in _EACH_ITEM if isinstance(schema.get(k), dict)]
+        self.factor = 1 if _UNEVALUATED.isdisjoint(schema) else _UNEVALUATED_FACTOR
+        members = self._properties or self._by_pattern or self._others or self._names is not None
+        self.is_leaf = not (self._in_place or members or self._first or self._items)
+
+    def own_cost(self, value: Json, size: int) -> int:
+        """Of the schema's own keywords at a value of that many bytes."""
+        cost = self._listed + self._errors * (1 + size // _COPIED_BYTES_PER_UNIT)
+        if isinstance(value, str):
+            cost += self._states * size // _MATCHED_BYTES_PER_UNIT
+        elif isinstance(value, dict) and self._name_states:
+            bytes_of_names = sum(map(len, value))
+            cost += self._name_states * bytes_of_names // _MATCHED_BYTES_PER_UNIT
+        return cost
+
+    def applied(self, value: Json) -> Iterator[tuple[Json, Json]]:
+        """The schemas inside, and where they apply; where a pattern decides, everywhere."""
+        for schema in self._in_place:
+            yield schema, value
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if name in self._properties:
+                    yield self._properties[name], item
+                else:
+                    for schema in self._others:
+                        yield schema, item
+                for schema in self._by_pattern.values():
+                    yield schema, item
+                if self._names is not None:
+                    yield self._names, name
+        elif isinstance(value, list):
+            yield from zip(self._first, value, strict=False)
+            for schema in self._items:
+                for item in value:
+                    yield schema, item

@@ -39,18 +39,23 @@ class Figures(Servicer):
     ) -> SummarizeTaskRecordsResponse:
         where = [*task_records.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
+        await self._known_zone(zone)
+        found = await summaries.of_runs(self.backend.database, where, request.group_by, zone)
+        return SummarizeTaskRecordsResponse(
+            task_record_summaries=[_run_summary(row) for row in found]
+        )
+
+    async def _known_zone(self, zone: str) -> None:
+        """Raises InvalidArgument for what PostgreSQL does not know; it also takes POSIX forms."""
         unknown = InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
         if not _ZONE.fullmatch(zone):
             raise unknown
         try:
-            found = await summaries.of_runs(self.backend.database, where, request.group_by, zone)
+            await self.backend.database.fetch(sa.select(sa.func.timezone(zone, sa.func.now())))
         except DBAPIError as exc:
-            if sqlstate(exc) == _INVALID_PARAMETER:
-                raise unknown from exc
-            raise
-        return SummarizeTaskRecordsResponse(
-            task_record_summaries=[_run_summary(row) for row in found]
-        )
+            if sqlstate(exc) != _INVALID_PARAMETER:
+                raise
+            raise unknown from exc
 
     async def SummarizeBlockRecords(
         self, request: SummarizeBlockRecordsRequest, call: Call

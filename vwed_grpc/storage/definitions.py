@@ -242,7 +242,7 @@ class Definitions(Generic[D]):
                 "name": c.name,
                 "create_time": c.create_time,
                 "update_time": c.update_time,
-                "task_type": sa.func.nullif(c.task_type, ""),
+                "task_type": sa.func.nullif(c.task_type, "", type_=tables.Text),
             },
             to_message=self.to_message,
             unset=frozenset({"task_type"}),
