@@ -11,7 +11,6 @@ import sqlalchemy as sa
 import structlog
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import embedded
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
@@ -32,8 +31,8 @@ from vwed_grpc.services.cache_service import CacheService
 from vwed_grpc.services.record_service import RecordService
 from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import Database, sync_engine
+from vwed_grpc.storage.database import Database
+from vwed_grpc.stores import CannotServeError, open_stores
 
 log = structlog.get_logger("vwed")
 
@@ -49,10 +48,6 @@ SERVICERS = {
 }
 
 
-class CannotServeError(RuntimeError):
-    """Why the server does not start, in one line for people."""
-
-
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[int]:
     """Serves while entered; yields the port.
@@ -65,28 +60,25 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         server = grpc.aio.server(
             options=[
-                # Else a second server would share the port without a word.
-                ("grpc.so_reuseport", 0),
+                # Only workers share a port: a second server must not, without a word.
+                ("grpc.so_reuseport", int(settings.worker)),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ]
         )
         port = _bind(server, settings)
-        database_url, redis_url = await _stores(stack, settings)
-        incarnation = await asyncio.to_thread(
-            _prepare_schema, database_url, migrate=settings.database_url is None
-        )
+        stores = await open_stores(stack, settings)
 
         database = Database(
-            database_url,
+            stores.database_url,
             connections=settings.database_connections,
             statement_timeout=settings.statement_timeout,
         )
         stack.push_async_callback(database.close)
-        keys = KeySpace(GENERATION, incarnation)
-        guest = await stack.enter_async_context(Guest(redis_url))
+        keys = KeySpace(GENERATION, stores.incarnation)
+        guest = await stack.enter_async_context(Guest(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(guest))
-        wakeups = Wakeups(client(redis_url) if redis_url else None)
+        wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         hub = Hub(database, wakeups, keys)
         committer = Committer(database, guest, keys, hub, wakeups)
         writer = Writer(committer)
@@ -134,33 +126,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-async def _stores(stack: AsyncExitStack, settings: Settings) -> tuple[str, str | None]:
-    """The URLs of PostgreSQL and Redis; starts those that were not given."""
-    database_url, redis_url = settings.database_url, settings.redis_url
-    if database_url is None or redis_url is None:
-        await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
-    if database_url is None:
-        database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
-    if redis_url is None:
-        redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
-    return database_url, None if redis_url == "none" else redis_url
-
-
-def _prepare_schema(database_url: str, *, migrate: bool) -> str:
-    """Checks the schema, or brings our own database's up to date; answers its incarnation."""
-    engine = sync_engine(database_url)
-    try:
-        if migrate:
-            schema.migrate(engine)
-        with engine.connect() as connection:
-            schema.check(connection)
-            return schema.incarnation(connection)
-    except sa.exc.OperationalError as exc:
-        raise CannotServeError("PostgreSQL cannot be reached at the database URL") from exc
-    finally:
-        engine.dispose()
 
 
 def _in_background(stack: AsyncExitStack, duty: Coroutine[Any, Any, None]) -> None:

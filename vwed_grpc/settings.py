@@ -1,5 +1,7 @@
 """The only reader of the environment: every option of the command line, by its VWED_ name."""
 
+import json
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -22,6 +24,8 @@ class Settings(BaseSettings):
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
+    worker: bool = False
+    """This process is one of several on the port; set by their parent."""
     insecure: bool = False
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
     log_level: str = "info"
@@ -36,3 +40,11 @@ class Settings(BaseSettings):
     """At most this many connections to PostgreSQL a process."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a process that is to run with these settings."""
+        given = self.model_dump(mode="json", exclude_none=True)
+        return os.environ | {
+            f"VWED_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in given.items()
+        }

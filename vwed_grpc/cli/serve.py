@@ -1,7 +1,9 @@
 """`vwed-grpc serve`: the server, until it is told to stop."""
 
 import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import uvloop
 
 from vwed_grpc import logs
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
-from vwed_grpc.server import CannotServeError, serving
+from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
+from vwed_grpc.stores import CannotServeError
+from vwed_grpc.workers import serving_with_workers
 
 log = structlog.get_logger("vwed")
 
@@ -53,9 +57,25 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in _STOP:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serving(settings) as port:
+    if settings.worker:
+        _stop_with_parent(stop)
+    serve_all = serving_with_workers if settings.workers > 1 else serving
+    async with serve_all(settings) as port:
         host = settings.listen.rpartition(":")[0]
-        log.info("listening", address=f"{host}:{port}")
+        say = log.debug if settings.worker else log.info
+        say("listening", address=f"{host}:{port}")
         await stop.wait()
         log.info("draining")
     log.info("stopped")
+
+
+def _stop_with_parent(stop: asyncio.Event) -> None:
+    """A worker's standard input ends with its parent, however that ended."""
+    stdin = sys.stdin.fileno()
+
+    def ended() -> None:
+        if not os.read(stdin, 1):
+            asyncio.get_running_loop().remove_reader(stdin)
+            stop.set()
+
+    asyncio.get_running_loop().add_reader(stdin, ended)

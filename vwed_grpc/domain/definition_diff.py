@@ -141,7 +141,7 @@ def _block_changes(before: BlockTree, after: BlockTree) -> Iterator[TaskDefChang
             yield TaskDefChange(
                 path=block_path(block_id),
                 kind=_MOVED,
-                before=old and old.to_value(),
+                before=None if old is None else old.to_value(),
                 after=place.to_value(),
             )
 

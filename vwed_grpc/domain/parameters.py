@@ -7,8 +7,9 @@ from google.protobuf.struct_pb2 import Struct
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_convert import Json, from_struct
 from vwed_grpc.domain.json_value import MAX_NODES
-from vwed_grpc.domain.parameters_schema import SchemaDocument, problems_of
 from vwed_grpc.domain.parameters_work import work
+from vwed_grpc.domain.schema_document import SchemaDocument
+from vwed_grpc.domain.schema_validation import validation_problems, validator
 
 MAX_WORK = 500_000
 """Units of `parameters_work.work`: 0.15 s at worst. Tens of parameters are some hundreds."""
@@ -36,7 +37,7 @@ def complete_parameters(
     effort = work(document, parameters, MAX_WORK)
     if effort > MAX_WORK:
         return parameters, [Violation(path, "is too much to be checked against the schema")]
-    return parameters, problems_of(document.compile(), parameters, path, work=effort)
+    return parameters, validation_problems(validator(document.root), parameters, path, work=effort)
 
 
 def _add_defaults(document: SchemaDocument, parameters: dict[str, Json]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vwed_grpc.domain.json_convert import Json
-from vwed_grpc.domain.parameters_schema import REFERENCES, Schema, SchemaDocument
+from vwed_grpc.domain.schema_document import REFERENCES, Schema, SchemaDocument
 
 _MAX_NESTING = 200
 """Schemas applied within another, references included: more is not looked at."""
@@ -155,17 +155,20 @@ class _Plan:
             yield schema, value
         if isinstance(value, dict):
             for name, item in value.items():
-                if name in self._properties:
-                    yield self._properties[name], item
-                else:
-                    for schema in self._others:
-                        yield schema, item
-                for schema in self._by_pattern.values():
-                    yield schema, item
-                if self._names is not None:
-                    yield self._names, name
+                yield from self._applied_to_member(name, item)
         elif isinstance(value, list):
             yield from zip(self._first, value, strict=False)
             for schema in self._items:
                 for item in value:
                     yield schema, item
+
+    def _applied_to_member(self, name: str, item: Json) -> Iterator[tuple[Json, Json]]:
+        if name in self._properties:
+            yield self._properties[name], item
+        else:
+            for schema in self._others:
+                yield schema, item
+        for schema in self._by_pattern.values():
+            yield schema, item
+        if self._names is not None:
+            yield self._names, name

@@ -5,6 +5,7 @@ The library is jsonschema-rs; this is all that knows its validators and errors.
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
@@ -26,15 +27,24 @@ _FORBIDDEN = "is not allowed here"
 
 
 def validator(schema: Schema) -> Draft202012Validator:
-    """Compiles a schema; formats are checked. Raises ValueError for what is no schema."""
+    """Compiles a schema without `compile_problems`; formats are checked."""
     return Draft202012Validator(
-        # Of no use where references are local, and in the library's own name it would hide that.
+        # Local references need no `$id`, and one may be the name of a schema the library knows.
         {keyword: value for keyword, value in schema.items() if keyword != "$id"},
         validate_formats=True,
         pattern_options=RegexOptions(size_limit=MAX_PATTERN_SIZE),
         mask="value",  # a description does not repeat what may be large or secret
         offline=True,
     )
+
+
+def compile_problems(schema: Schema, path: str) -> list[Violation]:
+    """What keeps `schema` from being compiled: the first problem alone."""
+    try:
+        validator(schema)
+    except ValidationError as error:
+        return list(_violations(error, schema, path))
+    return []
 
 
 def meta_schema_problems(schema: Schema, path: str, *, work: int) -> list[Violation]:
@@ -55,12 +65,29 @@ def validation_problems(
             checked_by.validate(json)
         except ValidationError as error:
             errors = [error]
-    problems = {problem for error in errors for problem in _violations(error, path)}
+    problems = {problem for error in errors for problem in _violations(error, json, path)}
     return sorted(problems, key=lambda problem: (problem.field, problem.description))[:MAX_PROBLEMS]
 
 
-def _violations(error: ValidationError, path: str) -> Iterator[Violation]:
-    ...
+def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violation]:
+    """One, or one for each name that is not allowed; `json` is the whole that was checked."""
+    for step in error.instance_path:
+        json = json[step]
+        path = member(path, step)
+    match error.kind:
+        case error.kind.Required(name):
+            yield Violation(member(path, name), "is required")
+        case error.kind.AdditionalProperties(names) | error.kind.UnevaluatedProperties(names):
+            for name in names[:MAX_PROBLEMS]:
+                yield Violation(member(path, name), _FORBIDDEN)
+        case error.kind.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
+            # Without `properties` beside it the library says no more, and no name is allowed.
+            for name in islice(json, MAX_PROBLEMS):
+                yield Violation(member(path, name), _FORBIDDEN)
+        case error.kind.FalseSchema():
+            yield Violation(path, _FORBIDDEN)
+        case _:
+            yield Violation(path, error.message.removeprefix("value ")[:_MAX_DESCRIPTION])
 
 
 _META = Draft202012Validator({"$ref": DIALECT}, mask="value", offline=True)

@@ -1,0 +1,108 @@
+"""A TCP proxy that stands between two who should not notice, until it delays, freezes or cuts."""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+_CHUNK = 64 * 1024
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
+
+
+class Proxy:
+    """Passes connections on to one server; its port stays the same while the server comes and goes.
+
+    A connection that the server does not take is reset, as if there were no proxy.
+    """
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        """`host` is the path of a unix socket if it begins with a slash; then `port` is unused."""
+        self.delay = 0.0
+        """Seconds that every chunk is late, in either direction."""
+        self.port = 0
+        self._upstream = host, port
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self.cut()
+
+    def freeze(self) -> None:
+        """Lets nothing through, though connections stay open, and new ones are taken."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Lets everything through that has waited."""
+        self._flowing.set()
+
+    async def cut(self) -> None:
+        """Resets every connection; new ones are taken."""
+        connections = {*self._connections}
+        for connection in connections:
+            connection.cancel()
+        if connections:
+            await asyncio.wait(connections)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # In a task of our own: asyncio complains about connections that end by cancellation.
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
+        pumps: list[asyncio.Task[None]] = []
+        try:
+            await self._flowing.wait()
+            host, port = self._upstream
+            upstream_reader, upstream = await (
+                asyncio.open_unix_connection(host)
+                if host.startswith("/")
+                else asyncio.open_connection(host, port)
+            )
+            ends.append(upstream)
+            pumps = [
+                asyncio.create_task(self._pump(reader, upstream)),
+                asyncio.create_task(self._pump(upstream_reader, writer)),
+            ]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except OSError:
+            pass
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            for end in ends:
+                _reset(end)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(_CHUNK):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                await self._flowing.wait()
+                sink.write(data)
+                await sink.drain()
+
+
+def _reset(end: asyncio.StreamWriter) -> None:
+    peer = end.get_extra_info("socket")
+    if peer is not None and peer.family != socket.AF_UNIX:
+        with suppress(OSError):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    end.transport.abort()

@@ -1,0 +1,78 @@
+"""Server processes: real ones, for only those can be killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+_COMMAND = str(Path(sys.executable).with_name("vwed-grpc"))
+_START_SECONDS = 60
+
+
+class Replica:
+    """One server, on the same port through all its lives."""
+
+    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.target = f"127.0.0.1:{self.port}"
+        self.log = log
+        self._command = [
+            *(_COMMAND, "serve", "--listen", self.target),
+            *("--database-url", database_url, "--redis-url", redis_url),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Returns once it serves."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        # A channel of its own: the others may be amid a pause between two tries.
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
+        async with grpc.aio.insecure_channel(self.target, options=options) as channel:
+            health = channel.unary_unary("/grpc.health.v1.Health/Check")
+            await health(b"", wait_for_ready=True, timeout=_START_SECONDS)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def rss(self) -> int:
+        """Bytes of memory that it has, in RAM."""
+        resident_pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return resident_pages * os.sysconf("SC_PAGE_SIZE")
+
+    def faults(self) -> list[str]:
+        """What it logged that should never happen, whatever is done to it."""
+        grave = ("internal error", "background duty died", "Traceback", "never retrieved")
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if any(word in line for word in grave)]
+
+
+@asynccontextmanager
+async def replica(database_url: str, redis_url: str, log: Path) -> AsyncIterator[Replica]:
+    server = Replica(database_url, redis_url, log)
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -1,0 +1,22 @@
+"""Requests that must be refused, by what they are about."""
+
+from itertools import chain
+
+from tests.integration.bad_requests import (
+    definitions,
+    entries,
+    lists,
+    missing_runs,
+    reports,
+    runs,
+)
+
+BAD_REQUESTS = [
+    *chain(definitions.created(), definitions.named(), definitions.updated()),
+    *lists.lists(),
+    *chain(runs.created(), runs.taken(), runs.ended(), runs.spoken_to()),
+    *runs.moved_where_they_cannot_go(),
+    *missing_runs.missing_runs(),
+    *reports.reports(),
+    *entries.entries(),
+]

@@ -1,0 +1,168 @@
+"""Reports of many callers share commits, and nothing else."""
+
+import asyncio
+
+import grpc
+from grpc import StatusCode
+from vwed.v1.record_service_pb2 import (
+    FinishTaskRecordRequest,
+    HeartbeatTaskRecordRequest,
+    ReportBlocksResponse,
+)
+
+from tests.integration.steps import (
+    block,
+    blocks_of,
+    create,
+    define,
+    everything,
+    get,
+    history,
+    report,
+    running,
+    sql,
+)
+from vwed_grpc.client import Client, error_info
+from vwed_grpc.domain import lifecycle
+from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
+
+
+async def test_200_reports_at_once_need_few_transactions(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    task_def = await define(client)
+    runs = await asyncio.gather(*(running(client, task_def.id) for _ in range(50)))
+    answers = await asyncio.gather(
+        *(report(client, run.id, block(f"b{n}", RUNNING)) for n in range(4) for run in runs)
+    )
+    assert len(answers) == 200
+    for run in runs:
+        told = (await history(client, run.id))[2:]
+        assert {e.block_record.block_id for e in told} == {"b0", "b1", "b2", "b3"}
+        assert told[-1].block_counts.running == 4
+    ((transactions,),) = await sql(
+        database_url,
+        "SELECT count(DISTINCT xact) FROM task_record_events WHERE tenant = :tenant AND kind = 2",
+        tenant=tenant,
+    )
+    assert transactions <= 40
+
+
+async def test_seqs_of_a_report_are_adjacent_however_many_report(client: Client) -> None:
+    run = await running(client)
+    answers = await asyncio.gather(
+        *(
+            report(client, run.id, *(block(f"{caller}.{n}", RUNNING) for n in range(5)))
+            for caller in range(20)
+        )
+    )
+    for answer in answers:
+        first = answer.seqs[0]
+        assert list(answer.seqs) == list(range(first, first + 5))
+    told = (await history(client, run.id))[2:]
+    assert len(told) == 100
+    # Each report's last event carries the counts as they were then.
+    counted = [(n, e.block_counts.running) for n, e in enumerate(told) if e.HasField("progress")]
+    assert counted == [(n, n + 1) for n in range(4, 100, 5)]
+
+
+async def test_the_same_block_from_many_callers_is_one(client: Client) -> None:
+    run = await running(client)
+    answers = await asyncio.gather(
+        *(report(client, run.id, block("a", RUNNING, output_data={"x": 1})) for _ in range(20))
+    )
+    assert {tuple(answer.seqs) for answer in answers} == {(3,)}
+    assert len({answer.block_records[0].id for answer in answers}) == 1
+    assert len(await history(client, run.id)) == 3
+
+
+async def test_a_bad_report_among_many_fails_alone(client: Client) -> None:
+    task_def = await define(client)
+    runs = await asyncio.gather(*(running(client, task_def.id) for _ in range(10)))
+    waiting = await create(client, task_def.id)
+    await asyncio.gather(*(report(client, run.id, block("a", SUCCEEDED)) for run in runs))
+    good = [report(client, run.id, block(f"b{n}", RUNNING)) for run in runs for n in range(3)]
+    bad = [
+        *(report(client, run.id, block("c", RUNNING), block("a", FAILED)) for run in runs),
+        *(report(client, run.id, block("c"), executor_id="robot-2") for run in runs),
+        report(client, waiting.id, block("c")),
+        report(client, "nowhere", block("c")),
+    ]
+    mixed = [call for pair in zip(good, bad, strict=False) for call in pair]
+    rest = [*good[len(bad) :], *bad[len(good) :]]
+    ends = await asyncio.gather(*mixed, *rest, return_exceptions=True)
+    assert sum(isinstance(end, ReportBlocksResponse) for end in ends) == 30
+    reasons: list[str] = []
+    for end in ends:
+        if isinstance(end, grpc.aio.AioRpcError):
+            info = error_info(end)
+            assert info is not None
+            reasons.append(info.reason)
+    assert sorted(reasons) == sorted(
+        ["ILLEGAL_TRANSITION", "LEASE_LOST"] * 10 + ["RUN_NOT_REPORTABLE", "TASK_RECORD_NOT_FOUND"]
+    )
+    for run in runs:
+        record, blocks, events = await everything(client, run.id)
+        assert sorted(b.block_id for b in blocks) == ["a", "b0", "b1", "b2"]
+        assert len(events) == record.seq == 6
+
+
+async def test_reports_and_transitions_of_one_run_do_not_harm_each_other(client: Client) -> None:
+    run = await running(client, lease=60)
+
+    async def beat() -> None:
+        for _ in range(10):
+            await client.records.HeartbeatTaskRecord(
+                HeartbeatTaskRecordRequest(id=run.id, executor_id="robot-1", lease_epoch=1)
+            )
+
+    async def reports(caller: int) -> None:
+        for n in range(10):
+            await report(client, run.id, block(f"{caller}.{n}", SUCCEEDED), lease_epoch=1)
+
+    await asyncio.gather(*(reports(caller) for caller in range(5)), beat(), beat())
+    record, blocks, events = await everything(client, run.id)
+    assert (len(blocks), len(events), record.seq) == (50, 52, 52)
+    assert record.block_counts.succeeded == 50
+    assert record.etag == run.etag
+
+
+async def test_a_run_that_ends_amid_reports_takes_none_after_its_end(client: Client) -> None:
+    run = await running(client)
+    answered: list[int] = []
+
+    async def reports(caller: int) -> None:
+        for n in range(50):
+            try:
+                answer = await report(client, run.id, block(f"{caller}.{n}", RUNNING))
+            except grpc.aio.AioRpcError as exc:
+                assert exc.code() is StatusCode.FAILED_PRECONDITION  # noqa: PT017 - it may not come
+                return
+            answered.extend(answer.seqs)
+
+    async def finish() -> None:
+        await asyncio.sleep(0.05)
+        await client.records.FinishTaskRecord(
+            FinishTaskRecordRequest(id=run.id, status=lifecycle.FAILED)
+        )
+
+    await asyncio.gather(*(reports(caller) for caller in range(4)), finish())
+    record, blocks, events = await everything(client, run.id)
+    assert len(blocks) == len(answered)
+    assert sorted(answered) == list(range(3, 3 + len(answered)))
+    assert record.seq == len(events) == 2 + 2 * len(answered) + 1
+    assert record.block_counts.canceled == len(answered)
+    assert events[-1].task_record.status == lifecycle.FAILED
+
+
+async def test_a_caller_who_leaves_harms_nobody(client: Client) -> None:
+    run = await running(client)
+    leaving = [asyncio.create_task(report(client, run.id, block(f"x{n}"))) for n in range(10)]
+    staying = [asyncio.create_task(report(client, run.id, block(f"y{n}"))) for n in range(10)]
+    await asyncio.sleep(0.002)
+    for task in leaving:
+        task.cancel()
+    answers = await asyncio.gather(*staying)
+    assert len({answer.seqs[0] for answer in answers}) == 10
+    record = await get(client, run.id, strong=True)
+    assert record.seq == 2 + len(await blocks_of(client, run.id))

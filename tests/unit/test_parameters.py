@@ -1,0 +1,215 @@
+"""Parameters are completed and checked by the template's schema, in bounded time."""
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vwed_grpc.domain.json_convert import to_value
+from vwed_grpc.domain.parameters import complete_parameters
+from vwed_grpc.domain.parameters_schema import schema_problems
+from vwed_grpc.domain.parameters_work import states
+
+TOO_MUCH = ["p: is too much to be checked against the schema"]
+
+
+def check(schema: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    messages = to_value(schema).struct_value, to_value(given).struct_value
+    assert schema_problems(messages[0], "s") == []
+    complete, problems = complete_parameters(*messages, "p")
+    assert messages[1] == to_value(given).struct_value
+    return complete, [f"{problem.field}: {problem.description}" for problem in problems]
+
+
+SPEED = {"type": "number", "minimum": 0, "maximum": 2, "default": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "complete"),
+    [
+        ({}, {"anything": [1]}, {"anything": [1]}),
+        ({"properties": {"a": SPEED, "b": {}}}, {}, {"a": 1.5}),
+        ({"properties": {"a": SPEED}, "required": ["a"]}, {}, {"a": 1.5}),
+        ({"properties": {"a": SPEED}}, {"a": 2}, {"a": 2}),
+        ({"properties": {"a": {"default": None}}}, {}, {"a": None}),
+        ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": None}),
+        ({"properties": {"a": {"$ref": "#/$defs/s"}}, "$defs": {"s": SPEED}}, {}, {"a": 1.5}),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/s", "default": 1}}, "$defs": {"s": SPEED}},
+            {},
+            {"a": 1},
+        ),
+        ({"properties": {"a": {"properties": {"b": SPEED}}}}, {"a": {}}, {"a": {"b": 1.5}}),
+        ({"properties": {"a": {"properties": {"b": SPEED}}}}, {}, {}),
+        ({"properties": {"a": {"default": {}, "properties": {"b": SPEED}}}}, {}, {"a": {}}),
+        ({"properties": {"a": {"default": {}, "$ref": "#"}}}, {"a": {}}, {"a": {"a": {}}}),
+        ({"properties": {"a": {"$ref": "#/properties/a"}}}, {}, {}),
+        ({"properties": {"a": {"type": "integer"}}}, {"a": 3.0}, {"a": 3}),
+        ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 50_000}, {"a": "a" * 50_000}),
+    ],
+)
+def test_defaults_stand_in(
+    schema: dict[str, Any], given: dict[str, Any], complete: dict[str, Any]
+) -> None:
+    assert check(schema, given) == (complete, [])
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "problem"),
+    [
+        ({"properties": {"a": SPEED}}, {"a": "1"}, 'p.a: is not of type "number"'),
+        ({"properties": {"a": SPEED}}, {"a": 3}, "p.a: is greater than the maximum of 2"),
+        ({"properties": {"a": {"type": "string", "default": 1}}}, {}, "p.a: is not of type"),
+        ({"required": ["a"]}, {}, "p.a: is required"),
+        ({"properties": {"a": {"required": ["b"]}}}, {"a": {}}, "p.a.b: is required"),
+        ({"properties": {"a": {"items": SPEED}}}, {"a": [1, -1]}, "p.a[1]: is less than"),
+        ({"additionalProperties": False}, {"a": 1}, "p.a: is not allowed here"),
+        ({"properties": {"a": False}}, {"a": 1}, "p.a: is not allowed here"),
+        ({"properties": {"b": {}}, "additionalProperties": False}, {"a": 1}, "p.a: is not"),
+        ({"unevaluatedProperties": False}, {"a": 1}, "p.a: is not allowed here"),
+        ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 50_000 + "!"}, "p.a: does not"),
+        ({"properties": {"a": {"format": "date"}}}, {"a": "soon"}, 'p.a: is not a "date"'),
+        ({"properties": {"a": {"enum": ["x", 1]}}}, {"a": "y"}, 'p.a: is not one of "x" or 1'),
+    ],
+)
+def test_a_misfit_is_named_by_path(
+    schema: dict[str, Any], given: dict[str, Any], problem: str
+) -> None:
+    [found] = check(schema, given)[1]
+    assert found.startswith(problem)
+
+
+def test_all_misfits_at_once() -> None:
+    schema = {
+        "properties": {"a": SPEED, "b": {"type": "string"}, "c": {}},
+        "required": ["c"],
+        "additionalProperties": False,
+    }
+    assert check(schema, {"a": 9, "b": 1, "x": 0, "y": 0})[1] == [
+        "p.a: is greater than the maximum of 2",
+        'p.b: is not of type "string"',
+        "p.c: is required",
+        "p.x: is not allowed here",
+        "p.y: is not allowed here",
+    ]
+
+
+def chain(length: int, **last: Any) -> dict[str, Any]:
+    """A schema that says twice that the next one applies, and so on."""
+    defs: dict[str, Any] = {
+        str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(length)
+    }
+    return {"$ref": "#/$defs/0", "$defs": {**defs, str(length): last}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def unevaluated(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {"a": {}}}
+    for _ in range(levels):
+        schema = {"allOf": [schema], "unevaluatedProperties": False}
+    return schema
+
+
+TWICE = {"properties": {"a": {"$ref": "#"}}}
+MANY = {"properties": {"a": {"items": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "refused"),
+    [
+        (chain(10), {}, False),
+        (chain(40), {}, True),
+        ({"allOf": [TWICE, TWICE]}, nested(8), False),
+        ({"allOf": [TWICE, TWICE]}, nested(28), True),
+        (unevaluated(4), {"a": 1}, False),
+        (unevaluated(12), {"a": 1}, True),
+        ({"allOf": [{"type": "object"}] * 1900}, {"a": "x" * 500_000}, True),
+        ({"properties": {"a": {"pattern": "[ab]*a[ab]{999}c"}}}, {"a": "ab" * 250_000}, True),
+        ({"properties": {"a": {"pattern": "^[A-Z]{2}-[0-9]+$"}}}, {"a": "AB-" + "1" * 9999}, False),
+        (
+            {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#"}}},
+            {},
+            False,
+        ),
+    ],
+)
+def test_work_is_bounded_before_it_is_done(
+    schema: dict[str, Any], given: dict[str, Any], refused: bool
+) -> None:
+    begin = time.process_time()
+    assert check(schema, given)[1] == (TOO_MUCH if refused else [])
+    assert time.process_time() - begin < 1
+
+
+def test_of_very_many_misfits_the_first_is_named() -> None:
+    begin = time.process_time()
+    assert len(check(MANY, {"a": [1] * 49_000})[1]) == 1
+    assert len(check(MANY, {"a": [1] * 1_000})[1]) == 100
+    assert time.process_time() - begin < 2
+
+
+def test_defaults_of_a_recursive_schema_are_bounded() -> None:
+    properties: dict[str, Any] = {str(n): {"default": n} for n in range(1_000)}
+    schema = {"properties": {**properties, "a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+    given: dict[str, Any] = {}
+    for _ in range(7):
+        given = {"a": given, "b": given}
+    assert check(schema, given)[1] == ["p: has more than 50,000 values by its defaults"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [("abc", 4), ("a{9}", 10), ("(ab){3,5}c", 12), ("((a{3}){3}){3}", 28), (r"\{3\}[(a]", 5)],
+)
+def test_states_of_a_pattern(pattern: str, count: int) -> None:
+    assert states(pattern) == count
+
+
+NAMES = st.sampled_from(["a", "b"])
+SCHEMAS = st.recursive(
+    st.booleans() | st.sampled_from([{"type": "object"}, {"type": "integer"}, {"default": 1}]),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "properties": st.dictionaries(NAMES, inner),
+            "patternProperties": st.dictionaries(st.just("^a"), inner),
+            "additionalProperties": inner,
+            "unevaluatedProperties": inner,
+            "propertyNames": inner,
+            "dependentSchemas": st.dictionaries(NAMES, inner),
+            "allOf": st.lists(inner, min_size=1, max_size=3),
+            "oneOf": st.lists(inner, min_size=1, max_size=3),
+            "prefixItems": st.lists(inner, min_size=1, max_size=3),
+            "items": inner,
+            "contains": inner,
+            "if": inner,
+            "then": inner,
+            "not": inner,
+            "required": st.lists(NAMES, unique=True),
+            "$ref": st.sampled_from(["#", "#/$defs/a"]),
+        },
+    ),
+    max_leaves=12,
+)
+VALUES = st.recursive(
+    st.integers(0, 2) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=1000)
+@given(st.dictionaries(NAMES, SCHEMAS), SCHEMAS, st.dictionaries(NAMES, VALUES))
+def test_any_schema_is_counted_and_checked(
+    properties: dict[str, Any], definition: Any, given: dict[str, Any]
+) -> None:
+    schema = {"properties": properties, "$defs": {"a": definition}}
+    assert check(schema, given) == check(schema, given)

@@ -1,0 +1,118 @@
+"""A template's schema is JSON Schema 2020-12, refers only to itself and cannot explode."""
+
+import time
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+
+from vwed_grpc.domain.parameters_schema import schema_problems
+
+LINEAR = "look-around and back-references"
+LOCAL = "must begin with #: nothing is fetched"
+
+
+def problems(schema: dict[str, Any]) -> dict[str, str]:
+    found = schema_problems(ParseDict(schema, Struct()), "s")
+    assert [p.field for p in found] == sorted(p.field for p in found)
+    return {problem.field: problem.description for problem in found}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object", "properties": {"a": {"type": ["string", "null"], "default": None}}},
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://a.test/b"},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$anchor": "a", "items": {"$ref": "#a"}}}},
+        {"properties": {"a~/ b": {}, "b": {"$ref": "#/properties/a~0~1%20b"}}},
+        {"allOf": [True, {"$ref": "#/allOf/0"}]},
+        {"$dynamicRef": "#node", "$dynamicAnchor": "node"},
+        {"properties": {"$ref": {"type": "string"}, "$id": {"const": {"$ref": "http://a.test"}}}},
+        {"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"pattern": r"^[\p{L}\d]{1,3}$"}}},
+        {"$ref": "#/own/place", "own": {"place": {"type": "string"}}},
+        {"properties": {"a": {"format": "of our own", "our-keyword": [1]}}},
+    ],
+)
+def test_good_ones(schema: dict[str, Any]) -> None:
+    assert problems(schema) == {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "description"),
+    [
+        ({"type": "text"}, "s.type", "is not valid under any of the schemas"),
+        ({"properties": []}, "s.properties", 'is not of type "object"'),
+        ({"required": "a"}, "s.required", 'is not of type "array"'),
+        ({"properties": {"a": {"minimum": "0"}}}, "s.properties.a.minimum", "is not of type"),
+        ({"allOf": [{}, 1]}, "s.allOf[1]", "is not of types"),
+        ({"properties": {"a": {"pattern": "(?=a)"}}}, "s.properties.a.pattern", LINEAR),
+        ({"properties": {"a": {"pattern": r"(a)\1"}}}, "s.properties.a.pattern", LINEAR),
+        ({"items": {"pattern": "["}}, "s.items.pattern", LINEAR),
+        ({"anyOf": [{"pattern": "((a{99}){99}){99}"}]}, "s.anyOf[0].pattern", LINEAR),
+        ({"patternProperties": {"(?<!a)b": {}}}, "s.patternProperties.(?<!a)b", LINEAR),
+        ({"$ref": "http://a.test/schema"}, "s.$ref", LOCAL),
+        ({"$ref": "file:///etc/passwd"}, "s.$ref", LOCAL),
+        ({"$ref": "https://json-schema.org/draft/2020-12/schema"}, "s.$ref", LOCAL),
+        ({"$ref": "other.json#/a"}, "s.$ref", LOCAL),
+        ({"$defs": {"a": {"not": {"$dynamicRef": "x"}}}}, "s.$defs.a.not.$dynamicRef", LOCAL),
+        ({"$ref": "#/$defs/a"}, "s.$ref", "points to nothing"),
+        ({"$ref": "#a"}, "s.$ref", "points to nothing"),
+        ({"allOf": [{"$ref": "#/allOf/9"}]}, "s.allOf[0].$ref", "points to nothing"),
+        ({"allOf": [{"$ref": "#/allOf/" + "9" * 9999}]}, "s.allOf[0].$ref", "points to nothing"),
+        ({"$ref": "#/title", "title": "a"}, "s.$ref", "does not point to a schema"),
+        ({"$ref": "#/x", "x": {"$ref": "http://a.test"}}, "s.x.$ref", LOCAL),
+        ({"$ref": "#/x", "x": {"items": {"type": 1}}}, "s.x.items.type", "is not of types"),
+        ({"items": {"$id": "http://a.test"}}, "s.items.$id", "is allowed at the root alone"),
+        ({"$schema": "http://json-schema.org/draft-07/schema#"}, "s.$schema", "must be https://"),
+    ],
+)
+def test_bad_ones_are_named_by_path(schema: dict[str, Any], path: str, description: str) -> None:
+    found = problems(schema)
+    assert list(found) == [path]
+    assert description in found[path]
+
+
+def test_all_problems_at_once() -> None:
+    properties = {
+        "speed": {"type": "number", "minimum": "slow"},
+        "target": {"pattern": "(?!a)"},
+        "zone": {"$ref": "http://a.test/zone"},
+    }
+    assert list(problems({"properties": properties, "required": [1]})) == [
+        "s.properties.speed.minimum",
+        "s.properties.target.pattern",
+        "s.properties.zone.$ref",
+        "s.required[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "description"),
+    [
+        ({"anyOf": [{}] * 2000}, "has more than 2,000 subschemas"),
+        (
+            {"patternProperties": {f"^{n}$": {} for n in range(101)}},
+            "has more than 100 patterns",
+        ),
+    ],
+)
+def test_its_size_is_bounded(schema: dict[str, Any], description: str) -> None:
+    assert problems(schema) == {"s": description}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": list(range(40_000))},
+        {"properties": {str(n): {"type": "?"} for n in range(1_999)}},
+        {"$ref": "#/$defs/0", "$defs": {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(1998)}},
+        {"enum": [{"a": n} for n in range(20_000)]},
+    ],
+)
+def test_a_huge_one_is_answered_soon(schema: dict[str, Any]) -> None:
+    message = ParseDict(schema, Struct())
+    begin = time.process_time()
+    schema_problems(message, "s")
+    assert time.process_time() - begin < 1

@@ -1,0 +1,60 @@
+"""PostgreSQL and Redis, ready to be used: given by their URLs, or started here."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from vwed_grpc import embedded
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.database import sync_engine
+
+NO_REDIS = "none"
+
+
+class CannotServeError(RuntimeError):
+    """Why the server does not start, in one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    database_url: str
+    redis_url: str | None
+    """None: no cache."""
+    incarnation: str
+    """Names this very copy of the data."""
+
+
+async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
+    """Starts what has no URL, checks the schema; our own database's is brought up to date.
+
+    Raises CannotServeError, DataDirInUse, EmbeddedServerError or SchemaMismatchError.
+    """
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is None or redis_url is None:
+        await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
+    if database_url is None:
+        database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
+    if redis_url is None:
+        redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
+    incarnation = await asyncio.to_thread(
+        _prepare_schema, database_url, migrate=settings.database_url is None
+    )
+    return Stores(database_url, None if redis_url == NO_REDIS else redis_url, incarnation)
+
+
+def _prepare_schema(database_url: str, *, migrate: bool) -> str:
+    """Answers the database's incarnation."""
+    engine = sync_engine(database_url)
+    try:
+        if migrate:
+            schema.migrate(engine)
+        with engine.connect() as connection:
+            schema.check(connection)
+            return schema.incarnation(connection)
+    except sa.exc.OperationalError as exc:
+        raise CannotServeError("PostgreSQL cannot be reached at the database URL") from exc
+    finally:
+        engine.dispose()
