@@ -41,7 +41,7 @@ class Stream:
     arrivals: list[Arrival] = field(default_factory=list)
     closed: float = 0.0
     ending: str = ""
-    """OK, LEFT (by the watcher), or the code of the error."""
+    """OK; LEFT, by the watcher; BROKEN, by network or server; else what the service said."""
 
     def changes(self) -> Iterator[tuple[Arrival, int, int]]:
         """The message, seq and digest of each event that is not a present state."""
@@ -75,7 +75,11 @@ def ordered(log: WatchLog, _: Sequence[Stored]) -> Violations:
         seqs = [seq for arrival in stream.arrivals for seq in arrival.seqs]
         yield from (f"seq {b} after {a}" for a, b in pairwise(seqs) if b <= a)
         for arrival in stream.arrivals:
-            if arrival.snapshot and arrival.bookmark and arrival.bookmark < max(arrival.seqs, default=0):
+            if (
+                arrival.snapshot
+                and arrival.bookmark
+                and arrival.bookmark < max(arrival.seqs, default=0)
+            ):
                 yield f"a snapshot up to {arrival.bookmark} has {arrival.seqs[-1]}"
 
 
@@ -153,12 +157,11 @@ def resumable(log: WatchLog, history: Sequence[Stored]) -> Violations:
             first = next((seq for _, seq, _ in stream.changes()), None)
             if first is not None and first != stream.after_seq + 1:
                 yield f"after {stream.after_seq} came {first}"
-        seqs = [seq for arrival in stream.arrivals for seq in arrival.seqs]
-        seen = max([seen, *seqs])
-        whole_snapshot = any(arrival.bookmark for arrival in stream.arrivals if arrival.snapshot)
-        if stream.ending == "OK" and seen != final and not whole_snapshot:
+        for arrival in stream.arrivals:
+            seen = max([seen, arrival.bookmark, *arrival.seqs])
+        if stream.ending == "OK" and (final is None or max(seen, stream.after_seq or 0) < final):
             yield f"ended at {seen}, the run at {final}"
-        if stream.ending not in {"OK", "LEFT", "UNAVAILABLE", "CANCELLED"}:
+        if stream.ending not in {"OK", "LEFT", "BROKEN"}:
             yield f"ended with {stream.ending}"
 
 
@@ -208,7 +211,7 @@ def bounded(log: WatchLog, _: Sequence[Stored]) -> Violations:
         for arrival in stream.arrivals:
             if arrival.size > SPLIT_BYTES + 1024 and len(arrival.seqs) > 1:
                 yield f"a message of {arrival.size} bytes has {len(arrival.seqs)} events"
-        if stream.ending == "RESOURCE_EXHAUSTED":
+        if stream.ending.startswith("RESOURCE_EXHAUSTED"):
             yield "was thrown out"
 
 
@@ -218,13 +221,16 @@ def delays(log: WatchLog, history: Sequence[Stored]) -> Iterator[tuple[Stored, f
     False: it had not come when the stream ended.
     """
     for stream in log.streams if log.brisk else ():
+        states = [arrival for arrival in stream.arrivals if arrival.snapshot]
+        began = stream.after_seq if stream.after_seq is not None else _upto(states)
+        if began is None:
+            continue
         at = {seq: arrival.at for arrival, seq, _ in stream.changes()}
         since = max(
             [stream.opened]
-            + [a.at for a in stream.arrivals if a.snapshot]
+            + [arrival.at for arrival in states]
             + [at[e.seq] for e in history if e.committed <= stream.opened and e.seq in at]
         )
-        began = stream.after_seq or 0
         for event in history:
             if since < event.committed < stream.closed and event.seq > began:
                 arrived = at.get(event.seq)
@@ -232,6 +238,11 @@ def delays(log: WatchLog, history: Sequence[Stored]) -> Iterator[tuple[Stored, f
                     yield event, arrived - event.committed, True
                 elif stream.ending != "OK":
                     yield event, stream.closed - event.committed, False
+
+
+def _upto(states: Sequence[Arrival]) -> int | None:
+    """How far a snapshot goes; None if it broke off."""
+    return (states[-1].bookmark or None) if states else None
 
 
 def prompt(log: WatchLog, history: Sequence[Stored], allowed: Bound) -> Violations:

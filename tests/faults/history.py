@@ -63,7 +63,8 @@ def stored(
         basic=digest(basic),
         full=digest(TaskRecordEvent.FromString(whole)),
         size=len(whole),
-        block=block and (block.block_id, block.iteration, block.attempt, block.status, block.message),
+        block=block
+        and (block.block_id, block.iteration, block.attempt, block.status, block.message),
         state=digest(block) if block else 0,
         status=basic.task_record.status,
         etag=basic.task_record.etag,

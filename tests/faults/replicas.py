@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -33,11 +34,11 @@ class Replica:
     async def start(self) -> None:
         """Returns once it serves."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: ASYNC220 - takes no time
         # A channel of its own: the others may be amid a pause between two tries.
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
         async with grpc.aio.insecure_channel(self.target, options=options) as channel:
-            health = channel.unary_unary("/grpc.health.v1.Health/Check")
+            health: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
             await health(b"", wait_for_ready=True, timeout=_START_SECONDS)
 
     def kill(self) -> None:

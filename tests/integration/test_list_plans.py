@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.domain.ordering import parse_order_by
-from vwed_grpc.storage import schema, task_records
+from vwed_grpc.storage import run_lists, schema
 from vwed_grpc.storage.database import Database, sync_engine
 
 RUNS = 1_000_000
@@ -114,9 +114,9 @@ FILTERS["robot_ids, two"] = TaskRecordFilter(robot_ids=["rare", "middling"])
 @pytest.mark.parametrize("order_by", ["create_time desc", "create_time"])
 async def test_a_page_touches_few_buffers(million: Explaining, name: str, order_by: str) -> None:
     f = FILTERS[name]
-    listing = task_records.listing(next(iter(f.labels.items()), None))
+    listing = run_lists.listing(next(iter(f.labels.items()), None))
     order = parse_order_by(order_by, {"create_time"}, "create_time")
-    where, ways = task_records.where(TENANT, f), task_records.ways(f)
+    where, ways = run_lists.where(TENANT, f), run_lists.ways(f)
     million.buffers = 0
     page = await listing.page(million, where, order, size=50, ways=ways)
     assert len(page.items) == 50

@@ -96,17 +96,15 @@ async def test_a_snapshot_of_many_pages_while_its_blocks_change(client: Client) 
     for page in range(3):
         await report(client, run.id, *(block(f"b{page}.{n}", RUNNING) for n in range(700)))
 
-    async def change() -> None:
-        for n in range(100):
-            await report(client, run.id, block(f"b{n % 3}.{n}", message=f"{n}"))
-            await report(client, run.id, block(f"b{(n + 1) % 3}.{699 - n}", SUCCEEDED))
+    async def change(n: int) -> None:
+        await report(client, run.id, block(f"b{n % 3}.{n}", message=f"{n}"))
+        await report(client, run.id, block(f"b{(n + 1) % 3}.{699 - n}", SUCCEEDED))
 
-    async def watch(delay: float) -> Watcher:
-        await asyncio.sleep(delay)
-        return await watch_to_end(client, run.id, within=20)
-
-    watches = [asyncio.create_task(watch(0.05 * n)) for n in range(6)]
-    await change()
+    watches = []
+    for n in range(24):
+        if n % 6 == 0:
+            watches.append(asyncio.create_task(watch_to_end(client, run.id, within=20)))
+        await asyncio.gather(change(2 * n), change(2 * n + 1))
     await client.records.FinishTaskRecord(
         FinishTaskRecordRequest(id=run.id, status=lifecycle.SUCCEEDED)
     )

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from vwed_grpc.domain.json_convert import from_struct, from_value, to_value
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)  # no -0
+    | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=20,
 )
 

@@ -65,6 +65,7 @@ def test_defaults_stand_in(
         ({"required": ["a"]}, {}, "p.a: is required"),
         ({"properties": {"a": {"required": ["b"]}}}, {"a": {}}, "p.a.b: is required"),
         ({"properties": {"a": {"items": SPEED}}}, {"a": [1, -1]}, "p.a[1]: is less than"),
+        ({"properties": {"07": {"items": SPEED}}}, {"07": [-1], "1": 2}, "p.07[0]: is less than"),
         ({"additionalProperties": False}, {"a": 1}, "p.a: is not allowed here"),
         ({"properties": {"a": False}}, {"a": 1}, "p.a: is not allowed here"),
         ({"properties": {"b": {}}, "additionalProperties": False}, {"a": 1}, "p.a: is not"),
@@ -206,7 +207,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=1000)
+@settings(max_examples=100, deadline=1000)
 @given(st.dictionaries(NAMES, SCHEMAS), SCHEMAS, st.dictionaries(NAMES, VALUES))
 def test_any_schema_is_counted_and_checked(
     properties: dict[str, Any], definition: Any, given: dict[str, Any]

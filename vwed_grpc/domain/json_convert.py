@@ -20,7 +20,7 @@ def from_struct(struct: Struct) -> dict[str, Json]:
 
 
 def from_value(value: Value) -> Json:
-    """Any JSON value; a number without a fraction becomes an `int`, which is equal to it."""
+    """Any JSON value; a number without a fraction becomes an `int`, which is equal; -0 is 0."""
     match value.WhichOneof("kind"):
         case "string_value":
             return value.string_value

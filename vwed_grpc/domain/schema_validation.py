@@ -71,8 +71,8 @@ def validation_problems(
 
 def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violation]:
     """One, or one for each name that is not allowed; `json` is the whole that was checked."""
-    for step in error.instance_path:
-        json = json[step]
+    for named in error.instance_path:
+        step, json = _step(named, json)
         path = member(path, step)
     match error.kind:
         case error.kind.Required(name):
@@ -82,12 +82,25 @@ def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violat
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
             # Without `properties` beside it the library says no more, and no name is allowed.
-            for name in islice(json, MAX_PROBLEMS):
+            for name in islice(json or (), MAX_PROBLEMS):
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema():
             yield Violation(path, _FORBIDDEN)
         case _:
             yield Violation(path, error.message.removeprefix("value ")[:_MAX_DESCRIPTION])
+
+
+def _step(named: str | int, json: Json) -> tuple[str | int, Json]:
+    """The member or item of `json` that a step of the library leads to."""
+    if isinstance(json, list) and isinstance(named, int):
+        return named, json[named]
+    if not isinstance(json, dict):
+        return named, None
+    name = str(named)
+    if name not in json:
+        # The library takes every name of digits for an index: "007" is 7.
+        name = next((n for n in json if n.lstrip("+0") == name.lstrip("0")), name)
+    return name, json.get(name)
 
 
 _META = Draft202012Validator({"$ref": DIALECT}, mask="value", offline=True)

@@ -18,7 +18,7 @@ from vwed_grpc.progress.hub import POLL_SECONDS, POLL_SECONDS_ALONE
 from vwed_grpc.progress.resume import ResumePoint
 from vwed_grpc.progress.snapshot import present_states, state
 from vwed_grpc.progress.wakeups import Wakeups
-from vwed_grpc.storage import feed, task_records
+from vwed_grpc.storage import feed, run_lists, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Horizon, Position
@@ -89,8 +89,8 @@ class Feed:
                 yield message
 
     async def _snapshot(self, point: ResumePoint) -> AsyncIterator[bytes]:
-        what, listing = self._what, task_records.listing()
-        where = [*task_records.where(what.tenant, what.filter), task_records.among(OPEN)]
+        what, listing = self._what, run_lists.listing()
+        where = [*run_lists.where(what.tenant, what.filter), task_records.among(OPEN)]
         told: dict[str, int] = {}
         while True:
             page = await listing.page(

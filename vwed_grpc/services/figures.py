@@ -24,7 +24,7 @@ from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.progress.retention import prune_runs
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer
-from vwed_grpc.storage import rows, summaries, task_records
+from vwed_grpc.storage import rows, run_lists, summaries, task_records
 from vwed_grpc.storage.database import sqlstate
 
 LONGEST = timedelta(days=92)
@@ -37,7 +37,7 @@ class Figures(Servicer):
     async def SummarizeTaskRecords(
         self, request: SummarizeTaskRecordsRequest, call: Call
     ) -> SummarizeTaskRecordsResponse:
-        where = [*task_records.where(call.tenant, request.filter), *_ended_in(request.end_time)]
+        where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
         await self._known_zone(zone)
         found = await summaries.of_runs(self.backend.database, where, request.group_by, zone)
@@ -60,7 +60,7 @@ class Figures(Servicer):
     async def SummarizeBlockRecords(
         self, request: SummarizeBlockRecordsRequest, call: Call
     ) -> SummarizeBlockRecordsResponse:
-        where = [*task_records.where(call.tenant, request.filter), *_ended_in(request.end_time)]
+        where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         found = await summaries.of_blocks(self.backend.database, where)
         return SummarizeBlockRecordsResponse(
             block_record_summaries=[
@@ -101,7 +101,7 @@ def _ended_in(span: TimeRange) -> list[sa.ColumnElement[bool]]:
     start, end_ = rows.moment(getattr(span, "from")), rows.moment(span.to)
     if not timedelta(0) < end_ - start <= LONGEST:
         raise InvalidArgument.of("end_time", "must be a range of at most 92 days")
-    return task_records.within(task_records.c.end_time, span)
+    return run_lists.within(task_records.c.end_time, span)
 
 
 def _run_summary(row: RowMapping) -> TaskRecordSummary:

@@ -29,7 +29,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import RUN_TTL, Servicer, in_order, named_id, once
 from vwed_grpc.services.definitions import ENABLED
-from vwed_grpc.storage import block_records, definitions, events, task_records
+from vwed_grpc.storage import block_records, definitions, events, run_lists, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
 
@@ -123,7 +123,7 @@ class TaskRecords(Servicer):
     async def BatchGetTaskRecords(
         self, request: BatchGetTaskRecordsRequest, call: Call
     ) -> BatchGetTaskRecordsResponse:
-        found = await task_records.listing().batch(
+        found = await run_lists.listing().batch(
             self.backend.database,
             [task_records.c.tenant == call.tenant],
             request.ids,
@@ -176,11 +176,11 @@ class TaskRecords(Servicer):
     ) -> ListTaskRecordsResponse:
         items, token, total = await self.page(
             request,
-            task_records.listing(next(iter(sorted(request.filter.labels.items())), None)),
-            task_records.where(call.tenant, request.filter),
+            run_lists.listing(next(iter(sorted(request.filter.labels.items())), None)),
+            run_lists.where(call.tenant, request.filter),
             fields=ORDERS,
             default="create_time desc",
-            ways=task_records.ways(request.filter),
+            ways=run_lists.ways(request.filter),
         )
         return ListTaskRecordsResponse(task_records=items, next_page_token=token, total_size=total)
 

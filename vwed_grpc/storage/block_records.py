@@ -153,15 +153,16 @@ async def upsert(tx: Transaction, tenant: str, blocks: Sequence[tuple[str, Block
     await tx.session.execute(_UPSERT, {"tenant": tenant, "now": tx.now, **columns})
 
 
+# By ctid: the run's lock keeps its blocks where they are, and with whatever statistics, or none,
+# there is but one way to find a row by its place.
 _CLOSE_OPEN = sa.text(f"""
     UPDATE block_records b
        SET status = {int(CANCELED)}, end_time = :now, update_time = :now, seq = :seq + open.nth
-      FROM (SELECT block_id, iteration, attempt, row_number() OVER (ORDER BY first_seq) AS nth
+      FROM (SELECT ctid, row_number() OVER (ORDER BY first_seq) AS nth
               FROM block_records
              WHERE tenant = :tenant AND task_record_id = :run
                AND status NOT IN ({", ".join(str(int(s)) for s in sorted(FINAL))})) open
-     WHERE b.tenant = :tenant AND b.task_record_id = :run AND b.block_id = open.block_id
-       AND b.iteration = open.iteration AND b.attempt = open.attempt
+     WHERE b.ctid = open.ctid
  RETURNING {_BASIC_NAMES}
 """)  # noqa: S608 - numbers and column names of our own
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
-from vwed_grpc.storage import task_records
+from vwed_grpc.storage import run_lists
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.tables import one_of
@@ -77,7 +77,7 @@ def _columns(*, full: bool) -> list[sa.ColumnElement[Any]]:
 
 def _relevant(tenant: str, f: TaskRecordFilter) -> sa.ColumnElement[bool]:
     """Of runs that match now; of a deleted run, which cannot be asked, its end."""
-    matching = sa.exists().where(*_MATCHES, *task_records.where(tenant, f))
+    matching = sa.exists().where(*_MATCHES, *run_lists.where(tenant, f))
     return sa.or_(matching, events.c.kind == Kind.DELETED)
 
 

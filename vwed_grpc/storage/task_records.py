@@ -1,4 +1,4 @@
-"""Runs: reading, locking, writing back, and which of them a filter means."""
+"""Runs: reading, locking, claiming, writing back, deleting."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,21 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
-from vwed_grpc.storage import rows, tables
+from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.database import Database, Transaction
-from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
 
 c = table.c
-PAYLOAD = (c.input, c.result)
-BASIC = [column for column in c if column not in PAYLOAD]
 
 
 @dataclass(slots=True)
@@ -69,9 +65,19 @@ async def lock(tx: Transaction, tenant: str, id_: str, etag: str = "") -> Run:
         raise Aborted(
             "ETAG_MISMATCH", f"task_record {id_} has changed", metadata={"etag": row.etag}
         )
-    # Events of one run never go back in time, whichever transaction began first.
-    tx.now = max(tx.now, row.update_time)
-    return Run.of(row)
+    return _locked(tx, [row])[0]
+
+
+def _locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
+    """The runs of locked rows; what happens to one never lies before what has happened to it.
+
+    The transaction may have begun before the one that it had to wait for.
+    """
+    runs = []
+    for row in found:
+        tx.now = max(tx.now, row.update_time)
+        runs.append(Run.of(row))
+    return runs
 
 
 async def insert(tx: Transaction, tenant: str, run: Run) -> None:
@@ -179,73 +185,6 @@ def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
     }
 
 
-_VALUES = {
-    "ids": c.id,
-    "external_ids": c.external_id,
-    "robot_ids": c.robot_id,
-    "executor_ids": c.executor_id,
-    "task_def_ids": c.task_def_id,
-    "statuses": c.status,
-    "task_def_names": c.task_def_name,
-    "task_types": c.task_type,
-    "error_codes": c.error_code,
-}
-"""Filter field -> column, those first whose values tell most about a run."""
-_SINGLE = {
-    "parent_task_record_id": c.parent_task_record_id,
-    "root_task_record_id": c.root_task_record_id,
-    "retry_of": c.retry_of,
-}
-_SPARSE = {c.external_id, c.executor_id, c.robot_id, c.parent_task_record_id, c.retry_of}
-"""Columns whose index leaves out the empty text: a condition must say so to use it."""
-_LISTED_BY = ("external_ids", "robot_ids", "executor_ids", "task_def_ids", "statuses")
-"""Filters whose column has an index in the order of a list."""
-_MOST_WAYS = 20
-
-
-def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
-    """What a filter leaves: fields ANDed, the values within one ORed."""
-    conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
-    for name, column in _VALUES.items():
-        conditions += _among_values(column, getattr(f, name))
-    for name, column in _SINGLE.items():
-        value = getattr(f, name)
-        conditions += _among_values(column, [value] if value else [])
-    if f.external_id_prefix:
-        conditions.append(c.external_id.startswith(f.external_id_prefix, autoescape=True))
-    if f.labels:
-        conditions.append(c.labels.contains(dict(f.labels)))
-    conditions += within(c.create_time, f.create_time)
-    conditions += within(c.start_time, f.start_time)
-    conditions += within(c.end_time, f.end_time)
-    return conditions
-
-
-def _among_values(column: sa.Column[Any], values: Sequence[Any]) -> list[sa.ColumnElement[bool]]:
-    conditions = tables.one_of(column, values)
-    if conditions and column in _SPARSE:
-        conditions.append(column != sa.literal_column("''"))
-    return conditions
-
-
-def ways(f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
-    """A filter of few values as one condition a value, for `Listing.page` to merge."""
-    for name in _LISTED_BY:
-        values = getattr(f, name)
-        if 1 < len(values) <= _MOST_WAYS:
-            return [_VALUES[name] == value for value in dict.fromkeys(values)]
-    return []
-
-
-def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if span.HasField("from"):
-        conditions.append(column >= rows.moment(getattr(span, "from")))
-    if span.HasField("to"):
-        conditions.append(column < rows.moment(span.to))
-    return conditions
-
-
 def among(statuses: Iterable[Status]) -> sa.ColumnElement[bool]:
     """As literals, so that the planner sees which partial index applies."""
     numbers: list[sa.ColumnElement[int]] = [
@@ -265,12 +204,12 @@ async def claim(
     status = among(waiting)
     found = await tx.session.execute(
         sa.select(table)
-        .where(*where(tenant, f), status)
+        .where(*run_lists.where(tenant, f), status)
         .order_by(c.priority.desc(), c.create_time, c.id)
         .limit(count)
         .with_for_update(key_share=True, skip_locked=True)
     )
-    return [Run.of(row) for row in found]
+    return _locked(tx, found)
 
 
 async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[Run]:
@@ -287,7 +226,7 @@ async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[R
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
     )
-    return [Run.of(row) for row in found]
+    return _locked(tx, found)
 
 
 async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
@@ -309,7 +248,7 @@ async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
         .order_by(c.id)
         .with_for_update(key_share=True)
     )
-    return [Run.of(row) for row in found]
+    return _locked(tx, found)
 
 
 async def open_run_with(tx: Transaction, tenant: str, external_id: str) -> str | None:
@@ -428,35 +367,4 @@ async def lock_where(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [Run.of(row) for row in found]
-
-
-def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
-    """How runs are listed; by the index of labels, if the filter has one, in its order."""
-    source: sa.FromClause = table
-    create_time, id_ = c.create_time, c.id
-    if by_label is not None:
-        key, value = by_label
-        bears = sa.and_(
-            labels.c.tenant == c.tenant,
-            labels.c.task_record_id == c.id,
-            labels.c.key == key,
-            labels.c.value == value,
-        )
-        source = labels.join(table, bears)
-        create_time, id_ = labels.c.create_time, labels.c.task_record_id
-    return Listing(
-        source=source,
-        columns=BASIC,
-        payload=PAYLOAD,
-        identity=c.id,
-        orders={
-            "id": id_,
-            "create_time": create_time,
-            "start_time": c.start_time,
-            "end_time": c.end_time,
-            "priority": c.priority,
-        },
-        to_message=rows.task_record,
-        unset=frozenset({"start_time", "end_time"}),
-    )
+    return _locked(tx, found)

@@ -1,0 +1,200 @@
+"""The little of HTTP/2 that a gRPC load needs: prepared requests out, messages of answers in.
+
+Python's own gRPC client costs a core as much a call as the server does, and h2load can only repeat
+one body. This costs a tenth of the client. Headers of answers are not decoded: gRPC sends errors
+without a message, so an answer that has one is a good one.
+"""
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+_HEAD = struct.Struct(">HBBBI")  # length (24 bits), type, flags, stream
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
+_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+_INITIAL_WINDOW = 4  # the setting's number
+_WIDE = (1 << 31) - 1
+_FIRST_DYNAMIC = 62
+_MOST = 16_384  # bytes in a frame, as long as nobody asks for more
+_STATIC = {":authority": 1, ":path": 4, "content-type": 31}
+_METHOD_POST, _SCHEME_HTTP = b"\x83", b"\x86"
+
+
+class Answers(Protocol):
+    """Who is told what becomes of a call."""
+
+    def message(self, body: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def framed(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    length = len(payload)
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream) + payload
+
+
+class Call:
+    """One stream: what has come of a message that is not yet whole, and what may still be sent."""
+
+    __slots__ = ("answers", "part", "window")
+
+    def __init__(self, answers: Answers, window: int) -> None:
+        self.answers = answers
+        self.part = b""
+        self.window = window
+
+    def take(self, payload: bytes) -> None:
+        if self.part:
+            payload = self.part + payload
+        at, size = 0, len(payload)
+        while size - at >= 5:
+            end = at + 5 + int.from_bytes(payload[at + 1 : at + 5])
+            if end > size:
+                break
+            self.answers.message(payload[at + 5 : end])
+            at = end
+        self.part = payload[at:]
+
+
+class Connection:
+    """One HTTP/2 connection without TLS. What is sent leaves with the next `flush`."""
+
+    def __init__(self, target: str, metadata: Mapping[str, str] | None = None) -> None:
+        host, _, port = target.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.calls: dict[int, Call] = {}
+        self.received_at = 0.0
+        self._headers = {":authority": target, "te": "trailers", "content-type": "application/grpc"}
+        self._headers |= metadata or {}
+        self._known: dict[tuple[str, str], int] = {}
+        self._next = 1
+        self._window = self._initial = 65_535
+        self._waiting: deque[tuple[int, bytes, int]] = deque()
+        self._in = b""
+        self._owed = 0
+        wide = struct.pack(">HI", _INITIAL_WINDOW, _WIDE)
+        self._out = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            framed(_SETTINGS, 0, 0, wide),
+            framed(_WINDOW, 0, 0, struct.pack(">I", _WIDE - self._window)),
+        ]
+
+    def open(self, path: str, answers: Answers, message: bytes | None = None) -> int:
+        """Begins a call; with a message it is the only one, else `send` sends them."""
+        stream, self._next = self._next, self._next + 2
+        self.calls[stream] = Call(answers, self._initial)
+        self._out.append(framed(_HEADERS, _END_HEADERS, stream, self._header_block(path)))
+        if message is not None:
+            self.send(stream, message, last=True)
+        return stream
+
+    def send(self, stream: int, message: bytes, *, last: bool = False) -> None:
+        payload = b"\0" + len(message).to_bytes(4) + message
+        for at in range(0, len(payload), _MOST):
+            piece = payload[at : at + _MOST]
+            ends = last and at + _MOST >= len(payload)
+            self._waiting.append((stream, piece, _END_STREAM if ends else 0))
+        self._send_waiting()
+
+    def reset(self, stream: int) -> None:
+        """Leaves the call, as a caller does who cancels it."""
+        if self.calls.pop(stream, None):
+            self._out.append(framed(_RESET, 0, stream, struct.pack(">I", 8)))
+
+    def flush(self) -> None:
+        if self._out:
+            self.socket.sendall(b"".join(self._out))
+            self._out.clear()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def receive(self) -> None:
+        """Reads what is there and tells the calls; wait until the socket is readable first."""
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        self.received_at = time.perf_counter()
+        data = self._in + data
+        at, size = 0, len(data)
+        while size - at >= 9:
+            high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
+            end = at + 9 + (high << 8 | low)
+            if end > size:
+                break
+            self._take(kind, flags, stream, data[at + 9 : end])
+            at = end
+        self._in = data[at:]
+        self._owed += at
+        if self._owed > 1 << 26:
+            self._out.append(framed(_WINDOW, 0, 0, struct.pack(">I", self._owed)))
+            self._owed = 0
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == _DATA:
+            if call := self.calls.get(stream):
+                call.take(payload)
+        elif kind == _SETTINGS and not flags & _ACK:
+            for at in range(0, len(payload), 6):
+                name, value = struct.unpack_from(">HI", payload, at)
+                if name == _INITIAL_WINDOW:
+                    for call in self.calls.values():
+                        call.window += value - self._initial
+                    self._initial = value
+            self._out.append(framed(_SETTINGS, _ACK, 0, b""))
+            self._send_waiting()
+        elif kind == _PING and not flags & _ACK:
+            self._out.append(framed(_PING, _ACK, 0, payload))
+        elif kind == _WINDOW:
+            (more,) = struct.unpack(">I", payload)
+            if stream == 0:
+                self._window += more
+            elif call := self.calls.get(stream):
+                call.window += more
+            self._send_waiting()
+        elif kind == _GOAWAY:
+            raise ConnectionError(f"the server said GOAWAY: {payload[8:].decode(errors='replace')}")
+        ended = kind in (_DATA, _HEADERS) and flags & _END_STREAM
+        if (ended or kind == _RESET) and (call := self.calls.pop(stream, None)):
+            call.answers.end()
+
+    def _send_waiting(self) -> None:
+        """Sends in order what flow control allows."""
+        while self._waiting:
+            stream, piece, flags = self._waiting[0]
+            call = self.calls.get(stream)
+            if call is not None:
+                if min(self._window, call.window) < len(piece):
+                    return
+                self._window -= len(piece)
+                call.window -= len(piece)
+                self._out.append(framed(_DATA, flags, stream, piece))
+            self._waiting.popleft()
+
+    def _header_block(self, path: str) -> bytes:
+        """Known headers as a byte each, as every client sends them; new ones are made known."""
+        block = _METHOD_POST + _SCHEME_HTTP
+        for name, value in ((":path", path), *self._headers.items()):
+            nth = self._known.get((name, value))
+            if nth is not None:
+                block += bytes((0x80 | _FIRST_DYNAMIC + len(self._known) - 1 - nth,))
+                continue
+            self._known[name, value] = len(self._known)
+            if index := _STATIC.get(name):
+                block += bytes((0x40 | index,))
+            else:
+                block += b"\x40" + _text(name)
+            block += _text(value)
+        return block
+
+
+def _text(value: str) -> bytes:
+    """An HPACK string, plain; at most 126 bytes."""
+    raw = value.encode()
+    if len(raw) > 126:
+        raise ValueError(f"too long for a header: {value}")
+    return bytes((len(raw),)) + raw

@@ -1,0 +1,96 @@
+"""Processes with a core of their own, and what they cost."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER_CORE, LOAD_CORE = 0, 1
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_ROOT = Path(__file__).parent.parent
+
+
+class Process:
+    """A process, and those it started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def cpu(self) -> float:
+        """Seconds of CPU so far."""
+        return sum(_cpu(pid) for pid in _family(self.pid))
+
+    def rss(self) -> float:
+        """Resident memory in MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from _family(int(child))
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK
+
+
+@contextmanager
+def pinned(
+    command: Sequence[str],
+    log: Path,
+    *,
+    core: int = SERVER_CORE,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Runs a command on one core while entered; its output goes to `log`."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            ["taskset", "-c", str(core), *command],
+            cwd=_ROOT,
+            env={**os.environ, **(env or {})},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield Process(child.pid)
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def wait_until(ready: Path, words: str, seconds: float = 60) -> str:
+    """The first line of a log that holds `words`. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if ready.exists():
+            for line in ready.read_text(errors="replace").splitlines():
+                if words in line:
+                    return line
+        time.sleep(0.05)
+    raise TimeoutError(f"{words!r} did not show in {ready}:\n{ready.read_text()[-2000:]}")
+
+
+def core_busy(core: int) -> float:
+    """Seconds that anybody kept a core busy so far."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return (sum(map(int, ticks[:8])) - int(ticks[3]) - int(ticks[4])) * _TICK
+    raise LookupError(f"no core {core}")

@@ -1,0 +1,167 @@
+"""What the contract promises of a watch of many runs, checked against the table. Pure, too."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.checker import Bound
+from tests.faults.history import History, Stored
+from vwed_grpc.storage.events import Kind
+
+PROGRESS_SECONDS = 0.9
+"""Progress of a run comes at most once a second, by the server's clock."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """One event of a message, or a present state."""
+
+    run: str
+    seq: int
+    digest: int
+    at: float
+    snapshot: bool
+
+
+@dataclass(slots=True)
+class FeedStream:
+    resumed: bool
+    opened: float
+    seen: list[Seen] = field(default_factory=list)
+    closed: float = 0.0
+    ending: str = ""
+
+
+@dataclass(slots=True)
+class FeedLog:
+    watcher: str
+    blocks: bool
+    full: bool
+    streams: list[FeedStream] = field(default_factory=list)
+
+    def everything(self) -> Iterator[Seen]:
+        for stream in self.streams:
+            yield from stream.seen
+
+
+Violations = Iterator[str]
+
+
+def whole(log: FeedLog, history: History) -> Violations:
+    """At least all changes since the snapshot, of every run, as they are in the table."""
+    states: dict[str, int] = {}
+    got: dict[str, set[int]] = {}
+    for seen in log.everything():
+        if seen.snapshot:
+            states[seen.run] = max(seen.seq, states.get(seen.run, 0))
+        else:
+            got.setdefault(seen.run, set()).add(seen.seq)
+    began = log.streams[0].opened
+    for run, events in history.items():
+        owed = {
+            event.seq
+            for event in events
+            if (event.seq > states[run] if run in states else event.committed > began)
+            and (log.blocks or event.kind != Kind.BLOCK)
+        }
+        if missing := owed - got.get(run, set()):
+            yield f"{run}: missing {sorted(missing)}"
+
+
+def true(log: FeedLog, history: History) -> Violations:
+    """What was told is in the table; what repeats is the same again."""
+    by_seq = {run: {e.seq: e for e in events} for run, events in history.items()}
+    for seen in log.everything():
+        event = by_seq.get(seen.run, {}).get(seen.seq)
+        if event is None:
+            yield f"{seen.run}: seq {seen.seq} is not in the table"
+            continue
+        told = not seen.snapshot and (log.blocks or event.kind != Kind.BLOCK)
+        if told and event.digest(full=log.full) != seen.digest:
+            yield f"{seen.run}: seq {seen.seq} is another in the table"
+
+
+def ordered(log: FeedLog, _: History) -> Violations:
+    """Within a run by seq; what comes out of order is a repeat, and only after a resumption."""
+    upto: dict[str, int] = {}
+    got: set[tuple[str, int]] = set()
+    for stream in log.streams:
+        here: dict[str, int] = {}
+        for seen in stream.seen:
+            name = seen.run, seen.seq
+            if seen.snapshot:
+                upto[seen.run] = max(seen.seq, upto.get(seen.run, 0))
+                continue
+            if seen.seq <= here.get(seen.run, 0):
+                yield f"{seen.run}: seq {seen.seq} after {here[seen.run]} on one stream"
+            here[seen.run] = seen.seq
+            if seen.seq <= upto.get(seen.run, 0) and name not in got and not stream.resumed:
+                yield f"{seen.run}: seq {seen.seq} was passed over"
+            got.add(name)
+            upto[seen.run] = max(seen.seq, upto.get(seen.run, 0))
+
+
+def seldom(log: FeedLog, history: History) -> Violations:
+    """Without blocks, progress is told at most once a second for each run."""
+    reports = {
+        (run, e.seq) for run, events in history.items() for e in events if e.kind == Kind.BLOCK
+    }
+    for stream in log.streams if not log.blocks else ():
+        told: dict[str, float] = {}
+        for seen in stream.seen:
+            if seen.snapshot or (seen.run, seen.seq) not in reports:
+                continue
+            if seen.at - told.get(seen.run, 0) < PROGRESS_SECONDS / 2:
+                yield f"{seen.run}: progress after {seen.at - told[seen.run]:.2f} s"
+            told[seen.run] = seen.at
+
+
+def delays(log: FeedLog, history: History) -> Iterator[tuple[Stored, float]]:
+    """Of events that were committed while the stream was there and caught up."""
+    for stream in log.streams:
+        at = {(s.run, s.seq): s.at for s in stream.seen if not s.snapshot}
+        owed = [
+            (event, at.get((run, event.seq)))
+            for run, events in history.items()
+            for event in events
+            if log.blocks or event.kind != Kind.BLOCK
+        ]
+        since = max(
+            [stream.opened]
+            + [s.at for s in stream.seen if s.snapshot]
+            + [t for e, t in owed if t is not None and e.committed <= stream.opened]
+        )
+        for event, arrived in owed:
+            if arrived is not None and event.committed > since:
+                yield event, arrived - event.committed
+
+
+def prompt(log: FeedLog, history: History, allowed: Bound) -> Violations:
+    for event, seconds in delays(log, history):
+        if seconds > (limit := allowed(event.committed, event.committed + seconds)):
+            yield f"seq {event.seq} took {seconds:.2f} s, of {limit:.2f}"
+
+
+def resumable(log: FeedLog, _: History) -> Violations:
+    for stream in log.streams:
+        if stream.ending not in {"LEFT", "BROKEN"}:
+            yield f"ended with {stream.ending}"
+
+
+PROPERTIES: Mapping[str, Callable[[FeedLog, History], Violations]] = {
+    property_.__name__: property_ for property_ in (whole, true, ordered, seldom, resumable)
+}
+
+
+def check(log: FeedLog, history: History, allowed: Bound) -> dict[str, list[str]]:
+    """What is wrong, by the name of the property that is broken."""
+    found = {name: list(property_(log, history)) for name, property_ in PROPERTIES.items()}
+    found["prompt"] = list(prompt(log, history, allowed))
+    return {
+        f"feed {name}": [f"{log.watcher}: {what}" for what in bad]
+        for name, bad in found.items()
+        if bad
+    }
+
+
+def total(logs: Sequence[FeedLog]) -> int:
+    return sum(len(stream.seen) for log in logs for stream in log.streams)
