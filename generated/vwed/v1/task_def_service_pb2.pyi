@@ -532,7 +532,10 @@ class DiffTaskDefVersionsResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskDefChange]:
-        """Applied in order to from_version, they give to_version."""
+        """Applied in order to from_version, they give to_version: fields first, then blocks removed, added
+        and moved, then what changed inside the blocks that stayed. Moves apply together: all moved
+        blocks are taken out, then put in by growing index.
+        """
 
     def __init__(
         self,
@@ -564,7 +567,9 @@ class TaskDefChange(_message.Message):
         KIND_REMOVED: TaskDefChange._Kind.ValueType  # 2
         KIND_CHANGED: TaskDefChange._Kind.ValueType  # 3
         KIND_MOVED: TaskDefChange._Kind.ValueType  # 4
-        """A block has another parent, branch or index."""
+        """A block has another parent, branch or index; without `before` it says where an added block
+        stands (else: at the end of the root list).
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: TaskDefChange.Kind.ValueType  # 0
@@ -572,7 +577,9 @@ class TaskDefChange(_message.Message):
     KIND_REMOVED: TaskDefChange.Kind.ValueType  # 2
     KIND_CHANGED: TaskDefChange.Kind.ValueType  # 3
     KIND_MOVED: TaskDefChange.Kind.ValueType  # 4
-    """A block has another parent, branch or index."""
+    """A block has another parent, branch or index; without `before` it says where an added block
+    stands (else: at the end of the root list).
+    """
 
     PATH_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
