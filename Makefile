@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test check format generate lock baseline clean
+.PHONY: help run demo test torture check format generate lock baseline bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,6 +23,9 @@ demo: $(READY) ## Play robots against the server that runs
 
 test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible server
 	$(BIN)/python -m pytest
+
+torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
+	$(BIN)/python -m pytest -m torture -s --durations=0
 
 check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	$(BIN)/ruff format --check .
@@ -49,6 +52,12 @@ lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+
+bench: $(READY) ## Measure every case beside its floor, about ten minutes on two idle cores
+	@$(BIN)/python -m bench
+
+bench-peers: $(READY) ## The same work with Prefect and etcd, each in an environment of its own
+	@$(BIN)/python -m bench.peers
 
 clean: ## Remove the environment and all caches, not the data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,6 +1,7 @@
 """The floor: constant answers through the server set-up of the service, with nothing behind it.
 
-`/bench.Floor/SIZE` answers SIZE bytes; `/bench.FloorStream/SIZE` sends them until the caller leaves.
+`/bench.Floor/SIZE` answers SIZE bytes, `/bench.FloorHeader/SIZE` too, after a header of its own as
+the contract wants it; `/bench.FloorStream/SIZE` sends them until the caller leaves.
 """
 
 import asyncio
@@ -16,10 +17,10 @@ from vwed_grpc.server import MAX_MESSAGE_BYTES
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Floor(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio's own class has no type
+class Floor(grpc.GenericRpcHandler):
     def service(self, handler_call_details: Any) -> Any:
         kind, _, size = handler_call_details.method.removeprefix("/bench.").partition("/")
-        return _answer(int(size)) if kind == "Floor" else _stream(int(size))
+        return _KINDS[kind](int(size))
 
 
 @cache
@@ -41,6 +42,21 @@ def _stream(size: int) -> Any:
             await context.write(constant)
 
     return grpc.unary_stream_rpc_method_handler(stream)
+
+
+@cache
+def _answer_after_header(size: int) -> Any:
+    constant = bytes(size)
+    header = (("x-request-id", "01a209e2-9b34-75b9-b8d4-fdbb7d5983ae"),)
+
+    async def answer(_: bytes, context: Context) -> bytes:
+        await context.send_initial_metadata(header)
+        return constant
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+_KINDS = {"Floor": _answer, "FloorHeader": _answer_after_header, "FloorStream": _stream}
 
 
 async def serve(listen: str) -> None:

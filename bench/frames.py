@@ -135,32 +135,37 @@ class Connection:
             self._owed = 0
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if stream == 0:
+            self._of_connection(kind, flags, payload)
+            return
+        call = self.calls.get(stream)
+        if call is None:  # one that we left
+            return
         if kind == _DATA:
-            if call := self.calls.get(stream):
-                call.take(payload)
-        elif kind == _SETTINGS and not flags & _ACK:
-            for at in range(0, len(payload), 6):
-                name, value = struct.unpack_from(">HI", payload, at)
+            call.take(payload)
+        elif kind == _WINDOW:
+            call.window += int.from_bytes(payload)
+            self._send_waiting()
+        if kind == _RESET or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
+            del self.calls[stream]
+            call.answers.end()
+
+    def _of_connection(self, kind: int, flags: int, payload: bytes) -> None:
+        """What concerns the connection as a whole."""
+        if kind == _SETTINGS and not flags & _ACK:
+            for name, value in struct.iter_unpack(">HI", payload):
                 if name == _INITIAL_WINDOW:
                     for call in self.calls.values():
                         call.window += value - self._initial
                     self._initial = value
             self._out.append(framed(_SETTINGS, _ACK, 0, b""))
-            self._send_waiting()
         elif kind == _PING and not flags & _ACK:
             self._out.append(framed(_PING, _ACK, 0, payload))
         elif kind == _WINDOW:
-            (more,) = struct.unpack(">I", payload)
-            if stream == 0:
-                self._window += more
-            elif call := self.calls.get(stream):
-                call.window += more
-            self._send_waiting()
+            self._window += int.from_bytes(payload)
         elif kind == _GOAWAY:
             raise ConnectionError(f"the server said GOAWAY: {payload[8:].decode(errors='replace')}")
-        ended = kind in (_DATA, _HEADERS) and flags & _END_STREAM
-        if (ended or kind == _RESET) and (call := self.calls.pop(stream, None)):
-            call.answers.end()
+        self._send_waiting()
 
     def _send_waiting(self) -> None:
         """Sends in order what flow control allows."""

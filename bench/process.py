@@ -10,7 +10,7 @@ from pathlib import Path
 
 SERVER_CORE, LOAD_CORE = 0, 1
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 class Process:
@@ -55,7 +55,7 @@ def pinned(
     with log.open("ab") as output:
         child = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
-            cwd=_ROOT,
+            cwd=ROOT,
             env={**os.environ, **(env or {})},
             stdout=output,
             stderr=output,

@@ -11,12 +11,14 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 
-from bench.measure import Result, Shape, compare, repeated
+from bench.measure import Result, Sample, Shape, compare, repeated
 from bench.seed import DEFINITION, KEY, MILLION, RUN
 from bench.stand import Stand
 from bench.trial import answer_to
 
 SHAPE = Shape(callers=128)
+_TYPICAL = 330
+"""Bytes of an answer."""
 STRONG = {"x-vwed-consistency": "strong"}
 
 DEFINITIONS = "/vwed.v1.TaskDefService"
@@ -72,7 +74,27 @@ def read(stand: Stand, case: Read, rounds: int, seconds: float) -> Result:
     )
 
 
+def header(stand: Stand, rounds: int, seconds: float) -> Result:
+    """What the contract's x-request-id in the initial metadata costs with nothing behind it."""
+
+    def floor(kind: str) -> Sample:
+        path = f"/bench.{kind}/{_TYPICAL}"
+        return repeated(stand.floor, path, b"", SHAPE, seconds, answer_bytes=_TYPICAL)
+
+    result = compare(
+        "the floor with an x-request-id header",
+        "calls",
+        0.0,
+        rounds,
+        lambda: floor("FloorHeader"),
+        lambda: floor("Floor"),
+    )
+    result.target, result.met = "none: what it costs", None
+    return result
+
+
 def gets(stand: Stand, rounds: int, seconds: float) -> Iterator[Result]:
+    yield header(stand, rounds, seconds)
     for case in GETS:
         yield read(stand, case, rounds, seconds)
 

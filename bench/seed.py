@@ -69,11 +69,11 @@ _FILL_MILLION = f"""
            timestamptz '2026-01-01' + n * interval '1 second' + interval '2 minutes',
            timestamptz '2026-01-01' + n * interval '1 second', now(), md5(n::text)
       FROM generate_series(1, :runs) n
-"""  # noqa: S608 - our own constants
+"""
 
 
 def fill_million(engine: sa.Engine, runs: int) -> None:
-    """Finished runs of a tenant of their own; the indexes are built after them, which is quicker."""
+    """Finished runs of a tenant of their own; indexes are built after them, which is quicker."""
     with engine.begin() as connection:
         indexes = connection.execute(
             sa.text(
@@ -90,13 +90,13 @@ def fill_million(engine: sa.Engine, runs: int) -> None:
 
 
 _FILL_PENDING = f"""
-    INSERT INTO task_records (tenant, id, task_def_id, task_def_version, task_type, status, priority,
-                              config_blocks, seq, run_seq, create_time, update_time, etag)
+    INSERT INTO task_records (tenant, id, task_def_id, task_def_version, task_type, status,
+                              priority, config_blocks, seq, run_seq, create_time, update_time, etag)
     SELECT '{CLAIMS}', 'wait-' || :round || '-' || n, '{DEFINITION}', 1, 'transport', 1, n % 5,
            2, 1, 1, now() + n * interval '1 microsecond', now(), 'e'
       FROM generate_series(1, :runs - (SELECT count(*) FROM task_records
                                         WHERE tenant = '{CLAIMS}' AND status = 1)) n
-"""  # noqa: S608 - our own constants
+"""
 
 
 def fill_pending(engine: sa.Engine, runs: int, round_: str) -> None:

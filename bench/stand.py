@@ -14,7 +14,6 @@ from vwed_grpc import embedded
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 
-
 _SERVE = [sys.executable, "-c", "from vwed_grpc.cli.main import main; main()", "serve"]
 
 

@@ -10,6 +10,5 @@ def answer_to(
 ) -> bytes:
     """The answer's bytes. Raises grpc.RpcError if it is an error."""
     with grpc.insecure_channel(target) as channel:
-        call = channel.unary_unary(path)
-        answer: bytes = call(body, metadata=tuple((metadata or {}).items()), timeout=30)
-        return answer
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+        return call(body, metadata=tuple((metadata or {}).items()), timeout=30)

@@ -17,7 +17,7 @@ from google.protobuf import (
     field_mask_pb2,
     timestamp_pb2,
 )
-from google.rpc import status_pb2
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # has no types
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
 

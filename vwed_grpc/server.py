@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import ip_address
 from typing import Any
 
 import grpc
@@ -16,6 +15,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.listening import check_address
 from vwed_grpc.progress import retention
 from vwed_grpc.progress.commit import Committer
 from vwed_grpc.progress.duties import ENTRIES, KEYS, LEASES, Duties
@@ -107,25 +107,12 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    host, _, _ = settings.listen.rpartition(":")
-    if not (settings.insecure or _is_loopback(host)):
-        raise CannotServeError(
-            f"{settings.listen} is not a loopback address: without TLS and authentication that"
-            " needs --insecure"
-        )
+    if not settings.worker:
+        check_address(settings.listen, insecure=settings.insecure)
     try:
         return server.add_insecure_port(settings.listen)
     except RuntimeError as exc:
-        raise CannotServeError(f"cannot listen on {settings.listen}: is it in use?") from exc
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        raise CannotServeError(f"cannot listen on {settings.listen}") from exc
 
 
 def _in_background(stack: AsyncExitStack, duty: Coroutine[Any, Any, None]) -> None:

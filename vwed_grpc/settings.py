@@ -3,11 +3,35 @@
 import json
 import os
 from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vwed_grpc.domain.retention import Retention
+
+NO_REDIS = "none"
+
+
+def _host_and_port(listen: str) -> str:
+    _, colon, port = listen.rpartition(":")
+    if not (colon and port.isdecimal()):
+        raise ValueError(f"{listen!r} is not host:port")
+    return listen
+
+
+# A URL may hold a password, so these do not repeat it.
+def _postgresql_url(url: str) -> str:
+    if urlsplit(url).scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError("is not a URL that begins with postgresql://")
+    return url
+
+
+def _redis_url(url: str) -> str:
+    if url != NO_REDIS and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError('is neither "none" nor a URL that begins with redis://')
+    return url
 
 
 class Settings(BaseSettings):
@@ -15,12 +39,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VWED_", extra="ignore")
 
-    listen: str = "127.0.0.1:50051"
+    listen: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:50051"
     target: str | None = None
     """Where the client commands go; unset: `listen`."""
-    database_url: str | None = None
+    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = None
     """Unset: an embedded PostgreSQL under `data_dir`."""
-    redis_url: str | None = None
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
@@ -28,7 +52,9 @@ class Settings(BaseSettings):
     """This process is one of several on the port; set by their parent."""
     insecure: bool = False
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
-    log_level: str = "info"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
+    ] = "info"
     log_json: bool = False
 
     retention: dict[str, Retention] = {}

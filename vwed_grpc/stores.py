@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vwed_grpc import embedded
-from vwed_grpc.settings import Settings
+from vwed_grpc.settings import NO_REDIS, Settings
 from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
-
-NO_REDIS = "none"
+from vwed_grpc.storage.database import plain_reason, sync_engine
 
 
 class CannotServeError(RuntimeError):
@@ -54,7 +52,7 @@ def _prepare_schema(database_url: str, *, migrate: bool) -> str:
         with engine.connect() as connection:
             schema.check(connection)
             return schema.incarnation(connection)
-    except sa.exc.OperationalError as exc:
-        raise CannotServeError("PostgreSQL cannot be reached at the database URL") from exc
+    except sa.exc.DBAPIError as exc:
+        raise CannotServeError(f"the database cannot be used: {plain_reason(exc)}") from exc
     finally:
         engine.dispose()

@@ -14,8 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from vwed_grpc.settings import Settings
-from vwed_grpc.stores import NO_REDIS, CannotServeError, open_stores
+from vwed_grpc.listening import check_address
+from vwed_grpc.settings import NO_REDIS, Settings
+from vwed_grpc.stores import CannotServeError, open_stores
 
 log = structlog.get_logger("vwed.workers")
 
@@ -34,6 +35,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     Raises what `server.serving` does.
     """
     async with AsyncExitStack() as stack:
+        check_address(settings.listen, insecure=settings.insecure)
         port = _hold_port(stack, settings.listen)
         stores = await open_stores(stack, settings)
         child = settings.model_copy(
@@ -58,21 +60,16 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:
-    """Reserves the port for the workers. Raises CannotServeError if somebody else has it."""
+    """Reserves the port for the workers. Raises CannotServeError."""
     host, _, port = listen.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     address = (host.strip("[]"), int(port))
     try:
-        # Without SO_REUSEPORT this fails even where another server would share its port.
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen()
         holder = stack.enter_context(socket.socket(family))
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(address)
     except OSError as exc:
-        raise CannotServeError(f"cannot listen on {listen}: is it in use?") from exc
+        raise CannotServeError(f"cannot listen on {listen}: {exc.strerror}") from exc
     return int(holder.getsockname()[1])
 
 

@@ -175,6 +175,16 @@ async def test_another_etag_aborts_the_update(client: Client) -> None:
     assert refused.code == "ABORTED"
 
 
+async def test_every_read_sees_the_update_that_was_answered(client: Client) -> None:
+    made = await whole(client)
+    assert await get_def(client, made.id) == made
+    for version in range(2, 12):
+        assert (await refusal(get_def(client, made.id, version))).code == "NOT_FOUND"
+        updated = await update_def(client, TaskDef(id=made.id, description=str(version)))
+        assert await get_def(client, made.id) == updated
+        assert (await get_def(client, made.id, version)).description == str(version)
+
+
 async def test_of_racing_updates_with_one_etag_one_wins(client: Client) -> None:
     made = await whole(client)
     answers = await asyncio.gather(

@@ -86,6 +86,25 @@ async def test_a_name_is_unique_among_live_definitions(client: Client) -> None:
     assert (await get_def(client, other.id)) == other
 
 
+async def test_what_just_keeps_the_limits_is_taken(client: Client) -> None:
+    config = json_object(text="x" * 1_000_000)
+    level = config
+    for _ in range(29):
+        level = level.fields["a"].struct_value
+        level.SetInParent()
+    made = await create_def(
+        client,
+        "箱" * 200,
+        description="é" * 8_192,
+        task_type="箱" * 128,
+        labels={f"{n:02}{'k' * 61}": "箱" * 256 for n in range(64)},
+        change_note="箱" * 512,
+        config=config,
+    )
+    assert await get_def(client, made.id) == made
+    assert made.config == config
+
+
 @pytest.mark.parametrize("status", [DRAFT, ENABLED])
 async def test_a_first_status_is_draft_or_enabled(
     client: Client, status: TaskDefStatus.ValueType

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import (
     BlockRecord,
@@ -15,6 +16,7 @@ from vwed.v1.record_service_pb2 import (
     ListBlockRecordsRequest,
     ListTaskRecordsRequest,
     ReportBlocksRequest,
+    UpdateTaskRecordRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_def_service_pb2 import (
@@ -25,7 +27,7 @@ from vwed.v1.task_def_service_pb2 import (
     TaskDefFilter,
     TaskTemplateFilter,
 )
-from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.integration.calls import create_def, create_run, finish_run, start_run
@@ -174,6 +176,60 @@ async def test_runs(client: Client) -> None:
         ({"task_def_ids": ["def-1"], "task_types": ["on"]}, ""),
     ):
         assert await runs(client, **fields) == ids, fields
+
+
+async def test_labels_are_filtered_as_they_are_now(client: Client) -> None:
+    task_def = await create_def(client, labels={"zone": "A"})
+    await create_run(client, task_def.id, id="run", labels={"zone": "A", "line": "1"})
+    for labels in ({"zone": "B"}, {"line": "1", "zone": "A"}, {}):
+        await client.records.UpdateTaskRecord(
+            UpdateTaskRecordRequest(
+                task_record=TaskRecord(id="run", labels=labels),
+                update_mask=FieldMask(paths=["labels"]),
+            )
+        )
+        for zone in ("A", "B"):
+            expected = "run" if labels.get("zone") == zone else ""
+            assert await runs(client, labels={"zone": zone}) == expected
+
+
+async def test_pages_of_a_filtered_list_are_its_whole(client: Client) -> None:
+    for name in ("x", "y", "z"):
+        await create_def(client, name, id=name)
+        for n in range(3):
+            run = f"{name}{n}"
+            labels = {"n": str(n), "even": str(n % 2)}
+            await create_run(client, name, id=run, external_id=run, priority=n, labels=labels)
+    for run in ("y1", "x0", "z2", "y0"):
+        await start_run(client, run)
+    for run in ("z2", "x0"):
+        await finish_run(client, run)
+    for wanted in (
+        TaskRecordFilter(statuses=[RUNNING, PENDING, RUNNING]),
+        TaskRecordFilter(task_def_ids=["x", "z"]),
+        TaskRecordFilter(external_ids=["y1", "x0", "z2", "nothing"]),
+        TaskRecordFilter(labels={"even": "0"}),
+        TaskRecordFilter(labels={"even": "0", "n": "2"}, statuses=[PENDING, SUCCEEDED]),
+    ):
+        for order_by in (
+            "",
+            "create_time, id desc",
+            "priority desc",
+            "start_time desc",
+            "end_time",
+        ):
+            request = ListTaskRecordsRequest(filter=wanted, order_by=order_by, include_total=True)
+            whole = await client.records.ListTaskRecords(request)
+            assert whole.total_size == len(whole.task_records) > 1
+            assert not whole.next_page_token
+            paged: list[TaskRecord] = []
+            request.page_size = 2
+            while not paged or request.page_token:
+                page = await client.records.ListTaskRecords(request)
+                assert page.total_size == whole.total_size
+                paged += page.task_records
+                request.page_token = page.next_page_token
+            assert paged == list(whole.task_records)
 
 
 def after(moment: Timestamp, microseconds: int = 1) -> Timestamp:

@@ -26,8 +26,10 @@ def test_every_key_begins_with_the_tenant(database_url: str) -> None:
     tables = set(inspector.get_table_names()) - {"alembic_version"}
     assert tables == set(metadata.tables)
     for table in tables:
-        keys = [inspector.get_pk_constraint(table)["constrained_columns"]]
-        keys += [unique["column_names"] for unique in inspector.get_unique_constraints(table)]
+        keys: list[list[str | None]] = [
+            [*inspector.get_pk_constraint(table)["constrained_columns"]]
+        ]
+        keys += [[*unique["column_names"]] for unique in inspector.get_unique_constraints(table)]
         keys += [i["column_names"] for i in inspector.get_indexes(table) if i["unique"]]
         assert all(key[0] == "tenant" for key in keys), (table, keys)
     engine.dispose()

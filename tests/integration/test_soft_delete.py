@@ -35,7 +35,8 @@ async def test_delete_answers_the_definition_with_its_delete_time(client: Client
 
 async def test_get_still_answers_also_at_a_version(client: Client) -> None:
     made = await create_def(client)
-    await update_def(client, TaskDef(id=made.id, description="second"))
+    updated = await update_def(client, TaskDef(id=made.id, description="second"))
+    assert await get_def(client, made.id) == updated
     gone = await delete_def(client, made.id)
     assert await get_def(client, made.id) == gone
     first = await get_def(client, made.id, 1)

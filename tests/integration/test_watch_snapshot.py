@@ -94,14 +94,14 @@ async def test_a_snapshot_of_many_pages_while_its_blocks_change(client: Client) 
     """Wherever a snapshot falls among changes, it and what follows are the whole truth."""
     run = await running(client)
     for page in range(3):
-        await report(client, run.id, *(block(f"b{page}.{n}", RUNNING) for n in range(700)))
+        await report(client, run.id, *(block(f"b{page}.{n}", RUNNING) for n in range(400)))
 
     async def change(n: int) -> None:
         await report(client, run.id, block(f"b{n % 3}.{n}", message=f"{n}"))
-        await report(client, run.id, block(f"b{(n + 1) % 3}.{699 - n}", SUCCEEDED))
+        await report(client, run.id, block(f"b{(n + 1) % 3}.{399 - n}", SUCCEEDED))
 
     watches = []
-    for n in range(24):
+    for n in range(18):
         if n % 6 == 0:
             watches.append(asyncio.create_task(watch_to_end(client, run.id, within=20)))
         await asyncio.gather(change(2 * n), change(2 * n + 1))

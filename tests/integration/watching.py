@@ -1,7 +1,7 @@
 """A watch that is read in the background, and held to the contract's promises all the while."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -70,18 +70,19 @@ class Watcher:
             assert not message.more
             self.bookmarks.append(now)
 
+    async def until(self, true: Callable[[], bool], within: float = 5) -> None:
+        """Waits until something is true of what was told, or the stream has ended."""
+        async with asyncio.timeout(within), self._news:
+            await self._news.wait_for(lambda: self._ended or true())
+
     async def reach(self, seq: int, within: float = 5) -> None:
         """Waits until everything up to `seq` was told."""
-        async with asyncio.timeout(within), self._news:
-            await self._news.wait_for(
-                lambda: self._ended or (self.seq >= seq and not self._in_snapshot)
-            )
+        await self.until(lambda: self.seq >= seq and not self._in_snapshot, within)
         assert self.seq >= seq, f"the stream ended at {self.seq}"
 
     async def end(self, within: float = 5) -> None:
         """Waits until the stream has ended."""
-        async with asyncio.timeout(within), self._news:
-            await self._news.wait_for(lambda: self._ended)
+        await self.until(lambda: False, within)
 
 
 @asynccontextmanager

@@ -302,7 +302,7 @@ def test_the_changes_from_a_to_b_applied_to_a_give_b(a: TaskDef, b: TaskDef) -> 
     assert changes(a, a) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(definitions(), definitions())
 def test_places_are_those_in_the_two_versions(a: TaskDef, b: TaskDef) -> None:
     for kind, path, before, after in changes(a, b):

@@ -2,15 +2,18 @@
 
 import asyncio
 import itertools
+import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import structlog
 
+from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.flights import Flight
 from vwed_grpc.cache.redis_guest import CommandRefused, Guest
 from vwed_grpc.cache.wire import RedisAway
@@ -26,6 +29,8 @@ _LEASE_MS = 2_000
 _ABSENT_TTL = 5.0
 _TURN = 0.1
 """Seconds to wait, without a lease, for an earlier load of the same key before beginning one."""
+
+_SAID_EVERY = 1.0
 
 # What stands under a key is told by its first byte.
 _VALUE: Final = b"V"
@@ -51,8 +56,8 @@ class Loaded(NamedTuple):
 
     value: bytes | None
     ttl: float | None = None
-    """Seconds after the load began during which it may be stored, if fewer than the caller's; not
-    above 0: do not store it."""
+    """Seconds after the load began during which it may be given to readers who come later, if fewer
+    than the caller's; not above 0: do not store it."""
 
 
 Load = Callable[[], Awaitable[bytes | Loaded | None]]
@@ -82,8 +87,11 @@ class ReadThrough:
         self._began = 0
         self._tokens = (secrets.token_bytes(8) + n.to_bytes(8) for n in itertools.count())
         self._log = structlog.get_logger().bind()
+        self._saying: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._log.is_enabled_for(logging.DEBUG):
+            self._saying = asyncio.create_task(self._say())
         return self
 
     async def __aexit__(
@@ -92,10 +100,20 @@ class ReadThrough:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
+        tasks = self._tasks | ({self._saying} if self._saying else set())
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _say(self) -> None:
+        """Leaves what is counted in the log, as often as it changes but once a second."""
+        said = CacheCounters()
+        while True:
+            if self.counters != said:
+                said = replace(self.counters)
+                self._log.debug("cache", redis=self._guest.state.value, **asdict(said))
+            await asyncio.sleep(_SAID_EVERY)
 
     async def get(self, key: str, ttl: float, load: Load, *, strong: bool = False) -> bytes | None:
         """The answer under `key`, as it was serialized; None: there is no such thing.
@@ -127,8 +145,11 @@ class ReadThrough:
         if flight is not None and flight.serves(arrived, held):
             self.counters.joined += 1
         else:
-            flight = self._launch(key, ttl, load, take_lease=held is None)
-        return await asyncio.shield(flight.answer)
+            flight = self._launch(key, ttl, load, held)
+        answer = await asyncio.shield(flight.answer)
+        if flight.outlived(arrived, asyncio.get_running_loop().time()):
+            return await self.get(key, ttl, load)
+        return answer
 
     async def invalidate(self, keys: Iterable[str]) -> None:
         """Forget what is stored: after the commit, before the answer (see `Guest.committed`)."""
@@ -144,26 +165,32 @@ class ReadThrough:
             return _UNKNOWN
         return held
 
-    def _launch(self, key: str, ttl: float, load: Load, *, take_lease: bool) -> Flight:
+    def _launch(self, key: str, ttl: float, load: Load, held: bytes | None) -> Flight:
         before = self._flights.get(key)
         flight = self._flights[key] = Flight()
+        if held is not None and held[:1] == _LEASE != held:
+            flight.lease = held
 
         async def fly() -> None:
-            if take_lease:
-                flight.lease = await self._take_lease(key)
-            elif before is not None:
+            own = b""
+            if held is None:
+                own = flight.lease = await self._take_lease(key)
+            elif before is not None and not flight.lease:
                 await asyncio.wait((before.answer,), timeout=_TURN)
             self._began += 1
             flight.began = self._began
-            if flight.lease:
+            if own:
                 self.counters.misses += 1
             else:
                 self.counters.bypasses += 1
-            self._log.debug("cache miss", key=key, leased=bool(flight.lease))
+            self._log.debug("cache miss", key=key, leased=bool(own))
+            since = asyncio.get_running_loop().time()
             loaded = _loaded(await load())
+            if loaded.ttl is not None:
+                flight.good_until = since + loaded.ttl
             flight.answer.set_result(loaded.value)
-            if flight.lease:
-                await self._fill(key, flight.lease, ttl, loaded)
+            if own:
+                await self._fill(key, own, ttl, loaded)
 
         task = asyncio.create_task(fly())
         self._tasks.add(task)

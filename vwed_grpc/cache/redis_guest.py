@@ -1,6 +1,7 @@
 """Redis as a guest: welcome while it behaves, and nobody waits for it when it does not."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -19,8 +20,15 @@ from vwed_grpc.cache.wire import RedisAway, Wire
 MAX_LIFETIME = 62.0
 """Seconds after which nothing that was in Redis is still there (contract, section 1)."""
 
+_SAID = {
+    BreakerState.OPEN: (logging.WARNING, "redis is away, PostgreSQL answers alone"),
+    BreakerState.HALF_OPEN: (logging.DEBUG, "redis answers"),
+    BreakerState.CLOSED: (logging.INFO, "redis is in use"),
+}
+"""What the log says of the breaker's states, and at which level."""
 _KEPT = 65_536
-_REPLAYED_AT_ONCE = 1_000
+_DELETED_AT_ONCE = 1_000
+"""Keys in one command: few enough that Redis, which does one thing at a time, stays prompt."""
 
 
 class CommandRefused(RedisAway):
@@ -64,7 +72,8 @@ class Guest:
     async def __aenter__(self) -> Self:
         if self._url is not None:
             self._wire = Wire(self._url, self._open)
-            if not await self._come_back(self._wire):
+            if (missed := await self._come_back(self._wire)) is not None:
+                self._log.warning(_SAID[BreakerState.OPEN][1], why=repr(missed))
                 self._recovery = asyncio.create_task(self._recover(self._wire))
         return self
 
@@ -119,9 +128,10 @@ class Guest:
             self._keep(keys)
             return
         sent = []
-        if keys:
-            deletion = self._wire.send("UNLINK", *keys)
-            deletion.add_done_callback(partial(self._deleted, keys))
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            some = keys[start : start + _DELETED_AT_ONCE]
+            deletion = self._wire.send("UNLINK", *some)
+            deletion.add_done_callback(partial(self._deleted, some))
             sent.append(deletion)
         for channel, message in publish:
             wake_up = self._wire.send("PUBLISH", channel, message)
@@ -147,9 +157,10 @@ class Guest:
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.create_task(self._recover(self._wire))
 
-    def _to(self, state: BreakerState, why: str = "") -> None:
+    def _to(self, state: BreakerState, **said: str) -> None:
         self._breaker.to(state, asyncio.get_running_loop().time())
-        self._log.info("redis breaker", state=state.value, why=why, kept=len(self._undelivered))
+        level, event = _SAID[state]
+        self._log.log(level, event, **said)
 
     async def _recover(self, wire: Wire) -> None:
         while self._breaker.state is not BreakerState.CLOSED:
@@ -157,17 +168,17 @@ class Guest:
             self._breaker.tried()
             await self._come_back(wire)
 
-    async def _come_back(self, wire: Wire) -> bool:
-        """Probe Redis by replaying what it missed; whether it is trusted again."""
+    async def _come_back(self, wire: Wire) -> Exception | None:
+        """Probe Redis by replaying what it missed; None: it is trusted again, else why not."""
         now = asyncio.get_running_loop().time
         while True:
-            taken = self._undelivered.take(_REPLAYED_AT_ONCE)
+            taken = self._undelivered.take(_DELETED_AT_ONCE)
             try:
                 await wire.send("UNLINK", PROBE, *taken)
             except (RedisAway, ResponseError) as error:
                 self._undelivered.restore(taken)
                 self._open(error)
-                return False
+                return error
             if self._breaker.state is BreakerState.OPEN:
                 self._to(BreakerState.HALF_OPEN)
             self.counters.undelivered = len(self._undelivered)
@@ -175,5 +186,5 @@ class Guest:
                 continue
             if (wait := self._undelivered.trusted_from - now()) <= 0:
                 self._to(BreakerState.CLOSED)
-                return True
+                return None
             await asyncio.sleep(min(wait, Breaker.LONGEST))

@@ -9,10 +9,11 @@ import click
 import sqlalchemy as sa
 
 from vwed_grpc import embedded
+from vwed_grpc.cli.options import settings_from
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.database import plain_reason, sync_engine
 
 
 @click.command()
@@ -24,13 +25,13 @@ from vwed_grpc.storage.database import sync_engine
 )
 def migrate(**given: Any) -> None:
     """Bring the database's schema up to date."""
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = settings_from(given)
     try:
         asyncio.run(_migrate(settings))
     except (DataDirInUse, EmbeddedServerError) as exc:
         raise click.ClickException(str(exc)) from exc
-    except sa.exc.OperationalError as exc:
-        raise click.ClickException("PostgreSQL cannot be reached at the database URL") from exc
+    except sa.exc.DBAPIError as exc:
+        raise click.ClickException(f"the database cannot be used: {plain_reason(exc)}") from exc
 
 
 async def _migrate(settings: Settings) -> None:

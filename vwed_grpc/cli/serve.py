@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from vwed_grpc import logs
+from vwed_grpc.cli.options import settings_from
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -45,7 +46,7 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 def serve(**given: Any) -> None:
     """Serve until interrupted."""
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = settings_from(given)
     logs.configure(settings.log_level, json=settings.log_json)
     try:
         uvloop.run(_serve(settings))

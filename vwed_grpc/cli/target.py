@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 import grpc
 
-from vwed_grpc.settings import Settings
+from vwed_grpc.cli.options import settings_from
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,5 +38,5 @@ def run(target: str, work: Coroutine[Any, Any, None]) -> None:
 
 
 def _default_target() -> str:
-    settings = Settings()
+    settings = settings_from({})
     return settings.target or settings.listen

@@ -5,6 +5,7 @@ from math import isfinite
 from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
+from vwed_grpc.domain.entries import type_of
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
@@ -20,7 +21,7 @@ def check_delta(request: IncrementDataCacheRequest) -> None:
 
 
 def incremented(present: DataCache | None, request: IncrementDataCacheRequest) -> DataCache:
-    """An entry that holds the value after the increment, and nothing else.
+    """The entry as it is after the increment, without what the store sets.
 
     Raises FailedPrecondition: WRONG_TYPE, or OVERFLOW beyond 64 bits or the largest double.
     """
@@ -28,12 +29,12 @@ def incremented(present: DataCache | None, request: IncrementDataCacheRequest) -
     if present is None:
         # Unset, it is 0 of either kind.
         start = getattr(request, request.WhichOneof("start") or "initial")
-    elif present.HasField(field):
+    elif present.WhichOneof("value") == field:
         start = getattr(present, field)
     else:
         raise FailedPrecondition(
             "WRONG_TYPE",
-            f"the entry has a {present.WhichOneof('value')}, the increment is for a {field}",
+            f"the entry holds {present.WhichOneof('value')}, the increment is for {field}",
             metadata={"key": request.key},
         )
     if field == "int_value":
@@ -46,4 +47,12 @@ def incremented(present: DataCache | None, request: IncrementDataCacheRequest) -
         raise FailedPrecondition(
             "OVERFLOW", f"the {field} would overflow", metadata={"key": request.key}
         )
-    return DataCache(**{field: total})
+    entry = DataCache(
+        task_record_id=request.task_record_id,
+        key=request.key,
+        type=type_of(field),
+        **{field: total},
+    )
+    if present is not None and present.HasField("expire_time"):
+        entry.expire_time.CopyFrom(present.expire_time)
+    return entry

@@ -5,6 +5,7 @@ The library is jsonschema-rs; this is all that knows its validators and errors.
 
 from collections.abc import Iterator
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
@@ -66,7 +67,8 @@ def validation_problems(
         except ValidationError as error:
             errors = [error]
     problems = {problem for error in errors for problem in _violations(error, json, path)}
-    return sorted(problems, key=lambda problem: (problem.field, problem.description))[:MAX_PROBLEMS]
+    problems = problems or {Violation(path, "does not fit the schema")}  # never nothing
+    return sorted(problems, key=attrgetter("field", "description"))[:MAX_PROBLEMS]
 
 
 def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violation]:
@@ -82,7 +84,7 @@ def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violat
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
             # Without `properties` beside it the library says no more, and no name is allowed.
-            for name in islice(json or (), MAX_PROBLEMS):
+            for name in islice(json if isinstance(json, dict) else (), MAX_PROBLEMS):
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema():
             yield Violation(path, _FORBIDDEN)

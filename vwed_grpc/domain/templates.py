@@ -84,12 +84,12 @@ def instantiate(
         problems.append(Violation(config_path, f"is larger than {MAX_BYTES:,} bytes"))
     if problems:
         raise InvalidArgument(*problems)
-    has_grown = filling.has_grown or result.ByteSize() > MAX_BYTES
+    # Where only text came in there are as many values and levels as before: looking takes its time.
+    may_exceed = filling.has_grown or result.ByteSize() > MAX_BYTES
     if overrides is not None and overrides.fields:
         result = merge_patch(result, overrides)
-        has_grown = True
-    # Else no value and no level came to what was within the limits, and looking takes its time.
-    problems = struct_problems(result, config_path) if has_grown else []
+        may_exceed = True
+    problems = struct_problems(result, config_path) if may_exceed else []
     problems = problems or config_problems(result, config_path)
     if problems:
         raise InvalidArgument(*problems)

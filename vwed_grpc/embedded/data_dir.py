@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from vwed_grpc.embedded.daemon import EmbeddedServerError
+
 # A socket's path may have 103 bytes on macOS, 107 on Linux, and PostgreSQL adds "/.s.PGSQL.5432".
 # The characters are those that mean nothing in a URL or in a list of directories.
 _FIT_FOR_SOCKETS = re.compile(r"[A-Za-z0-9/._+-]{1,88}")
@@ -25,9 +27,12 @@ async def lock_data_dir(path: Path) -> AsyncIterator[None]:
 
     Raises:
         DataDirInUse: another process owns it.
-        OSError: it cannot be made or written.
+        EmbeddedServerError: it cannot be made or written.
     """
-    lock = _lock(path)
+    try:
+        lock = _lock(path)
+    except OSError as exc:
+        raise EmbeddedServerError(f"data directory {path} cannot be used: {exc.strerror}") from exc
     try:
         yield
     finally:

@@ -49,13 +49,17 @@ class Duties:
                 tasks.create_task(self._follow(duty))
 
     async def _follow(self, duty: Duty) -> None:
+        failing = False
         while True:
             try:
                 for row in await self._database.fetch(duty.tenants):
                     while await self._once(duty, row.tenant) >= duty.batch:
                         pass
+                failing = False
             except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                log.warning("duty failed", duty=duty.name, error=type(exc).__name__)
+                if not failing:  # an outage is one piece of news, however long it lasts
+                    log.warning("duty failed", duty=duty.name, error=type(exc).__name__)
+                failing = True
             await asyncio.sleep(duty.every)
 
     async def _once(self, duty: Duty, tenant: str) -> int:

@@ -6,12 +6,13 @@ without Redis the same query at a shorter interval is all.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.progress.news import unpack
@@ -97,24 +98,28 @@ class Hub:
 
     async def run(self) -> None:
         """Looks for what no wake-up said, until cancelled."""
+        looked = time.monotonic()
         while True:
             every = POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE
             try:
-                async with asyncio.timeout(every):
+                # However many subscriptions are confirmed meanwhile, every topic has its turn.
+                async with asyncio.timeout(looked + every - time.monotonic()):
                     await self._look.wait()
-                unsure, self._unsure = self._unsure, set()
-                # Many subscriptions are confirmed at once: one query serves them all.
-                await asyncio.sleep(0.005)
+                    # Many subscriptions are confirmed at once: one query serves them all.
+                    await asyncio.sleep(0.005)
+                names = self._unsure
             except TimeoutError:
-                unsure = set(self._topics)
+                names = set(self._topics)
+                looked = time.monotonic()
+            self._unsure = set()
             self._look.clear()
             try:
-                await self._compare(unsure | self._unsure)
-                self._unsure.clear()
-            except (DBAPIError, OSError, TimeoutError) as exc:
+                await self._compare(names)
+            except (SQLAlchemyError, OSError, TimeoutError) as exc:
                 log.warning("hub.store_unavailable", error=type(exc).__name__)
-                self._unsure |= unsure
                 await asyncio.sleep(POLL_SECONDS_ALONE)
+                self._unsure |= names
+                self._look.set()
 
     async def _compare(self, names: set[tuple[str, str]]) -> None:
         by_tenant: dict[str, list[str]] = {}

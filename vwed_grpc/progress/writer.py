@@ -100,6 +100,8 @@ class Writer:
         """Queues a report: those of one caller are applied in the order of these calls."""
         lane = self._lanes.setdefault(tenant, _Lane())
         entry = _Entry(report, asyncio.get_running_loop().create_future(), remaining)
+        # A stream whose caller left asks for no answer; a refusal is not news then.
+        entry.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         left = remaining()
         try:
             async with asyncio.timeout(_NO_DEADLINE if left is None else left):

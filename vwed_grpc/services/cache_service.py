@@ -1,137 +1,161 @@
 """CacheService: the values that the blocks of a run hand to each other."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 
 from google.protobuf.empty_pb2 import Empty
 from vwed.v1.cache_service_pb2 import (
+    BatchSetDataCacheRequest,
+    BatchSetDataCacheResponse,
+    ClearDataCacheRequest,
+    ClearDataCacheResponse,
     DeleteDataCacheRequest,
-    GetDataCacheRequest,
-    ListDataCacheRequest,
-    ListDataCacheResponse,
+    IncrementDataCacheRequest,
     SetDataCacheRequest,
+    TouchDataCacheRequest,
 )
-from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
+from vwed.v1.data_cache_pb2 import DataCache
 
-from vwed_grpc.cache.read_through import Loaded
-from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.entries import (
+    NOTHING,
+    check_batch,
+    end_of,
+    entry_of,
+    expiration,
+    replaceable,
+)
+from vwed_grpc.domain.increment import check_delta, incremented
 from vwed_grpc.progress.commit import Effects
+from vwed_grpc.progress.entry_writer import EntryWriter
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import RUN_TTL, Servicer
-from vwed_grpc.storage import data_cache, rows, task_records
+from vwed_grpc.services.backend import Backend, once
+from vwed_grpc.services.cache_reads import CacheReads
+from vwed_grpc.storage import data_cache, task_records
+from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.database import Transaction
 
-LONGEST = timedelta(days=366)
-_EXACT = 1.0
-"""Seconds before its end from which on an entry is answered by PostgreSQL alone."""
 
+class CacheService(CacheReads):
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._writer = EntryWriter(backend.committer)
 
-class CacheService(Servicer):
     async def SetDataCache(self, request: SetDataCacheRequest, call: Call) -> DataCache:
-        given = request.data_cache
-        entry = DataCache()
-        entry.CopyFrom(given)
-        entry.type = value_type(given)
+        if replaceable(request) is None:
+            return await self._writer.set(call.tenant, request, call.remaining)
 
         async def work(tx: Transaction, effects: Effects) -> DataCache:
-            run = given.task_record_id
-            if await task_records.keep(tx, call.tenant, run) is None:
-                raise task_records.missing(run)
-            entry.ClearField("expire_time")
-            rows.put_time(entry.expire_time, expiration(request, tx.now))
-            if request.HasField("if_version"):
-                await _at_version(tx, call, run, given.key, request.if_version)
-            written = await data_cache.put(tx, call.tenant, run, entry, if_absent=request.if_absent)
-            if written is None:
-                raise FailedPrecondition(
-                    "KEY_EXISTS", f"there is an entry {given.key!r}", metadata={"key": given.key}
-                )
-            effects.stale.append(self._key(call, run, given.key))
-            return written
+            entry = entry_of(request, tx.now)
+            await _put(tx, effects, call, [entry], [replaceable(request)])
+            return entry
 
         return await self.write(call, work)
 
-    async def GetDataCache(self, request: GetDataCacheRequest, call: Call) -> bytes:
-        b = self.backend
+    async def BatchSetDataCache(
+        self, request: BatchSetDataCacheRequest, call: Call
+    ) -> BatchSetDataCacheResponse:
+        check_batch(request)
+        versions = [replaceable(one) for one in request.requests]
 
-        async def load() -> Loaded:
-            found = await data_cache.get(
-                b.database, call.tenant, request.task_record_id, request.key
+        async def work(tx: Transaction, effects: Effects) -> BatchSetDataCacheResponse:
+            entries = [
+                entry_of(one, tx.now, f"requests[{n}].") for n, one in enumerate(request.requests)
+            ]
+            for entry in entries:
+                entry.task_record_id = request.task_record_id
+            await _put(tx, effects, call, entries, versions)
+            for entry in entries:
+                entry.ClearField("value")
+            return BatchSetDataCacheResponse(data_caches=entries)
+
+        return await self.write(call, work)
+
+    async def IncrementDataCache(self, request: IncrementDataCacheRequest, call: Call) -> DataCache:
+        check_delta(request)
+
+        async def work(tx: Transaction, effects: Effects) -> DataCache:
+            return await once(
+                tx,
+                call,
+                request,
+                lambda: _increment(tx, effects, call, request),
+                lambda _: _present(tx, call, request),
             )
-            if found is None:
-                return Loaded(None)
-            entry, left = found
-            return Loaded(entry.SerializeToString(), None if left is None else left - _EXACT)
 
-        key = self._key(call, request.task_record_id, request.key)
-        answer = await b.cache.get(key, RUN_TTL, load, strong=call.strong)
-        if answer is None:
-            raise data_cache.missing(request.key)
-        return answer
+        return await self.write(call, work)
 
-    async def ListDataCache(
-        self, request: ListDataCacheRequest, call: Call
-    ) -> ListDataCacheResponse:
-        items, token, total = await self.page(
-            request,
-            data_cache.listing(),
-            data_cache.where(call.tenant, request.task_record_id, request.key_prefix),
-            fields=frozenset({"key"}),
-            default="key",
-            tie_breaker="key",
-        )
-        return ListDataCacheResponse(data_caches=items, next_page_token=token, total_size=total)
+    async def TouchDataCache(self, request: TouchDataCacheRequest, call: Call) -> DataCache:
+        async def work(tx: Transaction, effects: Effects) -> DataCache:
+            entry = await _present(tx, call, request)
+            until = expiration(request, tx.now)
+            if until == end_of(entry):
+                return entry
+            await data_cache.touch(tx, call.tenant, entry, until)
+            effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
+            return entry
+
+        return await self.write(call, work)
 
     async def DeleteDataCache(self, request: DeleteDataCacheRequest, call: Call) -> Empty:
         async def work(tx: Transaction, effects: Effects) -> Empty:
-            run, key = request.task_record_id, request.key
-            entry = await data_cache.lock(tx, call.tenant, run, key)
-            if entry is None:
-                raise data_cache.missing(key)
-            if request.HasField("if_version"):
-                _same_version(entry, request.if_version)
-            await data_cache.delete(tx, call.tenant, run, key)
-            effects.stale.append(self._key(call, run, key))
+            entry = await _present(tx, call, request)
+            if request.HasField("if_version") and request.if_version != entry.version:
+                raise data_cache.mismatch(entry)
+            await data_cache.delete(tx, call.tenant, entry.task_record_id, [entry.key])
+            effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return Empty()
 
         return await self.write(call, work)
 
-    def _key(self, call: Call, run: str, key: str) -> str:
-        return self.backend.keys.key("data_cache", call.tenant, run, key)
+    async def ClearDataCache(
+        self, request: ClearDataCacheRequest, call: Call
+    ) -> ClearDataCacheResponse:
+        async def work(tx: Transaction, effects: Effects) -> ClearDataCacheResponse:
+            run = request.task_record_id
+            cleared = await data_cache.clear(tx, call.tenant, run, request.key_prefix)
+            effects.entries_changed(call.tenant, run, cleared)
+            return ClearDataCacheResponse(deleted_count=len(cleared))
+
+        return await self.write(call, work)
 
 
-def value_type(entry: DataCache) -> DataCacheType.ValueType:
-    """The type that the entry's value has. Raises InvalidArgument without a value."""
-    which = entry.WhichOneof("value")
-    if which is None:
-        raise InvalidArgument.of("data_cache.value", "is required")
-    return DataCacheType.Value(f"DATA_CACHE_TYPE_{which.upper()}")
+async def _put(
+    tx: Transaction,
+    effects: Effects,
+    call: Call,
+    entries: Sequence[DataCache],
+    versions: Sequence[int | None],
+) -> None:
+    """Writes all of the entries, or raises NotFound for their run or FailedPrecondition."""
+    written = await put(tx, call.tenant, entries, versions)
+    for entry, version, done in zip(entries, versions, written, strict=True):
+        if not done:
+            raise await refusal(tx, call.tenant, entry, version)
+    effects.entries_changed(call.tenant, entries[0].task_record_id, [e.key for e in entries])
 
 
-def expiration(request: SetDataCacheRequest, now: datetime) -> datetime | None:
-    """When the entry is to expire. Raises InvalidArgument unless within the next 366 days."""
-    match request.WhichOneof("expiration"):
-        case "ttl":
-            return now + rows.span(request.ttl)
-        case "expire_time":
-            at = rows.moment(request.expire_time)
-            if not now < at <= now + LONGEST:
-                raise InvalidArgument.of("expire_time", "must be within the next 366 days")
-            return at
-        case _:
-            return None
+async def _increment(
+    tx: Transaction, effects: Effects, call: Call, request: IncrementDataCacheRequest
+) -> DataCache:
+    run, key = request.task_record_id, request.key
+    while True:
+        present = await data_cache.lock(tx, call.tenant, run, key)
+        entry = incremented(present, request)
+        version = NOTHING if present is None else present.version
+        if all(await put(tx, call.tenant, [entry], [version])):
+            effects.entries_changed(call.tenant, run, [key])
+            return entry
+        # It was made meanwhile, or it ended: once more; unless there is nothing to put it in.
+        if await task_records.keep(tx, call.tenant, run) is None:
+            raise task_records.missing(run)
 
 
-async def _at_version(tx: Transaction, call: Call, run: str, key: str, version: int) -> None:
-    entry = await data_cache.lock(tx, call.tenant, run, key)
+async def _present(
+    tx: Transaction,
+    call: Call,
+    request: IncrementDataCacheRequest | TouchDataCacheRequest | DeleteDataCacheRequest,
+) -> DataCache:
+    """The entry, locked. Raises NotFound."""
+    entry = await data_cache.lock(tx, call.tenant, request.task_record_id, request.key)
     if entry is None:
-        raise FailedPrecondition("KEY_ABSENT", f"there is no entry {key!r}", metadata={"key": key})
-    _same_version(entry, version)
-
-
-def _same_version(entry: DataCache, version: int) -> None:
-    if entry.version != version:
-        raise FailedPrecondition(
-            "VERSION_MISMATCH",
-            f"the entry has version {entry.version}",
-            metadata={"key": entry.key, "version": str(entry.version)},
-        )
+        raise data_cache.missing(request.key)
+    return entry

@@ -5,17 +5,14 @@ that who writes the key next does so under the row's lock and takes a version ab
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import CursorResult
 from vwed.v1.data_cache_pb2 import DataCache
 
-from vwed_grpc.domain.entries import NOTHING
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
-from vwed_grpc.domain.field_mask import apply_mask
-from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
@@ -70,70 +67,124 @@ async def lock(tx: Transaction, tenant: str, run: str, key: str) -> DataCache | 
     return rows.data_cache(row)
 
 
-# One pass over the rows, in an order that all writers keep to, so they do not deadlock.
-_PUT = """
-    WITH given AS (
-        SELECT * FROM unnest(CAST(:runs AS text[]), CAST(:keys AS text[]), CAST(:ids AS text[]),
-                             CAST(:types AS smallint[]), CAST(:values AS bytea[]),
-                             CAST(:expire_times AS timestamptz[]), CAST(:replaceables AS bigint[]))
-            AS g (run, key, id, type, value, expire_time, replaceable)
-    ), kept AS (
-        SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:runs AS text[]))
-         ORDER BY id FOR KEY SHARE
+def mismatch(present: DataCache) -> FailedPrecondition:
+    """The entry has another version than was asked for."""
+    return FailedPrecondition(
+        "VERSION_MISMATCH",
+        f"the entry {present.key!r} has version {present.version}",
+        metadata={"key": present.key, "version": str(present.version)},
     )
-    INSERT INTO data_cache AS d (tenant, task_record_id, key, id, type, value, expire_time, version,
-                                 create_time, update_time)
-    SELECT :tenant, run, key, given.id, type, value, expire_time, nextval('data_cache_versions'),
-           now, now
-      FROM given JOIN kept ON kept.id = run, (SELECT clock_timestamp()) AS clock (now)
-     ORDER BY run COLLATE "C", key COLLATE "C"
-        ON CONFLICT (tenant, task_record_id, key) DO UPDATE
-       SET type = excluded.type, value = excluded.value, expire_time = excluded.expire_time,
-           -- Taken again, under the row's lock: it must be above what is there.
-           version = nextval('data_cache_versions'),
-           update_time = greatest(d.update_time, excluded.update_time),
-           -- What replaces an expired entry is a new one.
-           id = CASE WHEN d.expire_time <= clock_timestamp() THEN excluded.id ELSE d.id END,
-           create_time = CASE WHEN d.expire_time <= clock_timestamp() THEN excluded.create_time
-                              ELSE d.create_time END
-     {where}
-    RETURNING task_record_id, key, id, version, create_time, update_time
-"""
-_IF_REPLACEABLE = """
-     WHERE (SELECT replaceable IS NULL OR replaceable =
-                   CASE WHEN d.expire_time <= clock_timestamp() THEN 0 ELSE d.version END
-              FROM given WHERE run = d.task_record_id AND key = d.key)
-"""
-_PUT_ALL = sa.text(_PUT.format(where=""))
-_PUT_REPLACEABLE = sa.text(_PUT.format(where=_IF_REPLACEABLE))
 
 
-async def put(
-    tx: Transaction,
-    tenant: str,
-    entries: Sequence[DataCache],
-    replaceable: Sequence[int | None] = (),
-) -> list[DataCache | None]:
-    """Writes entries, a (run, key) once; answers them as they are stored.
+_TOUCH = sa.text("""
+    UPDATE data_cache
+       SET expire_time = :expire_time, version = nextval('data_cache_versions'),
+           update_time = greatest(update_time, :now)
+     WHERE tenant = :tenant AND task_record_id = :run AND key = :key
+    RETURNING version, update_time
+""")
 
-    None stands for what was not written: its run is missing, or there is another version than the
-    one that is `replaceable` (`NOTHING`: any, None: none). Then roll back, unless that was
-    `NOTHING`: what should have been there and was not has been created.
-    """
-    for entry in entries:
-        entry.id = new_id()
-    written = await tx.session.execute(
-        _PUT_REPLACEABLE if any(v is not None for v in replaceable) else _PUT_ALL,
-        {
-            "tenant": tenant,
-            "runs": [e.task_record_id for e in entries],
-            "keys": [e.key for e in entries],
-            "ids": [e.id for e in entries],
-            "types": [e.type for e in entries],
-            "values": [_value(e) for e in entries],
-            "expire_times": [_expire_time(e) for e in entries],
-            "replaceables": list(replaceable) or [None] * len(entries),
-        },
+
+async def touch(
+    tx: Transaction, tenant: str, entry: DataCache, expire_time: datetime | None
+) -> None:
+    """Gives a locked entry another expiration."""
+    parameters = {
+        "tenant": tenant,
+        "run": entry.task_record_id,
+        "key": entry.key,
+        "now": tx.now,
+        "expire_time": expire_time,
+    }
+    row = (await tx.session.execute(_TOUCH, parameters)).one()
+    entry.version = row.version
+    rows.put_time(entry.update_time, row.update_time)
+    entry.ClearField("expire_time")
+    rows.put_time(entry.expire_time, expire_time)
+
+
+_END = sa.text("""
+    UPDATE data_cache
+       SET value = '', expire_time = 'epoch', update_time = clock_timestamp()
+     WHERE tenant = :tenant AND task_record_id = :run AND key = ANY(CAST(:keys AS text[]))
+""")
+
+
+async def delete(tx: Transaction, tenant: str, run: str, keys: Sequence[str]) -> None:
+    """Ends locked entries."""
+    await tx.session.execute(_END, {"tenant": tenant, "run": run, "keys": list(keys)})
+
+
+async def clear(tx: Transaction, tenant: str, run: str, prefix: str) -> list[str]:
+    """Ends the entries whose key begins with the prefix, in the order of keys; answers those."""
+    cleared: list[str] = []
+    while True:
+        after = [c.key > cleared[-1]] if cleared else []
+        found = await tx.session.scalars(
+            sa.select(c.key)
+            .where(*where(tenant, run, prefix), *after)
+            .order_by(c.key)
+            .limit(CLEARED_AT_ONCE)
+            .with_for_update()
+        )
+        keys = found.all()
+        await delete(tx, tenant, run, keys)
+        cleared += keys
+        if len(keys) < CLEARED_AT_ONCE:
+            return cleared
+
+
+_COPY = sa.text("""
+    INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, expire_time, version,
+                            create_time, update_time)
+    SELECT tenant, :new, key, gen_random_uuid()::text, type, value, expire_time,
+           nextval('data_cache_versions'), :now, :now
+      FROM data_cache
+     WHERE tenant = :tenant AND task_record_id = :old
+       AND (expire_time IS NULL OR expire_time > :now)
+""")
+
+
+async def copy(tx: Transaction, tenant: str, old: str, new: str) -> None:
+    """Copies what has not expired of one run's entries into a new run, expirations included."""
+    await tx.session.execute(_COPY, {"tenant": tenant, "old": old, "new": new, "now": tx.now})
+
+
+KEPT = timedelta(minutes=1)
+"""How long the row of an entry that has ended stays: a statement that had taken its version before
+another wrote and deleted the entry is over by then."""
+
+_SWEEP = sa.text("""
+    DELETE FROM data_cache d
+     USING (SELECT task_record_id, key FROM data_cache
+             WHERE tenant = :tenant AND expire_time <= :before AND update_time <= :before
+             LIMIT :limit FOR UPDATE SKIP LOCKED) dead
+     WHERE d.tenant = :tenant AND d.task_record_id = dead.task_record_id AND d.key = dead.key
+""")
+
+
+async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
+    """Removes the rows of entries that ended long enough ago; answers how many."""
+    swept = await tx.session.execute(
+        _SWEEP, {"tenant": tenant, "before": tx.now - KEPT, "limit": limit}
     )
-    stored = {(row.task_record_id, row.key): row for row in written}
-    ...
+    return cast("CursorResult[Any]", swept).rowcount
+
+
+def where(tenant: str, run: str, prefix: str = "") -> list[sa.ColumnElement[bool]]:
+    """A run's entries whose key begins with the prefix."""
+    conditions = [c.tenant == tenant, c.task_record_id == run, _ALIVE]
+    if prefix:
+        conditions.append(c.key.startswith(prefix, autoescape=True))
+    return conditions
+
+
+def listing() -> Listing[DataCache]:
+    return Listing(
+        source=table,
+        columns=BASIC,
+        payload=[c.value],
+        identity=c.key,
+        orders={"key": c.key},
+        to_message=rows.data_cache,
+    )

@@ -1,13 +1,15 @@
 """PostgreSQL: one engine for transactions, one for single reads, sync sessions for scripts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncSession,
@@ -15,6 +17,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session, sessionmaker
+
+from vwed_grpc.domain.errors import Unavailable
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -24,6 +28,9 @@ Deadline = Callable[[], float | None]
 """Seconds that the caller still waits; None: for ever."""
 
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
+_LAST_WORDS = ("57P0", "08")  # the server or this connection ends
+_DECISION_SECONDS = 5.0
+"""How long is asked what became of a COMMIT; longer than PostgreSQL takes to come back."""
 
 
 @dataclass(slots=True)
@@ -76,15 +83,16 @@ class Database:
         try:
             return await self._fetch(statement, parameters)
         except DBAPIError as exc:
-            if not exc.connection_invalidated:
+            if not _connection_lost(exc):
                 raise
             return await self._fetch(statement, parameters)
 
     async def _fetch(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None
     ) -> Sequence[sa.Row[Any]]:
-        async with self._single.connect() as connection:
-            return (await connection.execute(statement, parameters)).all()
+        with _driver_errors():
+            async with self._single.connect() as connection:
+                return (await connection.execute(statement, parameters)).all()
 
     async def run(
         self,
@@ -96,7 +104,8 @@ class Database:
         """Runs `work` in one transaction and commits it, or with `commit=False` rolls it back.
 
         Serialization failures, deadlocks and lost connections are retried while `remaining` lasts;
-        a COMMIT whose answer was lost is looked up by its number, never repeated blindly.
+        a COMMIT whose answer was lost is looked up by its number, never repeated blindly. Raises
+        Unavailable OUTCOME_UNKNOWN if even that cannot be learned.
         """
         attempt = 0
         while True:
@@ -114,25 +123,37 @@ class Database:
 
     async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
         session = self._sessions()
-        try:
-            now, xact = (await session.execute(_BEGIN)).one()
-            answer = await work(Transaction(session, now, xact))
+        with _driver_errors():
             try:
-                if commit:
-                    await session.commit()
-            except (DBAPIError, OSError, TimeoutError) as exc:
-                if not _answer_lost(exc) or not await self._committed(xact):
-                    raise
-            return answer
-        finally:
-            await session.close()
+                now, xact = (await session.execute(_BEGIN)).one()
+                answer = await work(Transaction(session, now, xact))
+                try:
+                    if commit:
+                        await session.commit()
+                except (DBAPIError, OSError) as exc:
+                    if not _answer_lost(exc) or not await self._committed(xact):
+                        raise
+                return answer
+            finally:
+                await session.close()
 
     async def _committed(self, xact: int) -> bool:
-        """Whether the transaction whose COMMIT was not answered took place."""
+        """Whether the transaction whose COMMIT was not answered took place.
+
+        Raises Unavailable if nobody can say: what is unknown must not be tried again here.
+        """
+        until = asyncio.get_running_loop().time() + _DECISION_SECONDS
         while True:
-            state = (await self.fetch(_XACT_STATUS, {"xact": xact}))[0][0]
-            if state != "in progress":
-                return bool(state == "committed")
+            try:
+                state = (await self.fetch(_XACT_STATUS, {"xact": xact}))[0][0]
+            except (SQLAlchemyError, OSError) as exc:
+                if asyncio.get_running_loop().time() > until:
+                    raise Unavailable(
+                        "OUTCOME_UNKNOWN", "the store left before it said whether it was written"
+                    ) from exc
+            else:
+                if state != "in progress":
+                    return bool(state == "committed")
             await asyncio.sleep(0.05)
 
 
@@ -146,16 +167,38 @@ def sqlstate(exc: BaseException) -> str | None:
 
 
 def _answer_lost(exc: BaseException) -> bool:
-    return not isinstance(exc, DBAPIError) or exc.connection_invalidated
+    return not isinstance(exc, DBAPIError) or _connection_lost(exc)
 
 
 def _worth_retrying(exc: DBAPIError) -> bool:
-    return exc.connection_invalidated or sqlstate(exc) in _RETRIED_STATES
+    return _connection_lost(exc) or sqlstate(exc) in _RETRIED_STATES
+
+
+def _connection_lost(exc: DBAPIError) -> bool:
+    # The server's last word may come before the connection is seen to be closed.
+    return exc.connection_invalidated or (sqlstate(exc) or "").startswith(_LAST_WORDS)
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Of a connection that dies while it is being set up: SQLAlchemy passes them on as they are."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        raise DBAPIError(None, None, exc, connection_invalidated=True) from exc
+
+
+def plain_reason(exc: DBAPIError) -> str:
+    """What PostgreSQL or its driver said, in one line for operators; no password is in it."""
+    return " ".join(str(exc.orig).split())
 
 
 def sync_engine(url: str) -> sa.Engine:
     """The same database for migrations and scripts, without an event loop (psycopg)."""
-    return sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    given = sa.make_url(url).set(drivername="postgresql+psycopg")
+    # Left alone, a host that swallows packets is waited for over two minutes.
+    patience = {} if "connect_timeout" in given.query else {"connect_timeout": 5}
+    return sa.create_engine(given, connect_args=patience)
 
 
 def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:

@@ -1,0 +1,67 @@
+"""A COMMIT whose answer is lost is decided, never repeated: each change is there once, or not."""
+
+import asyncio
+import random
+from collections import Counter
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.storage.database import Database, Transaction
+
+WRITERS = 8
+SECONDS = 4.0
+_INSERT = sa.text("INSERT INTO lost_commits VALUES (:n)")
+
+
+async def test_each_change_is_made_once(database_url: str) -> None:
+    database = Database(database_url, connections=WRITERS + 2)
+    acknowledged: set[int] = set()
+    numbers = iter(range(1 << 30))
+    refused: Counter[str] = Counter()
+    until = asyncio.get_running_loop().time() + SECONDS
+
+    async def write() -> None:
+        while asyncio.get_running_loop().time() < until:
+            n = next(numbers)
+
+            async def work(tx: Transaction, n: int = n) -> None:
+                await tx.session.execute(_INSERT, {"n": n})
+
+            try:
+                await database.run(work, lambda: 5.0)
+            except (SQLAlchemyError, VwedError, OSError) as exc:
+                refused[repr(exc)[:200]] += 1
+            else:
+                acknowledged.add(n)
+
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+        await admin.execute("CREATE TABLE lost_commits (n int)")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(WRITERS):
+                    tasks.create_task(write())
+                tasks.create_task(_terminate(admin, until))
+            found = await (
+                await admin.execute("SELECT n, count(*) FROM lost_commits GROUP BY n")
+            ).fetchall()
+        finally:
+            await database.close()
+            await admin.execute("DROP TABLE lost_commits")
+    times: dict[int, int] = dict(found)
+    assert not [n for n, count in times.items() if count > 1], refused
+    assert not acknowledged - times.keys(), refused
+    assert len(acknowledged) > 100, refused
+
+
+async def _terminate(admin: psycopg.AsyncConnection, until: float) -> None:
+    """All connections at once, most often amid a COMMIT or amid the question what became of one."""
+    while asyncio.get_running_loop().time() < until:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'vwed-grpc' AND datname = current_database()"
+            " AND random() < 0.5"
+        )
+        await asyncio.sleep(random.uniform(0, 0.1))
