@@ -15,6 +15,8 @@ from vwed_grpc.storage import run_lists, schema
 from vwed_grpc.storage.database import Database, sync_engine
 
 RUNS = 1_000_000
+
+pytestmark = pytest.mark.torture  # a minute to fill the tables
 TENANT = "plant"
 MOST_BUFFERS = 500
 
