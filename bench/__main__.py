@@ -4,13 +4,17 @@ import argparse
 import asyncio
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import grpc
+from sqlalchemy.exc import DBAPIError
 
 from bench import h2load, memory, reads, seed, table, watches, workers, writes
 from bench.measure import Result
 from bench.plot import draw
-from bench.process import ROOT
+from bench.process import ROOT, end_with_sigterm
 from bench.stand import Stand, stand
 from vwed_grpc.client import connect
 from vwed_grpc.storage.database import sync_engine
@@ -27,13 +31,14 @@ async def main() -> None:
         sys.exit("the bench needs two cores: one for the server, one for everything else")
     if not h2load.available():
         print(f"no h2load: our own client takes its place. {h2load.HOW_TO_INSTALL}")
+    end_with_sigterm()
     results: list[Result] = []
     async with stand(os.environ.get("VWED_BENCH_DATABASE_URL")) as s:
         cases = await _cases(s, given)
         for name, run in cases.items():
             if given.only and name not in given.only:
                 continue
-            for result in run():
+            for result in _whatever_comes(name, run):
                 results.append(result)
                 print(table.markdown([result]).splitlines()[-1], flush=True)
         sizes = {} if given.only and "memory" not in given.only else await _memory(s, given)
@@ -47,6 +52,15 @@ async def main() -> None:
         table.fill(PAGE, "table", table.markdown(results))
         table.fill(PAGE, "memory", "\n".join(lines))
         draw(PLOT, results)
+
+
+def _whatever_comes(name: str, run: Cases) -> Iterator[Result]:
+    """The results; a failure is one too, and ends its group, not the bench."""
+    try:
+        yield from run()
+    except (RuntimeError, OSError, LookupError, grpc.RpcError, DBAPIError) as failure:
+        traceback.print_exc()
+        yield Result(name, "", "", met=False, note=f"failed: {type(failure).__name__}")
 
 
 async def _cases(s: Stand, given: argparse.Namespace) -> dict[str, Cases]:

@@ -93,8 +93,10 @@ def closed_loop(
     stop = time.perf_counter() + seconds
 
     def timely() -> Iterator[bytes]:
-        while time.perf_counter() < stop:
-            yield next(bodies)
+        for body in bodies:
+            yield body
+            if time.perf_counter() >= stop:
+                return
 
     source = timely()
     tally = Tally()

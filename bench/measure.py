@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -140,7 +141,7 @@ def various(
             metadata=metadata,
         )
     else:
-        bodies, seconds = (next(bodies) for _ in range(limit)), 60.0
+        bodies, seconds = islice(bodies, limit), 60.0
     watch = Stopwatch(server)
     tally, _ = closed_loop(
         server.target,

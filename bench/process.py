@@ -1,6 +1,7 @@
 """Processes with a core of their own, and what they cost."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -94,3 +95,8 @@ def core_busy(core: int) -> float:
         if name == f"cpu{core}":
             return (sum(map(int, ticks[:8])) - int(ticks[3]) - int(ticks[4])) * _TICK
     raise LookupError(f"no core {core}")
+
+
+def end_with_sigterm() -> None:
+    """Has SIGTERM end this process as an exception does, so that what it started ends too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -154,7 +154,9 @@ def _plain_writes(stand: Stand, seconds: float, nth: int) -> float:
 
 def claims(stand: Stand, engine: sa.Engine, rounds: int, seconds: float) -> Result:
     path, metadata = f"{RECORDS}/ClaimTaskRecords", {"x-vwed-tenant": seed.CLAIMS}
-    body = ClaimTaskRecordsRequest(executor_id="executor-1", max_count=1).SerializeToString()
+    request = ClaimTaskRecordsRequest(executor_id="executor-1", max_count=1)
+    request.lease.seconds = 3600  # a lease that ran out would be work for later cases
+    body = request.SerializeToString()
     answer = ClaimTaskRecordsResponse(task_records=[TaskRecord(id="x" * 250)])
     shape = Shape(callers=CLAIMERS, connections=4)
     size = answer.ByteSize()

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from bench import table
 from bench.peers import etcd, ours, prefect
 from bench.peers.debian_postgres import NotInstalledError, debian_postgres
-from bench.process import LOAD_CORE, ROOT
+from bench.process import LOAD_CORE, ROOT, end_with_sigterm
 from bench.seed import Seed
 from bench.stand import stand
 from vwed_grpc.client import connect
@@ -37,6 +37,7 @@ _WORK = {
 async def main() -> None:
     given = _arguments()
     os.sched_setaffinity(0, {LOAD_CORE})
+    end_with_sigterm()
     missing: dict[str, str] = {}
     with TemporaryDirectory(prefix="vwed-bench-peers-") as name:
         room = Path(name)

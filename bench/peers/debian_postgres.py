@@ -29,15 +29,15 @@ def debian_postgres() -> Iterator[str]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         raise NotInstalledError(MISSING)
-    binaries, port = found[-1].parent, free_port()
+    binaries, port = str(found[-1].parent), free_port()
     as_root = os.geteuid() == 0
     prefix = ["runuser", "-u", "postgres", "--"] if as_root else []
     room = Path(tempfile.mkdtemp(prefix="vwed-bench-pg-"))
     if as_root:
         shutil.chown(room, "postgres")
-    data = room / "data"
+    data = str(room / "data")
     subprocess.run(
-        [*prefix, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"],
+        [*prefix, f"{binaries}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"],
         check=True,
         capture_output=True,
         cwd="/",
@@ -49,7 +49,7 @@ def debian_postgres() -> Iterator[str]:
             "-c",
             str(LOAD_CORE),
             *prefix,
-            binaries / "postgres",
+            f"{binaries}/postgres",
             "-D",
             data,
             *(word for option in options for word in ("-c", option)),
@@ -59,7 +59,7 @@ def debian_postgres() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        ready = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+        ready = [f"{binaries}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
         for _ in range(200):
             if subprocess.run(ready, check=False).returncode == 0:
                 break
@@ -67,7 +67,7 @@ def debian_postgres() -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         subprocess.run(
-            [*prefix, binaries / "pg_ctl", "-D", data, "-m", "fast", "stop"],
+            [*prefix, f"{binaries}/pg_ctl", "-D", data, "-m", "fast", "stop"],
             check=False,
             capture_output=True,
             cwd="/",

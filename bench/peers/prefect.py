@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ CALLERS = 16
 Work = Callable[[http.client.HTTPConnection], bool]
 """One call; False: there is nothing left to do."""
 _VENV = ROOT / ".venv" / "peers" / "prefect"
-_REQUIREMENTS = ("prefect==3.8.*",)
+_REQUIREMENTS = ("prefect==3.8.*", "fastapi<0.119")
+"""One after the other: Prefect asks for a newer fastapi, with which it does not start."""
 
 
 def installed() -> Path:
@@ -35,14 +36,15 @@ def installed() -> Path:
     if not command.exists():
         print("installing Prefect, which takes minutes", file=sys.stderr)
         venv.create(_VENV, with_pip=True)
-        done = subprocess.run(
-            [_VENV / "bin" / "pip", "install", "--quiet", *_REQUIREMENTS],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise NotInstalledError(f"pip cannot install Prefect: {done.stderr.strip()[-300:]}")
+        for requirement in _REQUIREMENTS:
+            done = subprocess.run(
+                [_VENV / "bin" / "pip", "install", "--quiet", requirement],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise NotInstalledError(f"pip cannot install {requirement}")
     return command
 
 
@@ -116,7 +118,7 @@ def _ask(
     connection: http.client.HTTPConnection,
     method: str,
     path: str,
-    body: dict[str, object] | None = None,
+    body: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     connection.request(
         method, path, json.dumps(body) if body else None, {"content-type": "application/json"}

@@ -1,85 +1,127 @@
 """A server that is killed in the middle of a demo loses nothing that it acknowledged."""
 
 import asyncio
-import os
+import re
+from collections import defaultdict
 
-from vwed.v1 import record_service_pb2 as records
-from vwed.v1 import task_def_service_pb2 as definitions
+import grpc
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
-from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+from vwed.v1.cache_service_pb2 import SetDataCacheRequest
+from vwed.v1.data_cache_pb2 import DataCache
+from vwed.v1.record_service_pb2 import ReportBlockRequest, WatchTaskRecordRequest
 
-from tests.e2e.conftest import BIN, Process
-from vwed_grpc.client import Client, connect, persist, watch_run
+from tests.e2e.grpcurl import shell
+from tests.e2e.process import Process
+from tests.integration.calls import create_def, create_run, finish_run, get_entry, start_run
+from tests.integration.watching import watch_to_end
+from vwed_grpc.client import Client, connect, persist
 
-KILLS = 2
+LINES = 25
+"""So many more the demo prints before each kill."""
 
 
-async def test_a_killed_server_goes_on_where_it_was(server: Process) -> None:
-    demo = await asyncio.create_subprocess_exec(
-        BIN / "vwed-grpc", "demo", "--runs", "8", "--speed", "0.3", "--target", server.address,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=dict(os.environ),
-    )  # fmt: skip
-    assert demo.stdout is not None
-    await demo.stdout.readline()  # the robots are at work
-    async with connect(server.address) as client:
-        run = await _running(client)
-        acknowledged: dict[int, str] = {}
-
+async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process) -> None:
+    demo = f"vwed-grpc demo --speed 0.02 --target {server.address}"
+    async with shell(demo) as playing, connect(server.address) as client:
+        run = (await create_run(client, (await create_def(client)).id)).id
+        await start_run(client, run)
         watching = asyncio.create_task(_watch(client, run))
-        reporting = asyncio.create_task(_report(client, run, acknowledged))
-        for _ in range(KILLS):
-            await asyncio.sleep(1.5)
-            server.kill()
-            await asyncio.to_thread(server.start)
-        acknowledged |= await reporting
-        await persist(
-            client.records.FinishTaskRecord,
-            records.FinishTaskRecordRequest(
-                id=run, status=TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED
-            ),
-        )
+        traffic = _Traffic(client, run)
+        reporting = asyncio.create_task(traffic.report())
+
+        output = await _read(playing)
+        server.kill()
+        acknowledged = [len(traffic.blocks)]
+        await asyncio.to_thread(server.start)
+        output += await _read(playing)
+        server.kill()
+        server.kill_embedded()  # as if the machine went
+        acknowledged.append(len(traffic.blocks))
+        await asyncio.to_thread(server.start)
+        output += await _read(playing)
+
+        rest, _ = await asyncio.wait_for(playing.communicate(), 60)
+        output += rest.decode()
+        assert playing.returncode == 0, output
+        traffic.enough.set()
+        await asyncio.wait_for(reporting, 30)
+        assert 10 < acknowledged[0] < acknowledged[1] < len(traffic.blocks)
+
+        await finish_run(client, run)
         seen = await asyncio.wait_for(watching, 30)
-        blocks = {e.seq: e.block_record.block_id for e in seen if e.HasField("block_record")}
-        assert [e.seq for e in seen] == list(range(1, len(seen) + 1)), "no gap, no repeat"
-        assert acknowledged.items() <= blocks.items(), "nothing acknowledged is lost"
-        assert len(blocks) == len(set(blocks.values())), "nothing reported once appears twice"
-        assert len(acknowledged) > 20
-    output, _ = await asyncio.wait_for(demo.communicate(), 120)
-    assert demo.returncode == 0, output.decode()
+        assert [*seen] == list(range(1, len(seen) + 1)), "no gap, no repeat"
+        assert traffic.blocks.items() <= seen.items(), "nothing acknowledged is lost"
+        assert [block for block in seen.values() if block] == [*traffic.blocks.values()]
+        kept = await watch_to_end(client, run, after_seq=0)
+        assert [event.seq for event in kept.changes] == [*seen]
+        for key, version in traffic.entries.items():
+            assert (await get_entry(client, run, key)).version == version
+    _check_demo(output)
 
 
-async def _watch(client: Client, run: str) -> list[TaskRecordEvent]:
-    return [event async for event in watch_run(client, run, after_seq=0)]
+class _Traffic:
+    """Reports one block after the other, and a value with each, until it is enough."""
+
+    def __init__(self, client: Client, run: str) -> None:
+        self.enough = asyncio.Event()
+        self.blocks: dict[int, str] = {}
+        """What was acknowledged: the block that each seq is of."""
+        self.entries: dict[str, int] = {}
+        """What was acknowledged: the version of each key."""
+        self._client = client
+        self._run = run
+
+    async def report(self) -> None:
+        while not self.enough.is_set():
+            name = f"block-{len(self.blocks)}"
+            block = BlockRecord(
+                block_id=name, status=BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
+            )
+            # Repeated until it is answered, which must not make it a second one.
+            reported = await persist(
+                self._client.records.ReportBlock,
+                ReportBlockRequest(task_record_id=self._run, block_record=block),
+                timeout=5,
+            )
+            self.blocks[reported.seq] = name
+            entry = DataCache(task_record_id=self._run, key=name, string_value=name)
+            kept = await persist(
+                self._client.cache.SetDataCache, SetDataCacheRequest(data_cache=entry), timeout=5
+            )
+            self.entries[name] = kept.version
+            await asyncio.sleep(0.01)
 
 
-async def _running(client: Client) -> str:
-    task_def = TaskDef(name="kill", id="kill")
-    await client.definitions.CreateTaskDef(definitions.CreateTaskDefRequest(task_def=task_def))
-    run = await client.records.CreateTaskRecord(
-        records.CreateTaskRecordRequest(task_record=TaskRecord(task_def_id="kill"))
-    )
-    await client.records.StartTaskRecord(
-        records.StartTaskRecordRequest(id=run.id, executor_id="tester")
-    )
-    return run.id
+async def _watch(client: Client, run: str) -> dict[int, str]:
+    """The block of each event (none: the run's own), with a new watch where the last one broke."""
+    seen: dict[int, str] = {}
+    while True:
+        request = WatchTaskRecordRequest(task_record_id=run, after_seq=max(seen, default=0))
+        try:
+            async for message in client.records.WatchTaskRecord(request):
+                for event in message.events:
+                    assert event.seq not in seen
+                    seen[event.seq] = event.block_record.block_id
+        except grpc.aio.AioRpcError as exc:
+            if exc.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return seen
 
 
-async def _report(client: Client, run: str, acknowledged: dict[int, str]) -> dict[int, str]:
-    """Reports a block after the other, each until it is acknowledged, beyond the last kill."""
-    for n in range(200):
-        answer = await persist(
-            client.records.ReportBlock,
-            records.ReportBlockRequest(
-                task_record_id=run,
-                block_record=BlockRecord(
-                    block_id=f"block-{n}",
-                    status=BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED,
-                ),
-            ),
-            timeout=2.0,
-        )
-        acknowledged[answer.seq] = f"block-{n}"
-        await asyncio.sleep(0.02)
-    return acknowledged
+async def _read(playing: asyncio.subprocess.Process) -> str:
+    assert playing.stdout
+    lines = [await asyncio.wait_for(playing.stdout.readline(), 60) for _ in range(LINES)]
+    assert lines[-1], "it has ended"
+    return b"".join(lines).decode()
+
+
+def _check_demo(output: str) -> None:
+    """What the demo printed of each run has neither gap nor repeat."""
+    seqs = defaultdict[str, list[int]](list)
+    for name, seq in re.findall(r"^(\S+(?: #2)?) +[\d:.]{12} +(\d+) ", output, re.MULTILINE):
+        seqs[name].append(int(seq))
+    assert len(seqs) == 5, "four runs, and the one that is made anew"
+    for name, told in seqs.items():
+        assert told == list(range(1, len(told) + 1)), name

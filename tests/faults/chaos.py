@@ -12,35 +12,7 @@ import psycopg
 from tests.faults.proxy import Proxy
 from tests.faults.replicas import Replica
 from tests.faults.stores import Valkey
-
-WITHOUT_REDIS = 1.0
-AFTER_LOST_WAKE_UP = 5.0
-"""Seconds within which the contract wants an event to arrive."""
-ALLOWANCE = 1.0
-"""Seconds on top for a machine whose few cores servers, stores, clients and watchers share."""
-
-
-@dataclass
-class Weather:
-    """What the promptness of an event is judged by."""
-
-    redis_away: list[tuple[float, float]] = field(default_factory=list)
-    lags: list[tuple[float, float]] = field(default_factory=list)
-    """When this very process, which takes the times, came late, and how much."""
-
-    def allowed(self, committed: float, arrived: float) -> float:
-        """Seconds. The stricter bound holds while Redis is away, once everybody knows that."""
-        away = any(a + 1 < committed and arrived < b for a, b in self.redis_away)
-        lag = max((lag for at, lag in self.lags if committed <= at <= arrived + lag), default=0.0)
-        return (WITHOUT_REDIS if away else AFTER_LOST_WAKE_UP) + ALLOWANCE + lag
-
-    async def observe(self) -> None:
-        """Notes how late this process is, until cancelled."""
-        while True:
-            due = time.time() + 0.05
-            await asyncio.sleep(0.05)
-            if (lag := time.time() - due) > 0.1:
-                self.lags.append((due + lag, lag))
+from tests.faults.weather import Weather
 
 
 @dataclass

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.faults.history import Stored
+from tests.faults.weather import Weather
 from vwed_grpc.storage.events import Kind
 
 SPLIT_BYTES = 3 << 20
 """Above it the events of one report come in several messages."""
-BOOKMARK_ALLOWANCE = 2.0
-"""Seconds that a bookmark may be late on a busy machine."""
+CLOCKS = 0.05
+"""Seconds by which two readings of this machine's clock may differ."""
 FRAME_BYTES = 16
 """What an event costs in a message beside itself, at most."""
 
@@ -66,8 +67,6 @@ class WatchLog:
 
 
 Violations = Iterator[str]
-Bound = Callable[[float, float], float]
-"""Seconds from commit to arrival that are allowed, for an event of these two times."""
 
 
 def ordered(log: WatchLog, _: Sequence[Stored]) -> Violations:
@@ -97,12 +96,15 @@ def reliable(log: WatchLog, history: Sequence[Stored]) -> Violations:
     began = _began(log)
     got: set[int] = set()
     for stream in log.streams:
-        for _, seq, digest in stream.changes():
+        for arrival, seq, digest in stream.changes():
             got.add(seq)
-            if seq not in by_seq:
+            event = by_seq.get(seq)
+            if event is None:
                 yield f"seq {seq} is not in the table"
-            elif by_seq[seq].digest(full=log.full) != digest:
+            elif event.digest(full=log.full) != digest:
                 yield f"seq {seq} is another in the table"
+            elif arrival.at < event.committed - CLOCKS:
+                yield f"seq {seq} came {event.committed - arrival.at:.3f} s before its commit"
     last = max(got, default=began)
     if log.streams and log.streams[-1].ending == "OK":
         last = next((e.seq for e in history if e.kind == Kind.FINISHED), last)
@@ -162,7 +164,7 @@ def resumable(log: WatchLog, history: Sequence[Stored]) -> Violations:
         if stream.ending == "OK" and (final is None or max(seen, stream.after_seq or 0) < final):
             yield f"ended at {seen}, the run at {final}"
         if stream.ending not in {"OK", "LEFT", "BROKEN"}:
-            yield f"ended with {stream.ending}"
+            yield f"after {stream.after_seq}, {seen} ended with {stream.ending}"
 
 
 def contiguous(log: WatchLog, history: Sequence[Stored]) -> Violations:
@@ -184,7 +186,7 @@ def contiguous(log: WatchLog, history: Sequence[Stored]) -> Violations:
                 yield f"the report up to {last.group_seq} is split at {last.seq}"
 
 
-def bookmarked(log: WatchLog, _: Sequence[Stored]) -> Violations:
+def bookmarked(log: WatchLog, weather: Weather) -> Violations:
     """An idle stream says where it is, often enough, and never further than it is."""
     seen = 0
     for stream in log.streams:
@@ -195,13 +197,13 @@ def bookmarked(log: WatchLog, _: Sequence[Stored]) -> Violations:
             if arrival.bookmark > seen and not arrival.snapshot:
                 yield f"bookmark {arrival.bookmark} when {seen} was the last"
             seen = max(seen, arrival.bookmark)
-            yield from _silence(log, at, arrival.at)
+            yield from _silence(log, at, arrival.at, weather)
             at = arrival.at
-        yield from _silence(log, at, stream.closed)
+        yield from _silence(log, at, stream.closed, weather)
 
 
-def _silence(log: WatchLog, since: float, until: float) -> Violations:
-    if log.brisk and until - since > log.bookmark + BOOKMARK_ALLOWANCE:
+def _silence(log: WatchLog, since: float, until: float, weather: Weather) -> Violations:
+    if log.brisk and until - since > log.bookmark + 1 + weather.noise(since, until):
         yield f"silent for {until - since:.2f} s"
 
 
@@ -245,9 +247,9 @@ def _upto(states: Sequence[Arrival]) -> int | None:
     return (states[-1].bookmark or None) if states else None
 
 
-def prompt(log: WatchLog, history: Sequence[Stored], allowed: Bound) -> Violations:
+def prompt(log: WatchLog, history: Sequence[Stored], weather: Weather) -> Violations:
     for event, seconds, arrived in delays(log, history):
-        limit = allowed(event.committed, event.committed + seconds)
+        limit = weather.allowed(event.committed, event.committed + seconds)
         if seconds > limit:
             verb = "took" if arrived else "had not come after"
             yield f"seq {event.seq} {verb} {seconds:.2f} s, of {limit:.2f}"
@@ -255,13 +257,14 @@ def prompt(log: WatchLog, history: Sequence[Stored], allowed: Bound) -> Violatio
 
 PROPERTIES: dict[str, Callable[[WatchLog, Sequence[Stored]], Violations]] = {
     property_.__name__: property_
-    for property_ in (ordered, unique, reliable, resumable, contiguous, bookmarked, bounded)
+    for property_ in (ordered, unique, reliable, resumable, contiguous, bounded)
 }
 
 
-def check(log: WatchLog, history: Sequence[Stored], allowed: Bound) -> dict[str, list[str]]:
+def check(log: WatchLog, history: Sequence[Stored], weather: Weather) -> dict[str, list[str]]:
     """What is wrong, by the name of the property that is broken."""
     found = {name: list(property_(log, history)) for name, property_ in PROPERTIES.items()}
-    found["prompt"] = list(prompt(log, history, allowed))
+    found["bookmarked"] = list(bookmarked(log, weather))
+    found["prompt"] = list(prompt(log, history, weather))
     where = f"{log.watcher} on {log.run}"
     return {name: [f"{where}: {what}" for what in bad] for name, bad in found.items() if bad}

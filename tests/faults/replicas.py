@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 _COMMAND = str(Path(sys.executable).with_name("vwed-grpc"))
-_START_SECONDS = 60
+_START_SECONDS = 120
 
 
 class Replica:
@@ -66,7 +66,11 @@ class Replica:
         """What it logged that should never happen, whatever is done to it."""
         grave = ("internal error", "background duty died", "Traceback", "never retrieved")
         lines = self.log.read_text(errors="replace").splitlines()
-        return [line for line in lines if any(word in line for word in grave)]
+        return [
+            "\n".join(lines[n : n + 40])
+            for n, line in enumerate(lines)
+            if any(word in line for word in grave)
+        ]
 
 
 @asynccontextmanager

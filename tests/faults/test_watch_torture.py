@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.faults import checker, feed_checker, history, promises
-from tests.faults.chaos import Chaos, Weather
+from tests.faults.chaos import Chaos
 from tests.faults.checker import WatchLog
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Fleet
@@ -27,6 +28,7 @@ from tests.faults.robots import robot
 from tests.faults.stores import Valkey, postgres, valkey_home
 from tests.faults.verdict import Verdict
 from tests.faults.watchers import feed_watcher, watcher
+from tests.faults.weather import Weather
 from vwed_grpc.client import connect
 
 SHORT_SECONDS = 45.0
@@ -112,21 +114,24 @@ async def play(scene: Stage, seconds: float) -> Play:
 
 async def torture(home: Path, seconds: float) -> Verdict:
     seed = int(os.environ.get("VWED_TORTURE_SEED", secrets.randbelow(2**32)))
-    began = time.monotonic()
+    times = [time.monotonic()]
     async with stage(home, seed) as scene:
+        times.append(time.monotonic())
         seen = await play(scene, seconds)
+        times.append(time.monotonic())
         table = await history.read(scene.database_url, TENANT)
         memory = max(server.rss() for server in scene.replicas)
         logged = [fault for server in scene.replicas for fault in server.faults()]
-    verdict = Verdict(seed, time.monotonic() - began, table, seen.watches, seen.feeds)
+    verdict = Verdict(seed, table, seen.watches, seen.feeds)
     verdict.done, verdict.told, verdict.memory = scene.chaos.done, scene.fleet.told, memory
-    allowed = scene.chaos.weather.allowed
+    weather = scene.chaos.weather
     for log in seen.watches:
-        verdict.find(checker.check(log, table.get(log.run, []), allowed))
+        verdict.find(checker.check(log, table.get(log.run, []), weather))
     for feed in seen.feeds:
-        verdict.find(feed_checker.check(feed, table, allowed))
+        verdict.find(feed_checker.check(feed, table, weather))
     verdict.find(promises.check(scene.fleet.told, table))
     verdict.find({"sound servers": logged} if logged else {})
+    verdict.seconds = [b - a for a, b in pairwise([*times, time.monotonic()])]
     return verdict
 
 

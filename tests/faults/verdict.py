@@ -17,13 +17,14 @@ SHOWN = 8
 @dataclass
 class Verdict:
     seed: int
-    seconds: float
     table: History
     watches: Sequence[WatchLog]
     feeds: Sequence[FeedLog]
     done: Counter[str] = field(default_factory=Counter)
     told: Told = field(default_factory=Told)
     memory: int = 0
+    seconds: list[float] = field(default_factory=list)
+    """For setting up, for playing, for judging."""
     violations: dict[str, list[str]] = field(default_factory=dict)
 
     def find(self, violations: Mapping[str, list[str]]) -> None:
@@ -54,7 +55,7 @@ class Verdict:
         )
         told = self.told
         lines = [
-            f"seed {self.seed}, {self.seconds:.0f} s",
+            f"seed {self.seed}; seconds to set up, play, judge: {[*map(round, self.seconds)]}",
             f"{self.events:,} events of {len(self.table):,} runs",
             f"one run watched {len(self.watches)} times: {seen:,} events, {split} messages split",
             f"{len(self.feeds)} watches of many: {feed_checker.total(self.feeds):,} events",
@@ -70,7 +71,7 @@ class Verdict:
         ]
         for name, found in self.violations.items():
             lines.append(f"  {name}: {len(found)}")
-            lines += [f"    {violation[:400]}" for violation in found[:SHOWN]]
+            lines += [f"    {violation[-2000:]}" for violation in found[:SHOWN]]
         return "\n".join(["", *lines])
 
     def _delays(self) -> str:

@@ -43,16 +43,24 @@ async def watcher(fleet: Fleet, name: str, logs: list[WatchLog], *, brisk: bool)
             brisk=brisk,
         )
         logs.append(log)
-        await _Following(fleet, log, rng).until_the_end()
+        await follow(fleet, log, rng)
+
+
+async def follow(
+    fleet: Fleet, log: WatchLog, rng: random.Random, patience: float = PATIENCE
+) -> None:
+    """Watches one run to its end, through any number of connections."""
+    await _Following(fleet, log, rng, patience).until_the_end()
 
 
 class _Following:
     """One watcher's way through one run."""
 
-    def __init__(self, fleet: Fleet, log: WatchLog, rng: random.Random) -> None:
+    def __init__(self, fleet: Fleet, log: WatchLog, rng: random.Random, patience: float) -> None:
         self._fleet = fleet
         self._log = log
         self._rng = rng
+        self._patience = patience
         self._seq: int | None = rng.choice([None, 0])
 
     async def until_the_end(self) -> None:
@@ -84,7 +92,7 @@ class _Following:
                 if not self._log.brisk:
                     await asyncio.sleep(self._rng.uniform(0, 0.1))
 
-        stream.ending = await _ending(call, read(), self._rng.expovariate(1 / PATIENCE))
+        stream.ending = await _ending(call, read(), self._rng.expovariate(1 / self._patience))
         stream.closed = time.time()
         return stream
 
@@ -156,7 +164,8 @@ async def _ending(call: Any, reading: Coroutine[Any, Any, None], stay: float) ->
         if is_transient(exc):
             return "BROKEN"
         info = error_info(exc)
-        return f"{exc.code().name} {info.reason if info else exc.details()}"
+        said = f"{info.reason} {dict(info.metadata)}" if info else exc.details()
+        return f"{exc.code().name} {said}"
     finally:
         call.cancel()
     return "OK"

@@ -3,7 +3,11 @@
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
-from vwed.v1.cache_service_pb2 import GetDataCacheRequest, SetDataCacheRequest
+from vwed.v1.cache_service_pb2 import (
+    DeleteDataCacheRequest,
+    GetDataCacheRequest,
+    SetDataCacheRequest,
+)
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import (
     CreateTaskRecordRequest,
@@ -33,6 +37,18 @@ def json_object(**members: Any) -> Struct:
 async def create_def(client: Client, name: str = "transport", **given: Any) -> TaskDef:
     task_def = TaskDef(name=name, **given)
     return await client.definitions.CreateTaskDef(CreateTaskDefRequest(task_def=task_def))
+
+
+async def create_whole_def(client: Client) -> TaskDef:
+    """A definition with something in every field."""
+    return await create_def(
+        client,
+        description="old",
+        task_type="old",
+        config=json_object(speed=1, blocks=[{"id": "a", "type": "drive"}]),
+        labels={"zone": "A", "line": "1"},
+        change_note="first",
+    )
 
 
 async def get_def(client: Client, id_: str, version: int = 0) -> TaskDef:
@@ -78,3 +94,7 @@ async def set_entry(client: Client, run: str, key: str, **given: Any) -> DataCac
 
 async def get_entry(client: Client, run: str, key: str) -> DataCache:
     return await client.cache.GetDataCache(GetDataCacheRequest(task_record_id=run, key=key))
+
+
+async def delete_entry(client: Client, run: str, key: str, **given: Any) -> None:
+    await client.cache.DeleteDataCache(DeleteDataCacheRequest(task_record_id=run, key=key, **given))

@@ -120,7 +120,11 @@ async def test_a_bad_request_is_refused_by_its_field_and_writes_nothing(
     ],
     ids=bytes.hex,
 )
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [method for method in METHODS.values() if method.input_type.fields],  # nothing is not malformed
+    ids=lambda method: method.name,
+)
 async def test_bytes_that_are_not_the_message_are_refused(
     method: MethodDescriptor, raw: bytes, call: Call, stored: Callable[[], list[Any]]
 ) -> None:

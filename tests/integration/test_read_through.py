@@ -326,6 +326,53 @@ async def test_a_reader_who_comes_after_a_write_does_not_join_an_older_load(
         assert (await before, await after) == (b"old", b"new")
 
 
+async def test_a_reader_of_another_process_joins_as_long_as_the_lease_stands(
+    redis_url: str, key: str
+) -> None:
+    row, same = Row(), Row()
+    row.go_on.clear()
+    same.go_on.clear()
+    async with replica(redis_url) as (_, one), replica(redis_url) as (_, two):
+        first = asyncio.create_task(one.get(key, 60, row.load))
+        await until(lambda: row.loads == 1)
+        readers = []
+        for _ in range(10):
+            readers.append(asyncio.create_task(two.get(key, 60, same.load)))
+            await asyncio.sleep(0.01)
+        await one.invalidate([key])
+        late = asyncio.create_task(two.get(key, 60, same.load))
+        await until(lambda: same.loads == 2)
+        row.go_on.set()
+        same.go_on.set()
+        assert await asyncio.gather(first, late, *readers) == [b"old"] * 12
+        assert (same.loads, two.counters.joined) == (2, 9)
+
+
+async def test_a_reader_who_comes_after_its_end_does_not_join_a_load(
+    redis_url: str, key: str
+) -> None:
+    """The process was frozen, say, between the database's answer and ours."""
+    go_on = asyncio.Event()
+    loads = 0
+
+    async def load() -> Loaded:
+        nonlocal loads
+        loads += 1
+        if loads > 1:
+            return Loaded(None)
+        await go_on.wait()
+        return Loaded(b"ends", 0.1)
+
+    async with replica(redis_url) as (_, cache):
+        early = asyncio.create_task(cache.get(key, 60, load))
+        await until(lambda: loads == 1)
+        await asyncio.sleep(0.1)
+        late = asyncio.create_task(cache.get(key, 60, load))
+        await until(lambda: cache.counters.joined == 1)
+        go_on.set()
+        assert (await early, await late) == (b"ends", None)
+
+
 async def test_a_reader_who_leaves_does_not_take_the_load_along(redis_url: str, key: str) -> None:
     row = Row()
     row.go_on.clear()

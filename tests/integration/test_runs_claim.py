@@ -69,11 +69,11 @@ async def test_priority_then_age_decides(client: Client) -> None:
 
 async def test_no_run_goes_to_two_claimers(client: Client) -> None:
     task_def = await define(client)
-    made = [(await create(client, task_def.id)).id for _ in range(100)]
+    made = [(await create(client, task_def.id)).id for _ in range(140)]
     claimed: dict[str, list[str]] = {f"robot-{n}": [] for n in range(8)}
 
     async def produce() -> None:
-        made.extend([(await create(client, task_def.id)).id for _ in range(25)])
+        made.extend([(await create(client, task_def.id)).id for _ in range(15)])
 
     async def consume(executor: str) -> None:
         for size in count():

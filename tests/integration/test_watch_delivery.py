@@ -121,7 +121,7 @@ async def test_100_watchers_of_one_run_see_the_same(client: Client) -> None:
             await stack.enter_async_context(watching(client, run.id, n % 3)) for n in range(100)
         ]
         await asyncio.gather(*(watcher.reach(2) for watcher in watchers))
-        for n in range(20):
+        for n in range(8):
             await report(client, run.id, block("a", message=str(n)), block("b", message=str(n)))
         await finish(client, run.id)
         await asyncio.gather(*(watcher.end() for watcher in watchers))
@@ -138,9 +138,9 @@ async def test_a_slow_reader_delays_nobody_and_misses_nothing(client: Client) ->
     )
     messages = aiter(stalled)
     seqs = [event.seq for event in (await anext(messages)).events]
-    payload = "x" * 200_000
+    payload = "x" * 400_000
     async with watching(client, run.id, 2, view=View.VIEW_FULL) as fast:
-        for n in range(60):  # 12 MB, more than the connection takes from a server
+        for n in range(30):  # 12 MB, more than the connection takes from a server
             answer = await report(client, run.id, block("a", output_data={"n": n, "x": payload}))
             await fast.reach(answer.seqs[0], within=2)
         await finish(client, run.id)

@@ -167,14 +167,12 @@ class ReadThrough:
 
     def _launch(self, key: str, ttl: float, load: Load, held: bytes | None) -> Flight:
         before = self._flights.get(key)
-        flight = self._flights[key] = Flight()
-        if held is not None and held[:1] == _LEASE != held:
-            flight.lease = held
+        flight = self._flights[key] = Flight(lease=_lease(held))
 
         async def fly() -> None:
-            own = b""
+            own = False
             if held is None:
-                own = flight.lease = await self._take_lease(key)
+                flight.lease, own = await self._take_lease(key)
             elif before is not None and not flight.lease:
                 await asyncio.wait((before.answer,), timeout=_TURN)
             self._began += 1
@@ -183,14 +181,14 @@ class ReadThrough:
                 self.counters.misses += 1
             else:
                 self.counters.bypasses += 1
-            self._log.debug("cache miss", key=key, leased=bool(own))
+            self._log.debug("cache miss", key=key, leased=own)
             since = asyncio.get_running_loop().time()
             loaded = _loaded(await load())
             if loaded.ttl is not None:
                 flight.good_until = since + loaded.ttl
             flight.answer.set_result(loaded.value)
             if own:
-                await self._fill(key, own, ttl, loaded)
+                await self._fill(key, flight.lease, ttl, loaded)
 
         task = asyncio.create_task(fly())
         self._tasks.add(task)
@@ -206,14 +204,14 @@ class ReadThrough:
             flight.answer.set_exception(failure or Unavailable("LOAD_ENDED", "the server stops"))
             flight.answer.exception()  # looked at: its readers may all have left
 
-    async def _take_lease(self, key: str) -> bytes:
-        """The lease as it stands in Redis now, empty if it was not to be had."""
+    async def _take_lease(self, key: str) -> tuple[bytes, bool]:
+        """The lease that stands in Redis now, empty if none is known to, and whether it is ours."""
         lease = _LEASE + next(self._tokens)
         try:
             taken = await self._guest.ask("SET", key, lease, "NX", "PX", _LEASE_MS, once=True)
         except RedisAway:
-            return b""
-        return lease if taken else b""
+            return b"", False
+        return (lease, True) if taken else (_lease(await self._look(key)), False)
 
     async def _fill(self, key: str, lease: bytes, ttl: float, loaded: Loaded) -> None:
         value, limit = loaded
@@ -235,6 +233,11 @@ class ReadThrough:
         else:
             self.counters.refused_fills += 1
             self._log.debug("cache fill refused", key=key)
+
+
+def _lease(held: bytes | None) -> bytes:
+    """What was seen under a key, if that is a lease; else empty."""
+    return held if held and held.startswith(_LEASE) and held != _UNKNOWN else b""
 
 
 def _loaded(answer: bytes | Loaded | None) -> Loaded:

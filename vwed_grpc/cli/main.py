@@ -1,11 +1,12 @@
 """The command `vwed-grpc`; each of its commands stands in a file of its own."""
 
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
-_COMMANDS = ("serve", "migrate", "demo", "watch")
-"""Each is a module beside this one, and the function of that name in it."""
+_COMMANDS = ("serve", "migrate", "demo", "watch", "export", "import")
+"""Each is a module beside this one, and the function of that name in it; "import" is `import_`."""
 
 
 class _Commands(click.Group):
@@ -21,7 +22,8 @@ class _Commands(click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"vwed_grpc.cli.{cmd_name}"), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(f"vwed_grpc.cli.{name}"), name)
         return command
 
 

@@ -16,7 +16,7 @@ from vwed.v1.task_def_service_pb2 import (
     InstantiateTaskTemplateRequest,
 )
 
-from vwed_grpc.client import Client, persist
+from vwed_grpc.client import Client, error_info, persist
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
@@ -93,7 +93,8 @@ async def _create(
     try:
         await persist(method, request, patience=_FIRST_PATIENCE)
     except grpc.aio.AioRpcError as exc:
-        if exc.code() is not grpc.StatusCode.ALREADY_EXISTS:
+        info = error_info(exc)
+        if info is None or info.reason != "ID_TAKEN":  # a name that something else has is trouble
             raise
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.cache.redis_guest import Guest
@@ -59,11 +59,19 @@ class Committer:
         """What `work` answers, once it is committed and others cannot read older values.
 
         `work` may run more than once. With `validate_only` it is rolled back. A caller who leaves
-        does not stop it halfway: what was committed is announced.
+        does not stop it halfway: what was committed is announced. But it is not tried again, for
+        the caller may have asked elsewhere by then.
         """
-        return await asyncio.shield(
-            asyncio.ensure_future(self._run(work, remaining, validate_only=validate_only))
+        left = False
+        running = asyncio.ensure_future(
+            self._run(work, lambda: 0.0 if left else remaining(), validate_only=validate_only)
         )
+        running.add_done_callback(_heard)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            left = True
+            raise
 
     async def _run(self, work: Work[T], remaining: Deadline, *, validate_only: bool) -> T:
         effects = Effects(self._keys)
@@ -91,3 +99,9 @@ class Committer:
             self._wakeups.tell(channel)
         for tenant, run, events in effects.news:
             self._hub.publish(tenant, run, events)
+
+
+def _heard(running: asyncio.Future[Any]) -> None:
+    """Failures are for the caller; if that one has left, for nobody."""
+    if not running.cancelled():
+        running.exception()

@@ -83,9 +83,11 @@ class Hub:
 
     async def fill(self, tenant: str, run: str, topic: Topic) -> None:
         """Reads what lies between `topic.end` and `topic.newest`, once for all who wait for it."""
-        if topic.filling is None:
+        # One that is done must not be awaited again: that would not let the loop go on.
+        if topic.filling is None or topic.filling.done():
             topic.filling = asyncio.ensure_future(self._fill(tenant, run, topic))
-            topic.filling.add_done_callback(lambda _: setattr(topic, "filling", None))
+            # All who wait for it may leave before it fails.
+            topic.filling.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(topic.filling)
 
     async def _fill(self, tenant: str, run: str, topic: Topic) -> None:

@@ -1,6 +1,7 @@
 """Subscriptions to Redis channels: only ever a wake-up, for messages can be lost at any time.
 
-Each (re)subscription counts as a gap: the listener is called with None and looks for itself.
+Each (re)subscription counts as a gap, and so does a lost connection: the listener is called with
+None and looks for itself.
 """
 
 import asyncio
@@ -28,24 +29,29 @@ class Wakeups:
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
         self._listeners: dict[str, list[Listener]] = {}
-        self._changed: asyncio.Queue[str] = asyncio.Queue()
+        self._changed: asyncio.Queue[str] | None = None
+        """Channels that the connection, while there is one, has yet to follow or to leave."""
         self.connected = False
         """Whether wake-ups can be expected; else listeners must look for themselves."""
 
     @contextmanager
     def listen(self, channel: str, listener: Listener) -> Iterator[None]:
-        """Calls `listener` with each message, and with None after each (re)subscription."""
+        """Calls `listener` with each message, and with None after each gap."""
         listeners = self._listeners.setdefault(channel, [])
         listeners.append(listener)
         if len(listeners) == 1:
-            self._changed.put_nowait(channel)
+            self._note(channel)
         try:
             yield
         finally:
             listeners.remove(listener)
             if not listeners:
                 del self._listeners[channel]
-                self._changed.put_nowait(channel)
+                self._note(channel)
+
+    def _note(self, channel: str) -> None:
+        if self._changed is not None:  # else the next connection begins with all of them
+            self._changed.put_nowait(channel)
 
     def tell(self, channel: str) -> None:
         """Calls this process's own listeners at once, Redis or not."""
@@ -56,22 +62,31 @@ class Wakeups:
         """Listens until cancelled, and reconnects by itself."""
         while self._redis is not None:
             pubsub = self._redis.pubsub()
+            changed = self._changed = asyncio.Queue()
             try:
                 await pubsub.subscribe(_OWN_CHANNEL, *self._listeners)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._follow_changes(pubsub))
+                    tasks.create_task(self._follow_changes(pubsub, changed))
                     tasks.create_task(self._hear(pubsub))
             except* (RedisError, OSError, TimeoutError) as group:
                 log.debug("wakeups.disconnected", error=repr(group.exceptions[0]))
             finally:
-                self.connected = False
+                self._changed = None
+                self._disconnected()
                 with contextlib.suppress(RedisError, OSError, TimeoutError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
             await asyncio.sleep(_RETRY)
 
-    async def _follow_changes(self, pubsub: PubSub) -> None:
+    def _disconnected(self) -> None:
+        """From now on listeners look for themselves, and begin at once."""
+        if self.connected:
+            self.connected = False
+            for listener in [one for listeners in self._listeners.values() for one in listeners]:
+                listener(None)
+
+    async def _follow_changes(self, pubsub: PubSub, changed: asyncio.Queue[str]) -> None:
         while True:
-            channel = await self._changed.get()
+            channel = await changed.get()
             if channel in self._listeners:
                 await pubsub.subscribe(channel)
             else:

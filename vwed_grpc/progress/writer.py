@@ -6,6 +6,7 @@ a time; lanes take turns, so a busy tenant does not keep others waiting.
 
 import asyncio
 from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -36,6 +37,8 @@ class _Lane:
 
     def __init__(self) -> None:
         self.entries: deque[_Entry] = deque()
+        self.busy: deque[_Entry] = deque()
+        """Of runs that somebody else is changing: they come again, before later ones of the run."""
         self.blocks = 0
         self.room = asyncio.Event()
         self.room.set()
@@ -46,11 +49,21 @@ class _Lane:
         self._hold(len(entry.report.blocks))
 
     def take(self) -> list[_Entry]:
-        """The next entries whose callers still wait."""
+        """The next entries whose callers still wait.
+
+        Those of busy runs take nobody's place: the others would wait for these runs as well.
+        """
+        taken = self._take(self.busy, ())
+        return taken + self._take(self.entries, {e.report.run for e in self.busy})
+
+    def _take(self, queue: deque[_Entry], behind: Collection[str]) -> list[_Entry]:
         taken: list[_Entry] = []
         blocks = 0
-        while self.entries and (not taken or blocks < FLUSH_BLOCKS):
-            entry = self.entries.popleft()
+        while queue and (not taken or blocks < FLUSH_BLOCKS):
+            entry = queue.popleft()
+            if entry.report.run in behind:
+                self.busy.append(entry)
+                continue
             self._hold(-len(entry.report.blocks))
             if not entry.answer.done():
                 taken.append(entry)
@@ -58,8 +71,8 @@ class _Lane:
         return taken
 
     def put_back(self, entries: list[_Entry]) -> None:
-        """Busy runs' reports go to the front again, in their order."""
-        self.entries.extendleft(reversed(entries))
+        """Busy runs' reports, in their order."""
+        self.busy.extendleft(reversed(entries))
         self._hold(sum(len(e.report.blocks) for e in entries))
 
     def _hold(self, blocks: int) -> None:
@@ -117,7 +130,7 @@ class Writer:
 
     async def _run(self, tenant: str, lane: _Lane) -> None:
         try:
-            while lane.entries:
+            while lane.entries or lane.busy:
                 async with self._turns:
                     entries = lane.take()
                     busy = await self._write(tenant, entries)
@@ -126,24 +139,24 @@ class Writer:
                     await asyncio.sleep(_BUSY_PAUSE)
         finally:
             lane.task = None
-            if not lane.entries:
+            if not (lane.entries or lane.busy):
                 self._lanes.pop(tenant, None)
 
     async def _write(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
         """Answers the entries, one transaction for all; those of busy runs are given back."""
         if not entries:
             return []
+        outcomes: Mapping[_Entry, Outcome]
         try:
             outcomes = await self._flush(tenant, entries)
         except DBAPIError as exc:
             if len(entries) > 1 and not exc.connection_invalidated:
-                # Something in there PostgreSQL cannot take: it must not fail the others.
-                return [b for entry in entries for b in await self._write(tenant, [entry])]
-            outcomes = [exc] * len(entries)
+                return await self._write_apart(tenant, entries)
+            outcomes = dict.fromkeys(entries, exc)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
-            outcomes = [exc] * len(entries)
+            outcomes = dict.fromkeys(entries, exc)
         busy = []
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        for entry, outcome in outcomes.items():
             if entry.answer.done():
                 continue
             if isinstance(outcome, Busy):
@@ -154,12 +167,24 @@ class Writer:
                 entry.answer.set_result(outcome)
         return busy
 
-    async def _flush(self, tenant: str, entries: list[_Entry]) -> list[Outcome]:
-        async def work(tx: Transaction, effects: Effects) -> list[Outcome]:
-            outcomes, changed = await flush(tx, tenant, [e.report for e in entries])
+    async def _write_apart(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
+        """One by one: there is something in there that PostgreSQL cannot take."""
+        busy: list[_Entry] = []
+        for entry in entries:
+            if any(entry.report.run == before.report.run for before in busy):
+                busy.append(entry)  # a run's reports keep their order
+            else:
+                busy += await self._write(tenant, [entry])
+        return busy
+
+    async def _flush(self, tenant: str, entries: list[_Entry]) -> Mapping[_Entry, Outcome]:
+        async def work(tx: Transaction, effects: Effects) -> Mapping[_Entry, Outcome]:
+            # A later try must not write what a caller who left has meanwhile said elsewhere.
+            waiting = [entry for entry in entries if not entry.answer.done()]
+            outcomes, changed = await flush(tx, tenant, [e.report for e in waiting])
             for state in changed:
                 effects.run_changed(tenant, state.id, state.news)
-            return outcomes
+            return dict(zip(waiting, outcomes, strict=True))
 
         def remaining() -> float | None:
             lefts = [left for e in entries if (left := e.remaining()) is not None]

@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
+from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import Checked, M, checker
 
@@ -50,7 +51,16 @@ class Requests(AsyncIterator[Checked[M]], Generic[M]):
             await _caller_left(error)
         if raw is grpc.aio.EOF:
             raise StopAsyncIteration
-        return self._check(raw)
+        return await aside(len(raw), self._check, raw)
+
+
+async def ended_by_caller() -> None:
+    """After the last request: returns if the caller meant it, is cancelled if the connection broke.
+
+    gRPC tells a broken connection as the end of the stream at first, and cancels the call when it
+    hears of the rest, up to 10 ms later.
+    """
+    await asyncio.sleep(0.1)
 
 
 def serve(method: MethodDescriptor, implementation: Method | None) -> Serve:
@@ -64,19 +74,19 @@ def serve(method: MethodDescriptor, implementation: Method | None) -> Serve:
     check = checker(GetMessageClass(method.input_type))
     streams_in: bool = method.client_streaming
 
-    def take(raw: Any, context: Context) -> Any:
+    async def take(raw: Any, context: Context) -> Any:
         if streams_in:
             return Requests(context, check)
-        request, problem = check(raw)
+        request, problem = await aside(len(raw), check, raw)
         if problem is not None:
             raise problem
         return request
 
     async def give_one(raw: Any, context: Context, call: Call) -> bytes:
-        return _encoded(await implementation(take(raw, context), call))
+        return _encoded(await implementation(await take(raw, context), call))
 
     async def give_many(raw: Any, context: Context, call: Call) -> None:
-        async with aclosing(implementation(take(raw, context), call)) as answers:
+        async with aclosing(implementation(await take(raw, context), call)) as answers:
             async for answer in answers:
                 await _send(_encoded(answer), context)
 

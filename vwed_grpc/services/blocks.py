@@ -64,6 +64,10 @@ class BlockRecords(Servicer):
             await taking
         finally:
             taking.cancel()
+            while not sent.empty():
+                # Whoever left will send again what was not answered; it must not come in later.
+                if (batch := sent.get_nowait()) is not None:
+                    batch[1].cancel()
 
     async def _submit(
         self, checked: Checked[StreamBlockReportsRequest], call: Call

@@ -111,6 +111,8 @@ class CacheService(CacheReads):
     ) -> ClearDataCacheResponse:
         async def work(tx: Transaction, effects: Effects) -> ClearDataCacheResponse:
             run = request.task_record_id
+            if await task_records.keep(tx, call.tenant, run) is None:
+                raise task_records.missing(run)
             cleared = await data_cache.clear(tx, call.tenant, run, request.key_prefix)
             effects.entries_changed(call.tenant, run, cleared)
             return ClearDataCacheResponse(deleted_count=len(cleared))

@@ -1,33 +1,36 @@
 """The RPCs of task definitions."""
 
+from vwed.v1.common_pb2 import View
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_def_service_pb2 import (
+    BatchGetTaskDefsRequest,
+    BatchGetTaskDefsResponse,
     CreateTaskDefRequest,
     DeleteTaskDefRequest,
+    DisableTaskDefRequest,
+    EnableTaskDefRequest,
     GetTaskDefRequest,
     ListTaskDefsRequest,
     ListTaskDefsResponse,
+    UndeleteTaskDefRequest,
     UpdateTaskDefRequest,
 )
 
 from vwed_grpc.domain.config_tree import config_problems
+from vwed_grpc.domain.definition_status import DISABLED, ENABLED, FIRST, require_step
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, Servicer, named_id, once
+from vwed_grpc.services.backend import Backend, Servicer, in_order, named_id, once
 from vwed_grpc.services.versioned import Versioned
-from vwed_grpc.storage import definitions, task_records
+from vwed_grpc.storage import definition_lists, definitions, task_records
 from vwed_grpc.storage.database import Transaction
 
 ORDERS = frozenset({"name", "create_time", "update_time", "task_type"})
 CONTENT = frozenset({"name", "description", "task_type", "config", "labels"})
 CREATED = CONTENT | {"id", "status", "change_note"}
 """What the creator of a definition may give."""
-
-DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
-ENABLED = TaskDefStatus.TASK_DEF_STATUS_ENABLED
-DISABLED = TaskDefStatus.TASK_DEF_STATUS_DISABLED
 
 
 def _problems(task_def: TaskDef, path: str) -> list[Violation]:
@@ -40,10 +43,10 @@ class TaskDefs(Servicer):
         self.task_defs = Versioned(backend, definitions.task_defs, CONTENT, _problems)
 
     async def CreateTaskDef(self, request: CreateTaskDefRequest, call: Call) -> TaskDef:
-        self.task_defs.check(request.task_def, "task_def")
         given = TaskDef()
         apply_mask(given, request.task_def, CREATED)
         set_first_status(given)
+        await self.task_defs.check(given, "task_def")
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await once(
@@ -59,13 +62,30 @@ class TaskDefs(Servicer):
     async def GetTaskDef(self, request: GetTaskDefRequest, call: Call) -> bytes:
         return await self.task_defs.get(call, request.id, request.version)
 
+    async def BatchGetTaskDefs(
+        self, request: BatchGetTaskDefsRequest, call: Call
+    ) -> BatchGetTaskDefsResponse:
+        found = await definition_lists.by_id(definitions.task_defs).batch(
+            self.backend.database,
+            [definitions.task_defs.heads.c.tenant == call.tenant],
+            request.ids,
+            full=request.view == View.VIEW_FULL,
+        )
+        return BatchGetTaskDefsResponse(
+            task_defs=in_order(found, request.ids, definitions.task_defs.missing)
+        )
+
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> ListTaskDefsResponse:
         items, token, total = await self.page(
             request,
-            definitions.task_defs.listing,
-            definitions.where(
-                definitions.task_defs, call.tenant, request.filter, deleted=request.show_deleted
+            await definition_lists.filtered(
+                self.backend.database,
+                definitions.task_defs,
+                call.tenant,
+                request.filter,
+                deleted=request.show_deleted,
             ),
+            [definitions.task_defs.heads.c.tenant == call.tenant],
             fields=ORDERS,
             default="create_time",
         )
@@ -92,11 +112,47 @@ class TaskDefs(Servicer):
                 )
             return await self.task_defs.delete(tx, call, effects, task_def)
 
-        return await self.write(call, work)
+        task_def = await self.write(call, work)
+        self.task_defs.note(call, "deleted", request)
+        return task_def
+
+    async def UndeleteTaskDef(self, request: UndeleteTaskDefRequest, call: Call) -> TaskDef:
+        async def work(tx: Transaction, effects: Effects) -> TaskDef:
+            return await self.task_defs.undelete(tx, call, effects, request)
+
+        task_def = await self.write(call, work)
+        self.task_defs.note(call, "undeleted", request)
+        return task_def
+
+    async def EnableTaskDef(self, request: EnableTaskDefRequest, call: Call) -> TaskDef:
+        return await self._become(ENABLED, request, call)
+
+    async def DisableTaskDef(self, request: DisableTaskDefRequest, call: Call) -> TaskDef:
+        return await self._become(DISABLED, request, call)
+
+    async def _become(
+        self,
+        status: TaskDefStatus.ValueType,
+        request: EnableTaskDefRequest | DisableTaskDefRequest,
+        call: Call,
+    ) -> TaskDef:
+        """The same asked again answers the present state."""
+
+        async def work(tx: Transaction, effects: Effects) -> TaskDef:
+            task_def = await self.task_defs.live(tx, call, request.id, request.etag)
+            if task_def.status == status:
+                return task_def
+            require_step(task_def.status, status)
+            task_def.status = status
+            return await self.task_defs.keep_content(tx, call, effects, task_def)
+
+        task_def = await self.write(call, work)
+        self.task_defs.note(call, "enabled" if status == ENABLED else "disabled", request)
+        return task_def
 
 
 def set_first_status(task_def: TaskDef) -> None:
     """On create DRAFT or ENABLED, unset means ENABLED."""
-    if task_def.status == DISABLED:
-        raise InvalidArgument.of("task_def.status", "must be DRAFT or ENABLED on create")
     task_def.status = task_def.status or ENABLED
+    if task_def.status not in FIRST:
+        raise InvalidArgument.of("task_def.status", "must be DRAFT or ENABLED on create")

@@ -18,6 +18,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.config_tree import block_count
+from vwed_grpc.domain.definition_status import ENABLED
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
@@ -28,7 +29,6 @@ from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import RUN_TTL, Servicer, in_order, named_id, once
-from vwed_grpc.services.definitions import ENABLED
 from vwed_grpc.storage import block_records, definitions, events, run_lists, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run

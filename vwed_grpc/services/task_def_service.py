@@ -1,7 +1,7 @@
 """TaskDefService: definitions and templates, with their history."""
 
-from vwed_grpc.services.templates import TaskTemplates
+from vwed_grpc.services.transfer import Transfer
 
 
-class TaskDefService(TaskTemplates):
-    """The RPCs stand with their resources: `definitions`, `templates`."""
+class TaskDefService(Transfer):
+    """The RPCs stand by subject: `definitions`, `definition_history`, `templates`, `transfer`."""

@@ -3,10 +3,15 @@
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     CreateTaskTemplateRequest,
+    DeleteTaskTemplateRequest,
     GetTaskTemplateRequest,
     InstantiateTaskTemplateRequest,
     ListTaskTemplatesRequest,
     ListTaskTemplatesResponse,
+    ListTaskTemplateVersionsRequest,
+    ListTaskTemplateVersionsResponse,
+    UndeleteTaskTemplateRequest,
+    UpdateTaskTemplateRequest,
 )
 from vwed.v1.task_template_pb2 import TaskTemplate
 
@@ -14,11 +19,13 @@ from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.templates import instantiate, template_problems
 from vwed_grpc.progress.commit import Effects
+from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, once
-from vwed_grpc.services.definitions import CREATED, ORDERS, TaskDefs, set_first_status
+from vwed_grpc.services.backend import Backend, named_id, once
+from vwed_grpc.services.definition_history import TaskDefHistory
+from vwed_grpc.services.definitions import CREATED, ORDERS, set_first_status
 from vwed_grpc.services.versioned import Versioned
-from vwed_grpc.storage import definitions
+from vwed_grpc.storage import definition_lists, definitions
 from vwed_grpc.storage.database import Transaction
 
 CONTENT = frozenset({"name", "description", "task_type", "config", "parameters_schema", "labels"})
@@ -28,7 +35,7 @@ def _problems(template: TaskTemplate, path: str) -> list[Violation]:
     return template_problems(template.config, template.parameters_schema, path)
 
 
-class TaskTemplates(TaskDefs):
+class TaskTemplates(TaskDefHistory):
     """Templates make definitions, so they stand on their RPCs."""
 
     def __init__(self, backend: Backend) -> None:
@@ -38,9 +45,9 @@ class TaskTemplates(TaskDefs):
     async def CreateTaskTemplate(
         self, request: CreateTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
-        self.templates.check(request.task_template, "task_template")
         given = TaskTemplate()
         apply_mask(given, request.task_template, CONTENT | {"id", "change_note"})
+        await self.templates.check(given, "task_template")
 
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
             return await once(
@@ -61,19 +68,61 @@ class TaskTemplates(TaskDefs):
     ) -> ListTaskTemplatesResponse:
         items, token, total = await self.page(
             request,
-            definitions.task_templates.listing,
-            definitions.where(
+            await definition_lists.filtered(
+                self.backend.database,
                 definitions.task_templates,
                 call.tenant,
                 request.filter,
                 deleted=request.show_deleted,
             ),
+            [definitions.task_templates.heads.c.tenant == call.tenant],
             fields=ORDERS,
             default="create_time",
         )
         return ListTaskTemplatesResponse(
             task_templates=items, next_page_token=token, total_size=total
         )
+
+    async def ListTaskTemplateVersions(
+        self, request: ListTaskTemplateVersionsRequest, call: Call
+    ) -> ListTaskTemplateVersionsResponse:
+        items, token, total = await self.versions(request, call, definitions.task_templates)
+        return ListTaskTemplateVersionsResponse(
+            task_template_versions=items, next_page_token=token, total_size=total
+        )
+
+    async def UpdateTaskTemplate(
+        self, request: UpdateTaskTemplateRequest, call: Call
+    ) -> TaskTemplate:
+        named_id(request.task_template.id, "task_template")
+
+        async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
+            return await self.templates.update(
+                tx, call, effects, request.task_template, request.update_mask
+            )
+
+        return await self.write(call, work, validate_only=request.validate_only)
+
+    async def DeleteTaskTemplate(
+        self, request: DeleteTaskTemplateRequest, call: Call
+    ) -> TaskTemplate:
+        async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
+            template = await self.templates.live(tx, call, request.id, request.etag)
+            return await self.templates.delete(tx, call, effects, template)
+
+        template = await self.write(call, work)
+        self.templates.note(call, "deleted", request)
+        return template
+
+    async def UndeleteTaskTemplate(
+        self, request: UndeleteTaskTemplateRequest, call: Call
+    ) -> TaskTemplate:
+        async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
+            return await self.templates.undelete(tx, call, effects, request)
+
+        template = await self.write(call, work)
+        self.templates.note(call, "undeleted", request)
+        return template
 
     async def InstantiateTaskTemplate(
         self, request: InstantiateTaskTemplateRequest, call: Call
@@ -85,40 +134,50 @@ class TaskTemplates(TaskDefs):
         set_first_status(given)
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            async def make() -> TaskDef:
-                template = await self._source(tx, call, request)
-                config = instantiate(
-                    template.config,
-                    template.parameters_schema,
-                    request.parameters,
-                    request.overrides if request.HasField("overrides") else None,
-                )
-                given.config.CopyFrom(config)
-                given.task_type = given.task_type or template.task_type
-                given.task_template_id = template.id
-                given.task_template_version = template.version
-                return await self.task_defs.create(tx, call, effects, given)
-
             return await once(
                 tx,
                 call,
                 request,
-                make,
+                lambda: self._instantiate(tx, effects, call, request, given),
                 lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
         return await self.write(call, work, validate_only=request.validate_only)
 
+    async def _instantiate(
+        self,
+        tx: Transaction,
+        effects: Effects,
+        call: Call,
+        request: InstantiateTaskTemplateRequest,
+        given: TaskDef,
+    ) -> TaskDef:
+        template = await self._source(tx, call, request)
+        instance = TaskDef(
+            config=await aside(
+                template.ByteSize() + request.ByteSize(),
+                instantiate,
+                template.config,
+                template.parameters_schema,
+                request.parameters,
+                request.overrides,
+            ),
+            task_type=template.task_type,
+            task_template_id=template.id,
+            task_template_version=template.version,
+        )
+        instance.MergeFrom(given)
+        return await self.task_defs.create(tx, call, effects, instance)
+
     async def _source(
         self, tx: Transaction, call: Call, request: InstantiateTaskTemplateRequest
     ) -> TaskTemplate:
         """The template at the version asked for; a soft-deleted one is refused."""
-        present = await self.templates.live(tx, call, request.id, "")
-        if request.version in (0, present.version):
-            return present
         template = await definitions.task_templates.pinned(
             tx, call.tenant, request.id, request.version
         )
         if template is None:
             raise definitions.task_templates.missing(request.id)
+        if template.HasField("delete_time"):
+            raise definitions.task_templates.deleted(request.id)
         return template

@@ -1,17 +1,19 @@
-"""What definitions and templates do alike: get, update and delete along the rules of versions."""
+"""What definitions and templates do alike: the rules of names and versions."""
 
 import copy
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import structlog
 from google.protobuf.field_mask_pb2 import FieldMask
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
+from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.progress.commit import Effects
+from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import DEFINITION_TTL, Backend
@@ -19,6 +21,8 @@ from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.definitions import Definitions
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
+
+log = structlog.get_logger("vwed")
 
 
 class Versioned(Generic[D]):
@@ -39,9 +43,9 @@ class Versioned(Generic[D]):
         self.problems = problems
         """What is wrong with the content beyond the rules of its fields, by path."""
 
-    def check(self, message: D, path: str) -> None:
+    async def check(self, message: D, path: str) -> None:
         """Raises InvalidArgument with all that is wrong with the content."""
-        if found := self.problems(message, path):
+        if found := await aside(message.ByteSize(), self.problems, message, path):
             raise InvalidArgument(*found)
 
     async def get(self, call: Call, id_: str, version: int) -> bytes:
@@ -66,66 +70,106 @@ class Versioned(Generic[D]):
             raise self.definitions.missing(id_)
         return answer
 
-    def changed(self, call: Call, effects: Effects, message: D) -> None:
-        """What others may remember of the resource is stale; its newest version was absent."""
+    def changed(self, call: Call, effects: Effects, id_: str, *versions: int) -> None:
+        """What others may remember of the resource is stale; its new versions were absent."""
         key = self.backend.keys.key
-        effects.stale += [
-            key(self.noun, call.tenant, message.id),
-            key(self.noun, call.tenant, message.id, str(message.version)),
-        ]
+        effects.stale.append(key(self.noun, call.tenant, id_))
+        effects.stale += [key(self.noun, call.tenant, id_, str(version)) for version in versions]
 
     async def create(self, tx: Transaction, call: Call, effects: Effects, given: D) -> D:
         """A new resource at its version 1; `given` holds what may be given, and is well formed."""
         message = copy.deepcopy(given)
         message.id = message.id or new_id()
-        for name in self.definitions.json_fields:
-            getattr(message, name).SetInParent()
+        self.complete(message)
         message.created_by = call.actor
         await self.definitions.insert(tx, call.tenant, message)
-        self.changed(call, effects, message)
+        self.changed(call, effects, message.id, message.version)
         return message
+
+    def complete(self, message: D) -> None:
+        """Unset JSON is the empty object."""
+        for name in self.definitions.json_fields:
+            getattr(message, name).SetInParent()
 
     async def live(self, tx: Transaction, call: Call, id_: str, etag: str) -> D:
         """The locked resource. Raises FailedPrecondition if it is soft-deleted."""
         message = await self.definitions.lock(tx, call.tenant, id_, etag)
         if message.HasField("delete_time"):
-            raise FailedPrecondition(
-                f"{self.noun.upper()}_DELETED",
-                f"{self.noun} {id_!r} is deleted: only get and undelete work",
-                metadata={"id": id_},
-            )
+            raise self.definitions.deleted(id_)
         return message
 
     async def update(
         self, tx: Transaction, call: Call, effects: Effects, given: D, mask: FieldMask
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
-        message = await self.live(tx, call, given.id, given.etag)
-        stored = copy.deepcopy(message)
+        stored = await self.live(tx, call, given.id, given.etag)
+        message = copy.deepcopy(stored)
         fields = masked_fields(mask, given, self.content)
         apply_mask(message, given, fields)
-        for name in self.definitions.json_fields:
-            getattr(message, name).SetInParent()
+        self.complete(message)
         message.change_note = given.change_note
         validate(message, self.noun)
-        if self.content_of(message) == self.content_of(stored):
+        if await aside(message.ByteSize(), self.same_content, message, stored):
             return stored
         if fields & set(self.definitions.json_fields):
-            self.check(message, self.noun)
+            await self.check(message, self.noun)
+        return await self.write(tx, call, effects, message)
+
+    def same_content(self, one: D, other: D) -> bool:
+        return all(getattr(one, name) == getattr(other, name) for name in self.content)
+
+    async def write(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
+        """Writes the content of a locked resource as its next version, by who calls."""
         message.created_by = call.actor
         await self.definitions.save(tx, call.tenant, message, new_content=True)
-        self.changed(call, effects, message)
+        self.changed(call, effects, message.id, message.version)
         return message
 
-    def content_of(self, message: D) -> bytes:
-        """The versioned content in bytes that are equal where the content is."""
-        content = type(message)()
-        apply_mask(content, message, self.content)
-        return content.SerializeToString(deterministic=True)
+    async def rollback(self, tx: Transaction, call: Call, effects: Effects, request: Any) -> D:
+        """An old content becomes the newest version; one that is equal to it writes nothing."""
+        message = await self.live(tx, call, request.id, request.etag)
+        old = await self.definitions.pinned(tx, call.tenant, request.id, request.version)
+        if old is None:
+            raise self.definitions.missing(request.id)
+        if self.same_content(old, message):
+            return message
+        apply_mask(message, old, self.content)
+        self.complete(message)
+        message.change_note = request.reason
+        return await self.write(tx, call, effects, message)
 
     async def delete(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
         """Soft-deletes a live, locked resource."""
         message.delete_time.FromDatetime(tx.now)
+        return await self.keep_content(tx, call, effects, message)
+
+    async def undelete(self, tx: Transaction, call: Call, effects: Effects, request: Any) -> D:
+        """Raises AlreadyExists if the name was taken meanwhile, or if it is not deleted."""
+        message = await self.definitions.lock(tx, call.tenant, request.id, request.etag)
+        if not message.HasField("delete_time"):
+            # AIP-164 gives this the code of a name that is taken.
+            raise AlreadyExists(
+                f"{self.noun.upper()}_NOT_DELETED",
+                f"{self.noun} {request.id!r} is not deleted",
+                metadata={"id": request.id},
+            )
+        message.ClearField("delete_time")
+        return await self.keep_content(tx, call, effects, message)
+
+    async def keep_content(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
+        """Writes what is not content: no version, but another etag and update_time."""
         await self.definitions.save(tx, call.tenant, message, new_content=False)
-        self.changed(call, effects, message)
+        self.changed(call, effects, message.id)
         return message
+
+    def note(self, call: Call, verb: str, request: Any) -> None:
+        """Who did what no version tells, and why, in the log."""
+        log.info(
+            verb,
+            kind=self.noun,
+            id=request.id,
+            tenant=call.tenant,
+            actor=call.actor,
+            reason=request.reason,
+            request_id=call.request_id,
+        )

@@ -35,14 +35,14 @@ _KEY = (
     c.task_record_id == sa.bindparam("run"),
     c.key == sa.bindparam("key"),
 )
-_GET = sa.select(table, _NOW.label("read_time")).where(*_KEY, _ALIVE)
+GET = sa.select(table, _NOW.label("read_time")).where(*_KEY, _ALIVE)
 
 
 async def get(
     database: Database, tenant: str, run: str, key: str
 ) -> tuple[DataCache, float | None] | None:
     """The entry and how many seconds it has left (None: it never expires)."""
-    found = await database.fetch(_GET, {"tenant": tenant, "run": run, "key": key})
+    found = await database.fetch(GET, {"tenant": tenant, "run": run, "key": key})
     if not found:
         return None
     row = found[0]

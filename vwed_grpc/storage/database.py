@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -83,14 +83,14 @@ class Database:
         try:
             return await self._fetch(statement, parameters)
         except DBAPIError as exc:
-            if not _connection_lost(exc):
+            if not exc.connection_invalidated:
                 raise
             return await self._fetch(statement, parameters)
 
     async def _fetch(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None
     ) -> Sequence[sa.Row[Any]]:
-        with _driver_errors():
+        with _connection_losses():
             async with self._single.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
@@ -123,7 +123,7 @@ class Database:
 
     async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
         session = self._sessions()
-        with _driver_errors():
+        with _connection_losses():
             try:
                 now, xact = (await session.execute(_BEGIN)).one()
                 answer = await work(Transaction(session, now, xact))
@@ -135,7 +135,9 @@ class Database:
                         raise
                 return answer
             finally:
-                await session.close()
+                # On a lost connection it fails as well, which says nothing of the transaction.
+                with suppress(DBAPIError, OSError):
+                    await session.close()
 
     async def _committed(self, xact: int) -> bool:
         """Whether the transaction whose COMMIT was not answered took place.
@@ -158,7 +160,7 @@ class Database:
 
 
 _BEGIN = sa.text("SELECT clock_timestamp(), (pg_current_xact_id()::text)::bigint")
-_XACT_STATUS = sa.text("SELECT pg_xact_status((:xact)::text::xid8)")
+_XACT_STATUS = sa.text("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
 
 
 def sqlstate(exc: BaseException) -> str | None:
@@ -171,20 +173,28 @@ def _answer_lost(exc: BaseException) -> bool:
 
 
 def _worth_retrying(exc: DBAPIError) -> bool:
-    return _connection_lost(exc) or sqlstate(exc) in _RETRIED_STATES
+    return exc.connection_invalidated or sqlstate(exc) in _RETRIED_STATES
 
 
 def _connection_lost(exc: DBAPIError) -> bool:
-    # The server's last word may come before the connection is seen to be closed.
-    return exc.connection_invalidated or (sqlstate(exc) or "").startswith(_LAST_WORDS)
+    """The server's last word may come before the connection is seen to be closed."""
+    return (
+        exc.connection_invalidated
+        or (sqlstate(exc) or "").startswith(_LAST_WORDS)
+        or isinstance(getattr(exc.orig, "__cause__", None), asyncpg.InternalClientError)
+    )
 
 
 @contextmanager
-def _driver_errors() -> Iterator[None]:
-    """Of a connection that dies while it is being set up: SQLAlchemy passes them on as they are."""
+def _connection_losses() -> Iterator[None]:
+    """Makes every way in which a connection is lost look the same: `connection_invalidated`."""
     try:
         yield
+    except DBAPIError as exc:
+        exc.connection_invalidated = _connection_lost(exc)
+        raise
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        # While it is set up, SQLAlchemy passes the driver's own errors on.
         raise DBAPIError(None, None, exc, connection_invalidated=True) from exc
 
 

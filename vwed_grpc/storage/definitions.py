@@ -8,14 +8,12 @@ import sqlalchemy as sa
 from google.protobuf.struct_pb2 import Struct
 from sqlalchemy.exc import IntegrityError
 from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
+from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from vwed_grpc.domain.ids import new_etag
-from vwed_grpc.storage import rows, tables
+from vwed_grpc.storage import facets, rows, tables
 from vwed_grpc.storage.database import Database, Transaction, sqlstate
-from vwed_grpc.storage.listing import Listing
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -25,11 +23,12 @@ CONTENT = ("name", "description", "task_type", "labels")
 
 @dataclass(frozen=True)
 class Definitions(Generic[D]):
-    """The present state in `heads`, each version's content in `versions`."""
+    """The present state in `heads`, each version's content in `versions`, lists by `facets`."""
 
     noun: str
     heads: sa.Table
     versions: sa.Table
+    facets: sa.Table
     json_fields: tuple[str, ...]
     own_fields: tuple[str, ...]
     to_message: Callable[[sa.Row[Any]], D]
@@ -39,7 +38,8 @@ class Definitions(Generic[D]):
         return self.versions.c[f"{self.noun}_id"]
 
     @property
-    def _latest(self) -> sa.Join:
+    def latest(self) -> sa.Join:
+        """The present state with the content of its version."""
         h, v = self.heads, self.versions
         return h.join(
             v,
@@ -47,41 +47,60 @@ class Definitions(Generic[D]):
         )
 
     @property
-    def _json(self) -> list[sa.Column[Any]]:
+    def history(self) -> sa.Join:
+        """Each version with the present state."""
+        h, v = self.heads, self.versions
+        return h.join(v, sa.and_(v.c.tenant == h.c.tenant, self.parent == h.c.id))
+
+    @property
+    def json(self) -> list[sa.Column[Any]]:
         return [self.versions.c[name] for name in self.json_fields]
+
+    @property
+    def at_a_version(self) -> list[sa.ColumnElement[Any]]:
+        """What of `history` a version answers; its JSON apart.
+
+        Status belongs to the definition, not to a version; where it came from never changes.
+        """
+        h, v = self.heads.c, self.versions.c
+        return [
+            h.id,
+            v.version,
+            *(v[name] for name in CONTENT),
+            v.created_by,
+            v.change_note,
+            h.create_time,
+            v.write_time.label("update_time"),
+            sa.null().label("delete_time"),
+            sa.literal("").label("etag"),
+            *(sa.literal(0).label(n) if n == "status" else h[n] for n in self.own_fields),
+        ]
 
     async def get(self, database: Database, tenant: str, id_: str, version: int = 0) -> D | None:
         """The latest content (version 0), or that of a version; None: there is none."""
         if version == 0:
-            statement = sa.select(self.heads, *self._json).select_from(self._latest)
+            statement = sa.select(self.heads, *self.json).select_from(self.latest)
         else:
-            v, h = self.versions, self.heads
-            unset = sa.null()
-            statement = sa.select(
-                h.c.id,
-                v.c.version,
-                *(v.c[name] for name in CONTENT),
-                *self._json,
-                v.c.created_by,
-                v.c.change_note,
-                h.c.create_time,
-                v.c.write_time.label("update_time"),
-                unset.label("delete_time"),
-                sa.literal("").label("etag"),
-                *self._own_at_a_version(),
-            ).select_from(h.join(v, sa.and_(v.c.tenant == h.c.tenant, self.parent == h.c.id)))
-            statement = statement.where(v.c.version == version)
+            statement = (
+                sa.select(*self.at_a_version, *self.json)
+                .select_from(self.history)
+                .where(self.versions.c.version == version)
+            )
         found = await database.fetch(
             statement.where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
         )
         return self.to_message(found[0]) if found else None
 
-    def _own_at_a_version(self) -> list[sa.ColumnElement[Any]]:
-        """Status belongs to the definition, not to a version; where it came from never changes."""
-        return [
-            sa.literal(0).label(name) if name == "status" else self.heads.c[name]
-            for name in self.own_fields
-        ]
+    async def require_live(self, database: Database, tenant: str, id_: str) -> None:
+        """Raises NotFound, or FailedPrecondition if it is soft-deleted."""
+        h = self.heads.c
+        found = await database.fetch(
+            sa.select(h.delete_time).where(h.tenant == tenant, h.id == id_)
+        )
+        if not found:
+            raise self.missing(id_)
+        if found[0].delete_time is not None:
+            raise self.deleted(id_)
 
     async def pinned(self, tx: Transaction, tenant: str, id_: str, version: int) -> D | None:
         """A version's content with the definition's present status: what a run is made of.
@@ -96,7 +115,7 @@ class Definitions(Generic[D]):
                 *(c for c in h if c.name not in {"version", *CONTENT}),
                 v.version,
                 *(v[name] for name in CONTENT),
-                *self._json,
+                *self.json,
             )
             .select_from(
                 self.heads.join(
@@ -117,19 +136,26 @@ class Definitions(Generic[D]):
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
         """The latest content, locked until the transaction ends; compares `etag` if given."""
+        message = await self.find(tx, tenant, id_)
+        if message is None:
+            raise self.missing(id_)
+        if etag and etag != message.etag:
+            raise Aborted(
+                "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": message.etag}
+            )
+        return message
+
+    async def find(self, tx: Transaction, tenant: str, id_: str) -> D | None:
+        """As `lock`; None: there is none."""
         row = await self._locked(
             tx,
-            sa.select(self.heads, *self._json)
-            .select_from(self._latest)
+            sa.select(self.heads, *self.json)
+            .select_from(self.latest)
             .where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
             .with_for_update(of=self.heads, key_share=True),
         )
         if row is None:
-            raise self.missing(id_)
-        if etag and etag != row.etag:
-            raise Aborted(
-                "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": row.etag}
-            )
+            return None
         # Versions never go back in time, whichever transaction began first.
         tx.now = max(tx.now, row.update_time)
         return self.to_message(row)
@@ -151,9 +177,16 @@ class Definitions(Generic[D]):
             f"{self.noun.upper()}_NOT_FOUND", f"no {self.noun} {id_!r}", metadata={"id": id_}
         )
 
+    def deleted(self, id_: str) -> FailedPrecondition:
+        return FailedPrecondition(
+            f"{self.noun.upper()}_DELETED",
+            f"{self.noun} {id_!r} is deleted: only get and undelete work",
+            metadata={"id": id_},
+        )
+
     async def insert(self, tx: Transaction, tenant: str, message: D) -> None:
-        """A new definition at its version 1; fills in what the service sets."""
-        message.version = 1
+        """A new definition, at version 1 unless it has one; fills in what the service sets."""
+        message.version = message.version or 1
         rows.put_time(message.create_time, tx.now)
         rows.put_time(message.update_time, tx.now)
         message.etag = new_etag()
@@ -164,7 +197,8 @@ class Definitions(Generic[D]):
                 tenant=tenant, id=message.id, create_time=tx.now, **self._head(tx, message)
             ),
         )
-        await self._write_version(tx, tenant, message)
+        await self.write_version(tx, tenant, message)
+        await facets.write(tx, self.facets, tenant, message)
 
     async def save(self, tx: Transaction, tenant: str, message: D, *, new_content: bool) -> None:
         """Writes a locked definition back, `new_content` as its next version."""
@@ -181,7 +215,8 @@ class Definitions(Generic[D]):
             .values(delete_time=deleted, **self._head(tx, message)),
         )
         if new_content:
-            await self._write_version(tx, tenant, message)
+            await self.write_version(tx, tenant, message)
+        await facets.rewrite(tx, self.facets, tenant, message)
 
     async def _guarded(self, tx: Transaction, message: D, statement: sa.Executable) -> None:
         try:
@@ -196,7 +231,8 @@ class Definitions(Generic[D]):
                 metadata={taken: getattr(message, taken)},
             ) from exc
 
-    async def _write_version(self, tx: Transaction, tenant: str, message: D) -> None:
+    async def write_version(self, tx: Transaction, tenant: str, message: D) -> None:
+        """The message's content as the version that it says."""
         await tx.session.execute(
             sa.insert(self.versions).values(
                 {
@@ -229,51 +265,6 @@ class Definitions(Generic[D]):
             **{name: getattr(message, name) for name in self.own_fields},
         }
 
-    @property
-    def listing(self) -> Listing[D]:
-        c = self.heads.c
-        return Listing(
-            source=self._latest,
-            columns=list(c),
-            payload=self._json,
-            identity=c.id,
-            orders={
-                "id": c.id,
-                "name": c.name,
-                "create_time": c.create_time,
-                "update_time": c.update_time,
-                "task_type": sa.func.nullif(c.task_type, "", type_=tables.Text),
-            },
-            to_message=self.to_message,
-            unset=frozenset({"task_type"}),
-        )
-
-
-def where(
-    definitions: Definitions[D],
-    tenant: str,
-    f: TaskDefFilter | TaskTemplateFilter,
-    *,
-    deleted: bool,
-) -> list[sa.ColumnElement[bool]]:
-    """What a filter leaves: fields ANDed, the values within one ORed."""
-    c = definitions.heads.c
-    conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
-    if not deleted:
-        conditions.append(c.delete_time.is_(None))
-    for name, field in (
-        ("name", "names"),
-        ("task_type", "task_types"),
-        ("status", "statuses"),
-        ("task_template_id", "task_template_ids"),
-    ):
-        conditions += tables.one_of(c[name], getattr(f, field)) if hasattr(f, field) else []
-    if f.name_contains:
-        conditions.append(c.name.contains(f.name_contains, autoescape=True))
-    if f.labels:
-        conditions.append(c.labels.contains(dict(f.labels)))
-    return conditions
-
 
 def _stored(value: Struct) -> bytes:
     # Deterministic: equal contents have equal bytes, which is how a change is told from none.
@@ -284,6 +275,7 @@ task_defs = Definitions(
     "task_def",
     tables.task_defs,
     tables.task_def_versions,
+    tables.task_def_facets,
     ("config",),
     ("status", "task_template_id", "task_template_version"),
     rows.task_def,
@@ -292,6 +284,7 @@ task_templates = Definitions(
     "task_template",
     tables.task_templates,
     tables.task_template_versions,
+    tables.task_template_facets,
     ("config", "parameters_schema"),
     (),
     rows.task_template,

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.storage import run_lists
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
-from vwed_grpc.storage.tables import one_of
 from vwed_grpc.storage.tables import task_record_events as events
 from vwed_grpc.storage.tables import task_records as runs
 
@@ -121,16 +121,22 @@ async def overtaken(
     A transaction may get its number, then wait for a run that a younger one has; so an event can
     stand before its predecessor, which has surely been committed.
     """
+    c = events.c
+    below = (
+        sa.func.unnest(
+            sa.cast(list(upto), pg.ARRAY(sa.Text)),
+            sa.cast(list(upto.values()), pg.ARRAY(sa.BigInteger)),
+        )
+        .table_valued(sa.column("run", sa.Text), sa.column("upto", sa.BigInteger), name="below")
+        .render_derived()
+    )
     statement = sa.select(*_columns(full=full)).where(
         *_beyond(tenant, after),
-        *one_of(events.c.task_record_id, list(upto)),
+        c.task_record_id == below.c.run,
+        c.seq < below.c.upto,
         *([] if blocks else [_RUNS_AND_REPORTS]),
     )
-    return [
-        entry
-        for entry in _entries(await database.fetch(statement))
-        if entry.event.seq < upto[entry.position.run]
-    ]
+    return _entries(await database.fetch(statement))
 
 
 def _beyond(tenant: str, after: Position) -> list[sa.ColumnElement[bool]]:

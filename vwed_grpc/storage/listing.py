@@ -63,18 +63,9 @@ class Listing(Generic[M]):
         `ways`, if given, are ORed with each other and exclude each other; each is read in order by
         an index of its own, and merged: an OR over them would read all and sort.
         """
-        keys = [self.orders[term.field].label(f"key_{i}") for i, term in enumerate(order)]
-        base = (
-            sa.select(*self.columns, *keys, *([self._weight().label("weight")] if full else []))
-            .select_from(self.source)
-            .where(*where, *self._after(order, position))
+        rows = await database.fetch(
+            self.first_rows(where, order, size + 1, position=position, weighed=full, ways=ways)
         )
-        if len(ways) > 1:
-            statement = self._merged(base, ways, order, size + 1)
-        else:
-            ordered = base.where(*ways).order_by(*(self._ordered(term) for term in order))
-            statement = ordered.limit(size + 1)
-        rows = await database.fetch(statement)
         items: list[M] = []
         room = MAX_PAGE_BYTES
         for row in rows[:size]:
@@ -89,7 +80,9 @@ class Listing(Generic[M]):
         last = rows[len(items) - 1] if items else None
         return Page(
             items=items,
-            next_position=tuple(last._mapping[k.name] for k in keys) if more and last else None,
+            next_position=tuple(last._mapping[f"key_{i}"] for i in range(len(order)))
+            if more and last
+            else None,
             total=await self._count(database, [*where, sa.or_(*ways)] if ways else where)
             if total
             else 0,
@@ -131,6 +124,42 @@ class Listing(Generic[M]):
         lengths = (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload)
         return sum(lengths, sa.literal(0))
 
+    def first_rows(
+        self,
+        where: Sequence[sa.ColumnElement[bool]],
+        order: Sequence[OrderTerm],
+        limit: int,
+        *,
+        position: Position | None,
+        weighed: bool,
+        ways: Sequence[sa.ColumnElement[bool]],
+    ) -> sa.Select[Any]:
+        """The rows after `position`, with what orders them as `key_0`, `key_1`, ….
+
+        With `weighed`, `weight` has the bytes of each row's payload.
+        """
+        base = (
+            sa.select(*self.columns, *self._keys(order), *self._weights(weighed=weighed))
+            .select_from(self.source)
+            .where(*where, *self._after(order, position))
+        )
+        if len(ways) > 1:
+            return self._merged(base, ways, order, limit)
+        ordered = base.where(*ways).order_by(*(self._ordered(term) for term in order))
+        return ordered.limit(limit)
+
+    def _keys(self, order: Sequence[OrderTerm]) -> list[sa.ColumnElement[Any]]:
+        return [self.orders[term.field].label(f"key_{i}") for i, term in enumerate(order)]
+
+    def _in_order(
+        self, rows: sa.FromClause, order: Sequence[OrderTerm]
+    ) -> list[sa.ColumnElement[Any]]:
+        """The order of rows that have `_keys` among their columns."""
+        return [_direction(rows.c[f"key_{i}"], t, self.unset) for i, t in enumerate(order)]
+
+    def _weights(self, *, weighed: bool) -> list[sa.ColumnElement[int]]:
+        return [self._weight().label("weight")] if weighed else []
+
     def _merged(
         self,
         base: sa.Select[Any],
@@ -148,13 +177,7 @@ class Listing(Generic[M]):
             for way in ways
         ]
         union = sa.union_all(*firsts).subquery()
-        return (
-            sa.select(union)
-            .order_by(
-                *(_direction(union.c[f"key_{i}"], t, self.unset) for i, t in enumerate(order))
-            )
-            .limit(limit)
-        )
+        return sa.select(union).order_by(*self._in_order(union, order)).limit(limit)
 
     async def _full(
         self,

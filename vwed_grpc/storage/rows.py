@@ -4,6 +4,7 @@ Each function takes a row that has at least the columns of the basic view; paylo
 input, …) are put in where the row has them.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,8 @@ from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord, TaskRecordStatus
 from vwed.v1.task_template_pb2 import TaskTemplate
+
+from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = sa.Row[Any]
@@ -51,106 +54,76 @@ def put_json(target: Struct, value: bytes | None) -> None:
         target.MergeFromString(value)
 
 
+def _values(row: Row) -> dict[str, Any]:
+    """The row by its columns' names, in one go: reading it name by name costs twice as much."""
+    return dict(zip(row._fields, row, strict=True))
+
+
+def _set(values: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Those of the fields that are not empty: an empty one is what a new message has."""
+    return {name: value for name in fields if (value := values[name])}
+
+
+_DEFINED = (
+    "id", "name", "description", "task_type", "version", "labels", "created_by", "change_note",
+    "etag",
+)  # fmt: skip
+_TASK_DEF = (*_DEFINED, "status", "task_template_id", "task_template_version")
+
+
 def task_def(row: Row) -> TaskDef:
-    message = TaskDef(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        task_type=row.task_type,
-        status=row.status,
-        version=row.version,
-        task_template_id=row.task_template_id,
-        task_template_version=row.task_template_version,
-        labels=row.labels,
-        created_by=row.created_by,
-        change_note=row.change_note,
-        etag=row.etag,
-    )
-    _definition_times(message, row)
-    if "config" in row._mapping:
-        put_json(message.config, row.config)
+    values = _values(row)
+    message = TaskDef(**_set(values, _TASK_DEF))
+    _definition_times(message, values)
+    if "config" in values:
+        put_json(message.config, values["config"])
     return message
 
 
 def task_template(row: Row) -> TaskTemplate:
-    message = TaskTemplate(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        task_type=row.task_type,
-        version=row.version,
-        labels=row.labels,
-        created_by=row.created_by,
-        change_note=row.change_note,
-        etag=row.etag,
-    )
-    _definition_times(message, row)
-    if "config" in row._mapping:
-        put_json(message.config, row.config)
-        put_json(message.parameters_schema, row.parameters_schema)
+    values = _values(row)
+    message = TaskTemplate(**_set(values, _DEFINED))
+    _definition_times(message, values)
+    if "config" in values:
+        put_json(message.config, values["config"])
+        put_json(message.parameters_schema, values["parameters_schema"])
     return message
 
 
-def _definition_times(message: TaskDef | TaskTemplate, row: Row) -> None:
-    put_time(message.create_time, row.create_time)
-    put_time(message.update_time, row.update_time)
-    put_time(message.delete_time, row.delete_time)
+def _definition_times(message: TaskDef | TaskTemplate, values: dict[str, Any]) -> None:
+    put_time(message.create_time, values["create_time"])
+    put_time(message.update_time, values["update_time"])
+    put_time(message.delete_time, values["delete_time"])
+
+
+_TASK_RECORD = (
+    "id", "task_def_id", "task_def_version", "task_def_name", "task_type", "status",
+    "error_message", "error_code", "executor_id", "lease_epoch", "robot_id", "message", "priority",
+    "external_id", "labels", "parent_task_record_id", "parent_block_record_id",
+    "root_task_record_id", "retry_of", "attempt", "seq", "pinned", "created_by", "status_actor",
+    "status_reason", "etag",
+)  # fmt: skip
 
 
 def task_record(row: Row) -> TaskRecord:
-    message = TaskRecord(
-        id=row.id,
-        task_def_id=row.task_def_id,
-        task_def_version=row.task_def_version,
-        task_def_name=row.task_def_name,
-        task_type=row.task_type,
-        status=row.status,
-        error_message=row.error_message,
-        error_code=row.error_code,
-        executor_id=row.executor_id,
-        lease_epoch=row.lease_epoch,
-        robot_id=row.robot_id,
-        message=row.message,
-        priority=row.priority,
-        external_id=row.external_id,
-        labels=row.labels,
-        parent_task_record_id=row.parent_task_record_id,
-        parent_block_record_id=row.parent_block_record_id,
-        root_task_record_id=row.root_task_record_id,
-        retry_of=row.retry_of,
-        attempt=row.attempt,
-        block_counts=block_counts(row),
-        seq=row.seq,
-        pinned=row.pinned,
-        created_by=row.created_by,
-        status_actor=row.status_actor,
-        status_reason=row.status_reason,
-        etag=row.etag,
-    )
+    values = _values(row)
+    message = TaskRecord(**_set(values, _TASK_RECORD), block_counts=_block_counts(values))
     message.progress = progress(message.block_counts, message.status)
-    put_time(message.start_time, row.start_time)
-    put_time(message.end_time, row.end_time)
-    put_time(message.lease_expire_time, row.lease_expire_time)
-    put_time(message.create_time, row.create_time)
-    put_time(message.update_time, row.update_time)
-    if "input" in row._mapping:
-        put_json(message.input, row.input)
-        put_json(message.result, row.result)
+    put_time(message.start_time, values["start_time"])
+    put_time(message.end_time, values["end_time"])
+    put_time(message.lease_expire_time, values["lease_expire_time"])
+    put_time(message.create_time, values["create_time"])
+    put_time(message.update_time, values["update_time"])
+    if "input" in values:
+        put_json(message.input, values["input"])
+        put_json(message.result, values["result"])
     return message
 
 
-def block_counts(row: Row) -> BlockCounts:
+def _block_counts(values: dict[str, Any]) -> BlockCounts:
     """The counts that stand in a run's row."""
-    counts = BlockCounts(
-        pending=row.blocks_pending,
-        running=row.blocks_running,
-        paused=row.blocks_paused,
-        succeeded=row.blocks_succeeded,
-        failed=row.blocks_failed,
-        skipped=row.blocks_skipped,
-        canceled=row.blocks_canceled,
-    )
-    put_total(counts, row.config_blocks)
+    counts = BlockCounts(**{n: count for n in BLOCK_COUNTS if (count := values[f"blocks_{n}"])})
+    put_total(counts, values["config_blocks"])
     return counts
 
 
@@ -171,45 +144,35 @@ def progress(counts: BlockCounts, status: TaskRecordStatus.ValueType) -> float:
     return final_blocks(counts) / counts.total if counts.total else 0.0
 
 
+_BLOCK_RECORD = (
+    "id", "task_record_id", "block_id", "iteration", "attempt", "block_type", "name", "status",
+    "parent_block_record_id", "robot_id", "message", "error_message", "progress", "first_seq",
+    "seq",
+)  # fmt: skip
+
+
 def block_record(row: Row) -> BlockRecord:
-    message = BlockRecord(
-        id=row.id,
-        task_record_id=row.task_record_id,
-        block_id=row.block_id,
-        iteration=row.iteration,
-        attempt=row.attempt,
-        block_type=row.block_type,
-        name=row.name,
-        status=row.status,
-        parent_block_record_id=row.parent_block_record_id,
-        robot_id=row.robot_id,
-        message=row.message,
-        error_message=row.error_message,
-        progress=row.progress,
-        first_seq=row.first_seq,
-        seq=row.seq,
-    )
-    put_time(message.start_time, row.start_time)
-    put_time(message.end_time, row.end_time)
-    put_time(message.create_time, row.create_time)
-    put_time(message.update_time, row.update_time)
-    if "input_data" in row._mapping:
-        put_json(message.input_data, row.input_data)
-        put_json(message.output_data, row.output_data)
+    values = _values(row)
+    message = BlockRecord(**_set(values, _BLOCK_RECORD))
+    put_time(message.start_time, values["start_time"])
+    put_time(message.end_time, values["end_time"])
+    put_time(message.create_time, values["create_time"])
+    put_time(message.update_time, values["update_time"])
+    if "input_data" in values:
+        put_json(message.input_data, values["input_data"])
+        put_json(message.output_data, values["output_data"])
     return message
 
 
+_DATA_CACHE = ("id", "task_record_id", "key", "type", "version")
+
+
 def data_cache(row: Row) -> DataCache:
-    message = DataCache(
-        id=row.id,
-        task_record_id=row.task_record_id,
-        key=row.key,
-        type=row.type,
-        version=row.version,
-    )
-    put_time(message.expire_time, row.expire_time)
-    put_time(message.create_time, row.create_time)
-    put_time(message.update_time, row.update_time)
-    if "value" in row._mapping:
-        message.MergeFromString(row.value)
+    values = _values(row)
+    message = DataCache(**_set(values, _DATA_CACHE))
+    put_time(message.expire_time, values["expire_time"])
+    put_time(message.create_time, values["create_time"])
+    put_time(message.update_time, values["update_time"])
+    if "value" in values:
+        message.MergeFromString(values["value"])
     return message

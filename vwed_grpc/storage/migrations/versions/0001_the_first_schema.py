@@ -95,6 +95,62 @@ def upgrade() -> None:
         op.f("idempotency_keys_expire_time"), "idempotency_keys", ["expire_time"], unique=False
     )
     op.create_table(
+        "task_def_facets",
+        sa.Column("tenant", sa.Text(collation="C"), nullable=False),
+        sa.Column("id", sa.Text(collation="C"), nullable=False),
+        sa.Column("facet", sa.Text(collation="C"), nullable=False),
+        sa.Column("name", sa.Text(collation="C"), server_default="", nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("task_type", sa.Text(collation="C"), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "id", "facet", name=op.f("task_def_facets_pkey")),
+    )
+    op.create_index(
+        "task_def_facets_create_time",
+        "task_def_facets",
+        ["tenant", "facet", "create_time", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_create_time_desc",
+        "task_def_facets",
+        ["tenant", "facet", sa.literal_column("create_time DESC"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_name", "task_def_facets", ["tenant", "facet", "name", "id"], unique=False
+    )
+    op.create_index(
+        "task_def_facets_name_desc",
+        "task_def_facets",
+        ["tenant", "facet", sa.literal_column("name DESC"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_task_type",
+        "task_def_facets",
+        ["tenant", "facet", "task_type", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_task_type_desc",
+        "task_def_facets",
+        ["tenant", "facet", sa.literal_column("task_type DESC NULLS LAST"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_update_time",
+        "task_def_facets",
+        ["tenant", "facet", "update_time", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_def_facets_update_time_desc",
+        "task_def_facets",
+        ["tenant", "facet", sa.literal_column("update_time DESC"), "id"],
+        unique=False,
+    )
+    op.create_table(
         "task_def_versions",
         sa.Column("tenant", sa.Text(collation="C"), nullable=False),
         sa.Column("task_def_id", sa.Text(collation="C"), nullable=False),
@@ -141,27 +197,6 @@ def upgrade() -> None:
         ["tenant", "name"],
         unique=True,
         postgresql_where=sa.text("delete_time IS NULL"),
-    )
-    op.create_index(
-        op.f("task_defs_tenant_create_time_id"),
-        "task_defs",
-        ["tenant", "create_time", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("task_defs_tenant_name_id"), "task_defs", ["tenant", "name", "id"], unique=False
-    )
-    op.create_index(
-        op.f("task_defs_tenant_task_type_id"),
-        "task_defs",
-        ["tenant", "task_type", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("task_defs_tenant_update_time_id"),
-        "task_defs",
-        ["tenant", "update_time", "id"],
-        unique=False,
     )
     op.create_table(
         "task_record_events",
@@ -351,6 +386,65 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "task_template_facets",
+        sa.Column("tenant", sa.Text(collation="C"), nullable=False),
+        sa.Column("id", sa.Text(collation="C"), nullable=False),
+        sa.Column("facet", sa.Text(collation="C"), nullable=False),
+        sa.Column("name", sa.Text(collation="C"), server_default="", nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("task_type", sa.Text(collation="C"), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "id", "facet", name=op.f("task_template_facets_pkey")),
+    )
+    op.create_index(
+        "task_template_facets_create_time",
+        "task_template_facets",
+        ["tenant", "facet", "create_time", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_create_time_desc",
+        "task_template_facets",
+        ["tenant", "facet", sa.literal_column("create_time DESC"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_name",
+        "task_template_facets",
+        ["tenant", "facet", "name", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_name_desc",
+        "task_template_facets",
+        ["tenant", "facet", sa.literal_column("name DESC"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_task_type",
+        "task_template_facets",
+        ["tenant", "facet", "task_type", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_task_type_desc",
+        "task_template_facets",
+        ["tenant", "facet", sa.literal_column("task_type DESC NULLS LAST"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_update_time",
+        "task_template_facets",
+        ["tenant", "facet", "update_time", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "task_template_facets_update_time_desc",
+        "task_template_facets",
+        ["tenant", "facet", sa.literal_column("update_time DESC"), "id"],
+        unique=False,
+    )
+    op.create_table(
         "task_template_versions",
         sa.Column("tenant", sa.Text(collation="C"), nullable=False),
         sa.Column("task_template_id", sa.Text(collation="C"), nullable=False),
@@ -395,30 +489,6 @@ def upgrade() -> None:
         ["tenant", "name"],
         unique=True,
         postgresql_where=sa.text("delete_time IS NULL"),
-    )
-    op.create_index(
-        op.f("task_templates_tenant_create_time_id"),
-        "task_templates",
-        ["tenant", "create_time", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("task_templates_tenant_name_id"),
-        "task_templates",
-        ["tenant", "name", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("task_templates_tenant_task_type_id"),
-        "task_templates",
-        ["tenant", "task_type", "id"],
-        unique=False,
-    )
-    op.create_index(
-        op.f("task_templates_tenant_update_time_id"),
-        "task_templates",
-        ["tenant", "update_time", "id"],
-        unique=False,
     )
 
 

@@ -1,0 +1,42 @@
+"""A server that is told to stop says so to everyone who waits on it, and ends in time."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, WatchTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecordFilter
+
+from tests.e2e.process import Process
+from tests.integration.calls import create_def, create_run
+from vwed_grpc.client import connect, error_info
+
+
+async def test_a_watch_and_a_waiting_claim_end(server: Process) -> None:
+    async with connect(server.address) as client:
+        run = await create_run(client, (await create_def(client)).id)
+        watch = client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id))
+        assert (await anext(aiter(watch))).bookmark_seq == 1
+        claim = client.records.ClaimTaskRecords(
+            ClaimTaskRecordsRequest(
+                executor_id="robot-1",
+                filter=TaskRecordFilter(task_types=["none"]),
+                wait=Duration(seconds=60),
+            )
+        )
+        await claim.initial_metadata()  # it has arrived
+
+        began = time.monotonic()
+        stopped = asyncio.create_task(asyncio.to_thread(server.stop))
+        for call in (anext(aiter(watch)), claim):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(call, 10)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            info = error_info(caught.value)
+            assert info
+            assert info.reason == "DRAINING"
+        assert await stopped == 0
+        # Drain time, and what closing PostgreSQL takes.
+        assert time.monotonic() - began < 2 + 8

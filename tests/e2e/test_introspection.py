@@ -1,0 +1,44 @@
+"""What grpcurl finds out about a server by asking it."""
+
+import time
+
+from tests.e2e.grpcurl import call, grpcurl
+from tests.e2e.process import Process
+
+SERVICES = {"vwed.v1.TaskDefService", "vwed.v1.RecordService", "vwed.v1.CacheService"}
+
+
+def test_reflection_lists_and_describes(shared: Process) -> None:
+    listed = grpcurl(shared.address, "list")
+    assert {*listed.stdout.split()} > SERVICES
+    described = grpcurl(shared.address, "describe", "vwed.v1.RecordService")
+    assert described.returncode == 0
+    assert "returns ( stream .vwed.v1.WatchTaskRecordResponse )" in described.stdout
+    message = grpcurl(shared.address, "describe", "vwed.v1.TaskRecord")
+    assert "lease_epoch" in message.stdout
+
+
+def test_health(shared: Process) -> None:
+    for service in ("", *SERVICES):
+        until = time.monotonic() + 10
+        while (health := _health(shared, service)) != "SERVING":
+            assert time.monotonic() < until, (service, health)
+
+
+def _health(server: Process, service: str) -> str:
+    answer = call(server.address, "grpc.health.v1.Health/Check", service=service)
+    status: str = answer["status"]
+    return status
+
+
+def test_channelz(shared: Process) -> None:
+    answer = call(shared.address, "grpc.channelz.v1.Channelz/GetServers")
+    (server,) = answer["server"]
+    assert int(server["data"]["calls_started"]) >= 1
+
+
+def test_an_error_says_its_reason(shared: Process) -> None:
+    done = grpcurl("-d", '{"id": "none"}', shared.address, "vwed.v1.RecordService/GetTaskRecord")
+    assert done.returncode != 0
+    assert "NotFound" in done.stderr
+    assert '"reason":"TASK_RECORD_NOT_FOUND"' in done.stderr

@@ -1,0 +1,96 @@
+"""Each fault that the judge of registers is there for, seeded: it must be found within seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.faults import register_checker, registers
+from tests.faults.proxy import Proxy
+from tests.faults.register_clients import Clients, Door
+from tests.faults.stores import Valkey, valkey_home
+from vwed_grpc.cache import read_through
+from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.client import connect
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage import data_cache
+
+SECONDS = 15.0
+READERS = 12
+FILL_ALWAYS = "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
+
+
+@asynccontextmanager
+async def stage(settings: Settings, tenant: str, delay: float) -> AsyncIterator[Clients]:
+    """Two servers in this process, so that they can be spoilt; Redis is `delay` seconds away."""
+    async with AsyncExitStack() as stack:
+        valkey = Valkey(stack.enter_context(valkey_home()))
+        stack.callback(valkey.stop)
+        await valkey.start()
+        doors = []
+        for name in ("a", "b"):
+            proxy = await stack.enter_async_context(Proxy(valkey.socket))
+            proxy.delay = delay
+            own = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{proxy.port}"})
+            port = await stack.enter_async_context(serving(own))
+            client = await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant))
+            doors.append(Door(client, partial(tuple, (name, 1))))
+        yield Clients(doors, await registers.create(doors[0].client))
+
+
+async def violations(settings: Settings, tenant: str, delay: float = 0.0) -> list[str]:
+    """Plays until something is found, or for as long as it takes to be sure that nothing is."""
+    async with stage(settings, tenant, delay) as clients:
+        playing = asyncio.create_task(clients.play(READERS))
+        found: list[str] = []
+        for _ in range(int(SECONDS)):
+            await asyncio.sleep(1)
+            found = register_checker.check(clients.journal, lambda *_: False).violations
+            if found:
+                break
+        clients.over.set()
+        await playing
+        assert clients.surprises == []
+        return found
+
+
+@pytest.mark.bites
+async def test_a_fill_without_a_lease_is_found(
+    settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_through, "FILL", FILL_ALWAYS)
+    assert await violations(settings, tenant, delay=0.01)
+
+
+@pytest.mark.bites
+async def test_a_skipped_invalidation_is_found(
+    settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = Guest.committed
+
+    async def forgetful(
+        self: Guest, _: Iterable[str], publish: Iterable[tuple[str, bytes]] = ()
+    ) -> None:
+        await committed(self, (), publish)
+
+    monkeypatch.setattr(Guest, "committed", forgetful)
+    assert await violations(settings, tenant)
+
+
+@pytest.mark.bites
+async def test_an_ignored_expire_time_is_found(
+    settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = data_cache.get
+
+    async def endless(*args: Any) -> Any:
+        found = await get(*args)
+        return found and (found[0], None)
+
+    monkeypatch.setattr(data_cache, "get", endless)
+    found = await violations(settings, tenant)
+    assert any("after its end" in violation for violation in found)

@@ -1,0 +1,116 @@
+"""Sets of many callers share a commit, and nothing else."""
+
+import asyncio
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy.ext.asyncio import create_async_engine
+from vwed.v1.data_cache_pb2 import DataCache
+
+from tests.integration.calls import create_def, create_run, get_entry, set_entry
+from tests.integration.refusals import refusal
+from tests.integration.steps import seconds
+from vwed_grpc.client import Client
+from vwed_grpc.progress import entry_writer
+from vwed_grpc.progress.commit import Committer
+
+
+@pytest.fixture
+async def run(client: Client) -> str:
+    return (await create_run(client, (await create_def(client)).id)).id
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One item a transaction of this process."""
+    done: list[None] = []
+    run = Committer.run
+
+    async def counted(*args: object, **kwargs: object) -> object:
+        done.append(None)
+        return await run(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(Committer, "run", counted)
+    return done
+
+
+async def test_many_sets_take_few_commits(client: Client, run: str, commits: list[None]) -> None:
+    answers = await asyncio.gather(
+        *(set_entry(client, run, f"k{n}", int_value=n) for n in range(200))
+    )
+    assert [answer.int_value for answer in answers] == list(range(200))
+    assert len(commits) < 60
+    for n in (0, 99, 199):
+        assert await get_entry(client, run, f"k{n}") == answers[n]
+
+
+async def test_sets_of_one_key_take_effect_one_after_the_other(client: Client, run: str) -> None:
+    answers = await asyncio.gather(*(set_entry(client, run, "k", int_value=n) for n in range(50)))
+    assert len({answer.version for answer in answers}) == 50
+    assert len({answer.id for answer in answers}) == 1
+    assert await get_entry(client, run, "k") == max(answers, key=lambda answer: answer.version)
+
+
+async def test_a_flush_is_bounded_in_entries_and_bytes(
+    client: Client, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_writer, "FLUSH_ENTRIES", 3)
+    monkeypatch.setattr(entry_writer, "FLUSH_BYTES", 100_000)
+    value = bytes(60_000)
+    answers = await asyncio.gather(
+        *(set_entry(client, run, f"k{n}", bytes_value=value) for n in range(20))
+    )
+    assert [answer.key for answer in answers] == [f"k{n}" for n in range(20)]
+
+
+async def test_a_refused_set_does_not_concern_the_others(client: Client, run: str) -> None:
+    missing = [refusal(set_entry(client, "no-such-run", "a", int_value=1)) for _ in range(5)]
+    past = Timestamp(seconds=1)
+    late = [refusal(set_entry(client, run, "a", int_value=1, expire_time=past)) for _ in range(5)]
+    empty = [refusal(set_entry(client, run, "a")) for _ in range(5)]
+    good = [set_entry(client, run, f"k{n}", int_value=n) for n in range(30)]
+    refused = await asyncio.gather(*missing, *late, *empty)
+    answers = await asyncio.gather(*good)
+    assert [r.code for r in refused] == ["NOT_FOUND"] * 5 + ["INVALID_ARGUMENT"] * 10
+    assert {r.fields[0] for r in refused[5:10]} == {"expire_time"}
+    assert {r.fields[0] for r in refused[10:]} == {"data_cache.value"}
+    assert [answer.int_value for answer in answers] == list(range(30))
+
+
+async def test_who_waits_for_a_lock_holds_nobody_up(
+    client: Client, database_url: str, run: str
+) -> None:
+    await set_entry(client, run, "locked", int_value=0)
+    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as connection:
+        await connection.execute(
+            sa.text("SELECT 1 FROM data_cache WHERE task_record_id = :run FOR UPDATE"),
+            {"run": run},
+        )
+        waiting = [
+            asyncio.create_task(set_entry(client, run, "locked", int_value=n)) for n in (1, 2)
+        ]
+        async with asyncio.timeout(4):
+            for _ in range(3):
+                await asyncio.gather(
+                    *(set_entry(client, run, f"k{n}", int_value=n) for n in range(20))
+                )
+        assert not any(task.done() for task in waiting)
+    await engine.dispose()
+    answers: list[DataCache] = await asyncio.gather(*waiting)
+    last = max(answers, key=lambda answer: answer.version)
+    assert await get_entry(client, run, "locked") == last
+
+
+async def test_a_caller_who_leaves_holds_nobody_up(client: Client, run: str) -> None:
+    calls = [asyncio.create_task(set_entry(client, run, f"k{n}", int_value=n)) for n in range(40)]
+    await asyncio.sleep(0.005)
+    for call in calls[::2]:
+        call.cancel()
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, DataCache) for answer in done[1::2])
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await set_entry(client, run, "k", int_value=1, ttl=seconds(-1))
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT

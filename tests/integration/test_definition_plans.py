@@ -1,0 +1,134 @@
+"""Lists of definitions at 100,000: a page of 50 touches at most 500 buffers, whatever the data."""
+
+import uuid
+from collections.abc import AsyncIterator
+from itertools import product
+
+import pytest
+import sqlalchemy as sa
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import TaskDefFilter
+
+from tests.integration.test_list_plans import MOST_BUFFERS, Explaining
+from vwed_grpc.domain.ordering import parse_order_by
+from vwed_grpc.services.definitions import ORDERS
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.definition_lists import filtered
+from vwed_grpc.storage.definitions import task_defs
+from vwed_grpc.storage.listing import Page, Position
+
+DEFINITIONS = 100_000
+TENANT = "plant"
+
+# Of each thing that can be asked for, ten have the rare value, 1 % the middling one, nine in ten
+# the common one, spread over all; of one label the last 1 % made have the value "last".
+_FILL = f"""
+    INSERT INTO task_defs (tenant, id, name, task_type, labels, create_time, update_time, status,
+                           task_template_id, delete_time)
+    SELECT '{TENANT}', 'def-' || hash, 'name-' || n, v,
+           jsonb_build_object('zone', v, 'line', CASE WHEN n > {DEFINITIONS} * 0.99 THEN 'last'
+                              ELSE 'first' END),
+           timestamptz '2026-01-01' + n * interval '1 second',
+           timestamptz '2026-03-01' + hash % 7919 * interval '1 minute' + n * interval '1 us',
+           CASE v WHEN 'rare' THEN 1 WHEN 'common' THEN 2 ELSE 3 END, v,
+           CASE WHEN hash % 20 = 3 THEN timestamptz '2026-06-01' END
+      FROM (SELECT n, hash, CASE WHEN n % 10000 = 0 THEN 'rare' WHEN hash % 100 = 1 THEN 'middling'
+                            WHEN hash % 10 < 9 THEN 'common' ELSE '' END AS v
+              FROM (SELECT n, abs(hashint8(n)) AS hash
+                      FROM generate_series(1, {DEFINITIONS}) n) h) s
+        ON CONFLICT DO NOTHING;
+    INSERT INTO task_def_facets (tenant, id, facet, name, create_time, update_time, task_type)
+    SELECT tenant, id, CASE WHEN delete_time IS NULL THEN 'live:' ELSE 'gone:' END ||
+           unnest(ARRAY['all', 'name=' || name, 'task_type=' || task_type, 'status=' || status,
+                        'task_template_id=' || task_template_id, 'label.zone=' || (labels->>'zone'),
+                        'label.line=' || (labels->>'line')]),
+           name, create_time, update_time, nullif(task_type, '')
+      FROM task_defs;
+"""
+
+
+@pytest.fixture(scope="module")
+async def many(postgres_url: str) -> AsyncIterator[Explaining]:
+    name = f"vwed_plans_{uuid.uuid4().hex[:8]}"
+    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    engine = sync_engine(url)
+    schema.migrate(engine)
+    with engine.begin() as connection:
+        indexes = connection.execute(
+            sa.text(
+                "SELECT indexname, indexdef FROM pg_indexes"
+                " WHERE tablename = 'task_def_facets' AND indexname !~ 'pkey$'"
+            )
+        ).all()
+        assert len(indexes) == 8
+        for index in indexes:  # filling first and building them after it takes half the time
+            connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
+        for statement in _FILL.split(";")[:2]:
+            connection.execute(sa.text(statement))
+        for index in indexes:
+            connection.execute(sa.text(index.indexdef))
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text("VACUUM ANALYZE task_defs, task_def_facets"))
+    engine.dispose()
+    database = Explaining(url, statement_timeout=20)
+    yield database
+    await database.close()
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+FILTERS: dict[str, TaskDefFilter] = {
+    "none": TaskDefFilter(),
+    "names": TaskDefFilter(names=["name-7", "name-70000"]),
+    "label at the end": TaskDefFilter(labels={"line": "last"}),
+    "two labels": TaskDefFilter(labels={"line": "first", "zone": "rare"}),
+    "statuses, two": TaskDefFilter(statuses=[2, 3]),  # type: ignore[list-item]  # numbers of the enum
+    "task_types, three": TaskDefFilter(task_types=["rare", "middling", "common"]),
+}
+for value, status in (("rare", 1), ("common", 2), ("middling", 3)):
+    FILTERS |= {
+        f"task_types {value}": TaskDefFilter(task_types=[value]),
+        f"statuses {value}": TaskDefFilter(statuses=[status]),  # type: ignore[list-item]  # a number of the enum
+        f"task_template_ids {value}": TaskDefFilter(task_template_ids=[value]),
+        f"labels {value}": TaskDefFilter(labels={"zone": value}),
+    }
+EVERY_ORDER = [f"{field}{way}" for field, way in product(sorted(ORDERS), ("", " desc"))]
+
+
+async def page_of(
+    many: Explaining,
+    f: TaskDefFilter,
+    order_by: str,
+    position: Position | None = None,
+    *,
+    deleted: bool = False,
+) -> tuple[Page[TaskDef], int]:
+    """A page, and the buffers that it touched."""
+    many.buffers = 0
+    listing = await filtered(many, task_defs, TENANT, f, deleted=deleted)
+    page = await listing.page(
+        many,
+        [task_defs.heads.c.tenant == TENANT],
+        parse_order_by(order_by, ORDERS, "create_time"),
+        size=50,
+        position=position,
+    )
+    return page, many.buffers
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("order_by", EVERY_ORDER)
+async def test_a_page_touches_few_buffers(many: Explaining, name: str, order_by: str) -> None:
+    f = FILTERS[name]
+    page, buffers = await page_of(many, f, order_by)
+    assert len(page.items) == 50 or "rare" in name or name in {"names", "two labels"}
+    assert buffers <= MOST_BUFFERS
+    if page.next_position is not None:
+        following, buffers = await page_of(many, f, order_by, page.next_position)
+        assert not {d.id for d in page.items} & {d.id for d in following.items}
+        assert buffers <= MOST_BUFFERS, "the second page"

@@ -1,0 +1,55 @@
+"""Reading, once for all watchers of a run, what no wake-up brought along."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.integration.steps import running
+from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.client import Client
+from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.storage.database import Database
+
+
+@pytest.fixture
+async def hub(database_url: str) -> AsyncIterator[Hub]:
+    database = Database(database_url, connections=2)
+    yield Hub(database, Wakeups(None), KeySpace(GENERATION, "test"))
+    await database.close()
+
+
+async def test_one_read_serves_all_who_wait(client: Client, tenant: str, hub: Hub) -> None:
+    run = await running(client)
+    with hub.topic(tenant, run.id) as topic:
+        topic.begin(1)
+        topic.learn(2)
+        filling = [asyncio.create_task(hub.fill(tenant, run.id, topic)) for _ in range(5)]
+        await asyncio.sleep(0)
+        reading = topic.filling
+        await asyncio.gather(*filling)
+        assert topic.filling is reading
+        assert topic.end == 2
+
+
+async def test_who_wakes_as_a_read_ends_begins_another(
+    client: Client, tenant: str, hub: Hub
+) -> None:
+    """One that awaits what is done does not let the loop go on: nobody would be served again."""
+    run = await running(client)
+    with hub.topic(tenant, run.id) as topic:
+        topic.begin(1)
+        topic.learn(2)
+
+        async def woken() -> None:
+            assert await topic.change(5)
+            topic.learn(3)
+            await hub.fill(tenant, run.id, topic)
+
+        waking = asyncio.create_task(woken())
+        await asyncio.sleep(0)
+        await hub.fill(tenant, run.id, topic)
+        await waking
+        assert topic.end == 2
+        assert topic.lost  # it looked: there is no third event

@@ -1,0 +1,134 @@
+"""What a caller gives to become an entry, and what is refused of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+from vwed.v1.cache_service_pb2 import BatchSetDataCacheRequest, SetDataCacheRequest
+from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
+
+from vwed_grpc.domain.entries import (
+    LONGEST,
+    NOTHING,
+    check_batch,
+    end_of,
+    entry_of,
+    expiration,
+    replaceable,
+)
+from vwed_grpc.domain.errors import InvalidArgument
+
+INT = DataCacheType.DATA_CACHE_TYPE_INT_VALUE
+NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+VALUES: dict[str, Any] = {
+    "string_value": "",
+    "int_value": 0,
+    "double_value": 0.0,
+    "bool_value": False,
+    "bytes_value": b"",
+    "time_value": Timestamp(),
+}
+
+
+def at(when: datetime) -> SetDataCacheRequest:
+    request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=1))
+    request.expire_time.FromDatetime(when)
+    return request
+
+
+@pytest.mark.parametrize("which", [*VALUES, "json_value"])
+def test_the_type_is_that_of_the_value_even_if_it_is_empty(which: str) -> None:
+    given_ = DataCache(task_record_id="r", key="k")
+    if which == "json_value":
+        given_.json_value.null_value = 0  # type: ignore[assignment]  # an enum's number
+    elif which == "time_value":
+        given_.time_value.SetInParent()
+    else:
+        setattr(given_, which, VALUES[which])
+    entry = entry_of(SetDataCacheRequest(data_cache=given_), NOW)
+    assert entry.WhichOneof("value") == which
+    assert DataCacheType.Name(entry.type) == f"DATA_CACHE_TYPE_{which.upper()}"
+
+
+def test_what_the_store_sets_is_not_taken_from_the_caller() -> None:
+    given_ = DataCache(task_record_id="r", key="k", int_value=1, id="x", version=9)
+    given_.create_time.FromDatetime(NOW)
+    given_.expire_time.FromDatetime(NOW)
+    entry = entry_of(SetDataCacheRequest(data_cache=given_), NOW)
+    assert entry == DataCache(task_record_id="r", key="k", int_value=1, type=INT)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_integers_are_exact(value: int) -> None:
+    request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=value))
+    assert entry_of(request, NOW).int_value == value
+
+
+def test_a_value_is_required() -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        entry_of(SetDataCacheRequest(data_cache=DataCache(key="k")), NOW, "requests[3].")
+    assert [v.field for v in raised.value.violations] == ["requests[3].data_cache.value"]
+
+
+def test_unset_an_entry_never_expires() -> None:
+    request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=1))
+    assert end_of(entry_of(request, NOW)) is None
+
+
+def test_a_ttl_counts_from_the_databases_time() -> None:
+    request = SetDataCacheRequest(ttl=Duration(seconds=1, nanos=500_000_000))
+    assert expiration(request, NOW) == NOW + timedelta(seconds=1.5)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(microseconds=1), LONGEST])
+def test_an_expire_time_within_366_days_is_taken(ahead: timedelta) -> None:
+    assert end_of(entry_of(at(NOW + ahead), NOW)) == NOW + ahead
+
+
+@pytest.mark.parametrize(
+    "ahead", [timedelta(0), -timedelta(days=1), LONGEST + timedelta(microseconds=1)]
+)
+def test_another_expire_time_is_refused(ahead: timedelta) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        expiration(at(NOW + ahead), NOW)
+    assert [v.field for v in raised.value.violations] == ["expire_time"]
+
+
+@pytest.mark.parametrize(
+    ("precondition", "version"),
+    [
+        ({}, None),
+        ({"if_absent": True}, NOTHING),
+        ({"if_absent": False}, None),
+        ({"if_version": 7}, 7),
+    ],
+)
+def test_what_a_set_may_replace(precondition: dict[str, Any], version: int | None) -> None:
+    assert replaceable(SetDataCacheRequest(**precondition)) == version
+
+
+@pytest.mark.parametrize("version", [0, -1, -(2**63)])
+def test_no_entry_has_such_a_version(version: int) -> None:
+    asked = replaceable(SetDataCacheRequest(if_version=version))
+    assert asked is not None
+    assert asked < NOTHING
+
+
+def test_all_that_is_wrong_with_a_batch_is_said_at_once() -> None:
+    def one(run: str, key: str, **value: Any) -> SetDataCacheRequest:
+        return SetDataCacheRequest(data_cache=DataCache(task_record_id=run, key=key, **value))
+
+    requests = [one("r", "a", int_value=1), one("", "b", int_value=1), one("x", "a"), one("r", "c")]
+    with pytest.raises(InvalidArgument) as raised:
+        check_batch(BatchSetDataCacheRequest(task_record_id="r", requests=requests))
+    assert [v.field for v in raised.value.violations] == [
+        "requests[2].data_cache.task_record_id",
+        "requests[2].data_cache.key",
+        "requests[2].data_cache.value",
+        "requests[3].data_cache.value",
+    ]
+    check_batch(BatchSetDataCacheRequest(task_record_id="r", requests=requests[:2]))

@@ -1,0 +1,31 @@
+"""Work that is too long for the event loop: done beside it, one piece after another.
+
+A thread shares the interpreter with the loop, which waits for it at most 5 ms at a time
+(`sys.getswitchinterval`). Of several threads each would take such a turn before the loop, so there
+is one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LARGE = 64 * 1024
+"""Bytes of a message above which looking through it takes longer than going aside, by far."""
+
+_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+
+
+async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` answers or raises; done at once unless the message of `size` bytes is large.
+
+    The work is to be pure, and nobody else touches its arguments meanwhile. A caller who leaves
+    does not stop it.
+    """
+    if size <= LARGE:
+        return work(*args, **kwargs)
+    done = _lane.submit(work, *args, **kwargs)
+    return await asyncio.wrap_future(done)

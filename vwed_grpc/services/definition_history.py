@@ -1,0 +1,65 @@
+"""The RPCs of a definition's versions."""
+
+from typing import Any, TypeVar
+
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import (
+    DiffTaskDefVersionsRequest,
+    DiffTaskDefVersionsResponse,
+    ListTaskDefVersionsRequest,
+    ListTaskDefVersionsResponse,
+    RollbackTaskDefRequest,
+)
+from vwed.v1.task_template_pb2 import TaskTemplate
+
+from vwed_grpc.domain.definition_diff import diff
+from vwed_grpc.progress.commit import Effects
+from vwed_grpc.rpc.aside import aside
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.definitions import TaskDefs
+from vwed_grpc.storage import definition_lists, definitions
+from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.definitions import Definitions
+
+D = TypeVar("D", bound=TaskDef | TaskTemplate)
+
+
+class TaskDefHistory(TaskDefs):
+    async def ListTaskDefVersions(
+        self, request: ListTaskDefVersionsRequest, call: Call
+    ) -> ListTaskDefVersionsResponse:
+        items, token, total = await self.versions(request, call, definitions.task_defs)
+        return ListTaskDefVersionsResponse(
+            task_def_versions=items, next_page_token=token, total_size=total
+        )
+
+    async def RollbackTaskDef(self, request: RollbackTaskDefRequest, call: Call) -> TaskDef:
+        async def work(tx: Transaction, effects: Effects) -> TaskDef:
+            return await self.task_defs.rollback(tx, call, effects, request)
+
+        return await self.write(call, work)
+
+    async def DiffTaskDefVersions(
+        self, request: DiffTaskDefVersionsRequest, call: Call
+    ) -> DiffTaskDefVersionsResponse:
+        await definitions.task_defs.require_live(self.backend.database, call.tenant, request.id)
+        before, after = [
+            TaskDef.FromString(await self.task_defs.get(call, request.id, version))
+            for version in (request.from_version, request.to_version)
+        ]
+        changes = await aside(before.ByteSize() + after.ByteSize(), diff, before, after)
+        return DiffTaskDefVersionsResponse(changes=changes)
+
+    async def versions(
+        self, request: Any, call: Call, of: Definitions[D]
+    ) -> tuple[list[D], str, int]:
+        """One page of a live definition's versions, as Get answers each; the newest first."""
+        await of.require_live(self.backend.database, call.tenant, request.id)
+        return await self.page(
+            request,
+            definition_lists.history(of),
+            [of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
+            fields=frozenset({"version"}),
+            default="version desc",
+            tie_breaker="version",
+        )

@@ -1,0 +1,103 @@
+"""How definitions and templates are listed, with their histories."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
+from vwed.v1.task_template_pb2 import TaskTemplate
+
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.storage.faceted_listing import FacetedListing, each_of
+from vwed_grpc.storage.facets import asked
+from vwed_grpc.storage.listing import Listing
+
+D = TypeVar("D", bound=TaskDef | TaskTemplate)
+
+
+_FEW = 100
+"""Whatever more there are, how many does not matter."""
+
+
+async def filtered(
+    database: Database,
+    definitions: Definitions[D],
+    tenant: str,
+    f: TaskDefFilter | TaskTemplateFilter,
+    *,
+    deleted: bool = False,
+) -> FacetedListing[D]:
+    """What a filter leaves, in any of the documented orders."""
+    h, facets = definitions.heads.c, definitions.facets
+    read, *needed = await _rarest_first(database, facets, tenant, asked(f, deleted=deleted))
+    return FacetedListing(
+        source=definitions.latest,
+        columns=list(h),
+        payload=definitions.json,
+        identity=h.id,
+        orders={
+            name: facets.c[name]
+            for name in ("id", "name", "create_time", "update_time", "task_type")
+        },
+        to_message=definitions.to_message,
+        unset=frozenset({"task_type"}),
+        heads=definitions.heads,
+        facets=facets,
+        tenant=tenant,
+        read=read,
+        needed=needed,
+        name_contains=f.name_contains,
+    )
+
+
+async def _rarest_first(
+    database: Database, facets: sa.Table, tenant: str, wanted: list[list[str]]
+) -> list[list[str]]:
+    """A list costs least that reads what fewest have, and looks up the rest."""
+    if len(wanted) == 1:
+        return wanted
+    facet = each_of([facet for one_of in wanted for facet in one_of])
+    members = (
+        sa.select(sa.literal(1))
+        .where(facets.c.tenant == tenant, facets.c.facet == facet.c.facet)
+        .limit(_FEW)
+        .lateral()
+    )
+    counted = await database.fetch(
+        sa.select(facet.c.facet, sa.func.count().label("members"))
+        .select_from(facet.join(members, sa.true()))
+        .group_by(facet.c.facet)
+    )
+    counts: dict[str, int] = {row.facet: row.members for row in counted}
+
+    def size(one_of: Sequence[str]) -> int:
+        return sum(counts.get(facet, 0) for facet in one_of)
+
+    return sorted(wanted, key=size)
+
+
+def by_id(definitions: Definitions[D]) -> Listing[D]:
+    """For `Listing.batch`."""
+    return Listing(
+        source=definitions.latest,
+        columns=list(definitions.heads.c),
+        payload=definitions.json,
+        identity=definitions.heads.c.id,
+        orders={},
+        to_message=definitions.to_message,
+    )
+
+
+def history(definitions: Definitions[D]) -> Listing[D]:
+    """The versions of one, as they are answered one by one."""
+    version = definitions.versions.c.version
+    return Listing(
+        source=definitions.history,
+        columns=definitions.at_a_version,
+        payload=definitions.json,
+        identity=version,
+        orders={"version": version},
+        to_message=definitions.to_message,
+    )
