@@ -12,6 +12,8 @@ from bench.load import closed_loop
 from bench.process import SERVER_CORE, core_busy
 from bench.stand import Server
 
+MOST_OTHERS = 0.1
+"""If others had more than this of the server's core, the table says so: rates are too low then."""
 MOST_LOAD = 0.8
 """A load generator that is busier than this measures itself: the round is void."""
 
@@ -69,6 +71,10 @@ class Shape:
     connections: int = 8
 
 
+_rates: dict[tuple[str, str, bytes, Shape], float] = {}
+"""Calls a second, of the last time: how many are to be made in so many seconds."""
+
+
 def repeated(
     server: Server,
     path: str,
@@ -86,7 +92,7 @@ def repeated(
 
     Args:
         answer_bytes: of each answer; None: they differ, and only their being there is checked.
-        calls: how many; 0: as many as `seconds` take, judged by a short trial.
+        calls: how many; 0: as many as took `seconds` the last time, or in a short trial.
 
     Raises RuntimeError if answers were errors.
     """
@@ -108,12 +114,14 @@ def repeated(
             raise RuntimeError(f"{path}: {n} answers had {done.data_bytes} bytes, not {least}")
         return done
 
-    if not calls:
-        trial = run(shape.callers * 4)
-        trial = run(max(shape.callers * 4, int(trial.calls / trial.seconds * 0.4)))
-        calls = max(shape.callers, int(trial.calls / trial.seconds * seconds))
+    request = (server.target, path, body, shape)
+    if not calls and request not in _rates:
+        trial = run(shape.callers * 8)  # it also warms up
+        _rates[request] = trial.calls / trial.seconds
+    calls = calls or max(shape.callers, int(_rates[request] * seconds))
     watch = Stopwatch(server)
     done = run(calls)
+    _rates[request] = done.calls / done.seconds
     sample = watch.stop(calls, done.cpu)
     sample.seconds = done.seconds  # without the start of h2load
     return sample
@@ -226,6 +234,8 @@ def compare(
 def summed_up(case: str, unit: str, target: str, samples: list[Sample]) -> Result:
     """The medians of the rounds."""
     names = samples[0].figures
+    others = max(s.others_cpu / s.seconds for s in samples)
+    note = f"disturbed: others had {others:.0%} of the core" if others > MOST_OTHERS else ""
     return Result(
         case,
         unit,
@@ -234,7 +244,8 @@ def summed_up(case: str, unit: str, target: str, samples: list[Sample]) -> Resul
         cpu_us=median(s.server_cpu / max(s.count, 1) for s in samples) * 1e6,
         server_busy=median(s.server_cpu / s.seconds for s in samples),
         load_busy=median(s.load_cpu / s.seconds for s in samples),
-        others=max(s.others_cpu / s.seconds for s in samples),
+        others=others,
         rounds=len(samples),
+        note=note,
         figures={name: median(s.figures[name] for s in samples) for name in names},
     )

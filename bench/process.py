@@ -52,10 +52,13 @@ def pinned(
     core: int = SERVER_CORE,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Runs a command on one core while entered; its output goes to `log`."""
+    """Runs a command on one core while entered; its output goes to `log`.
+
+    It ends with us, however we end.
+    """
     with log.open("ab") as output:
         child = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            ["setpriv", "--pdeathsig=TERM", "taskset", "-c", str(core), *command],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             stdout=output,

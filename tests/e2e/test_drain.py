@@ -11,6 +11,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.e2e.process import Process
 from tests.integration.calls import create_def, create_run
+from tests.integration.steps import get
 from vwed_grpc.client import connect, error_info
 
 
@@ -26,7 +27,7 @@ async def test_a_watch_and_a_waiting_claim_end(server: Process) -> None:
                 wait=Duration(seconds=60),
             )
         )
-        await claim.initial_metadata()  # it has arrived
+        await get(client, run.id)  # so the claim, sent before it, has arrived
 
         began = time.monotonic()
         stopped = asyncio.create_task(asyncio.to_thread(server.stop))

@@ -86,8 +86,10 @@ def unique(log: WatchLog, _: Sequence[Stored]) -> Violations:
     seen: set[int] = set()
     for stream in log.streams:
         for arrival in stream.arrivals:
-            yield from (f"seq {seq} twice" for seq in arrival.seqs if seq in seen)
-            seen.update(arrival.seqs)
+            for seq in arrival.seqs:
+                if seq in seen:
+                    yield f"seq {seq} twice"
+                seen.add(seq)
 
 
 def reliable(log: WatchLog, history: Sequence[Stored]) -> Violations:

@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 _COMMAND = str(Path(sys.executable).with_name("vwed-grpc"))
 _START_SECONDS = 120
@@ -39,7 +41,12 @@ class Replica:
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
         async with grpc.aio.insecure_channel(self.target, options=options) as channel:
             health: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
-            await health(b"", wait_for_ready=True, timeout=_START_SECONDS)
+            until = time.monotonic() + _START_SECONDS
+            while time.monotonic() < until and self._process.poll() is None:
+                with suppress(grpc.aio.AioRpcError):
+                    await health(b"", wait_for_ready=True, timeout=1)
+                    return
+        pytest.fail(f"a replica does not start:\n{self.log.read_text()[-2000:]}")
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults import register_checker, registers
+from tests.faults import register_checker, register_clients, registers
 from tests.faults.proxy import Proxy
+from tests.faults.register_checker import Process
 from tests.faults.register_clients import Clients, Door
 from tests.faults.stores import Valkey, valkey_home
 from vwed_grpc.cache import read_through
@@ -25,26 +26,30 @@ FILL_ALWAYS = "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
 
 
 @asynccontextmanager
-async def stage(settings: Settings, tenant: str, delay: float) -> AsyncIterator[Clients]:
-    """Two servers in this process, so that they can be spoilt; Redis is `delay` seconds away."""
+async def stage(settings: Settings, tenant: str, far: float) -> AsyncIterator[Clients]:
+    """Two servers in this process, so that they can be spoilt; one is `far` seconds from Redis."""
     async with AsyncExitStack() as stack:
         valkey = Valkey(stack.enter_context(valkey_home()))
         stack.callback(valkey.stop)
         await valkey.start()
         doors = []
-        for name in ("a", "b"):
+        for name, delay in (("far", far), ("near", 0.0)):
             proxy = await stack.enter_async_context(Proxy(valkey.socket))
             proxy.delay = delay
             own = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{proxy.port}"})
             port = await stack.enter_async_context(serving(own))
             client = await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant))
-            doors.append(Door(client, partial(tuple, (name, 1))))
+            doors.append(Door(client, partial(_process, name)))
         yield Clients(doors, await registers.create(doors[0].client))
 
 
-async def violations(settings: Settings, tenant: str, delay: float = 0.0) -> list[str]:
+def _process(name: str) -> Process:
+    return name, 1
+
+
+async def violations(settings: Settings, tenant: str, far: float = 0.0) -> list[str]:
     """Plays until something is found, or for as long as it takes to be sure that nothing is."""
-    async with stage(settings, tenant, delay) as clients:
+    async with stage(settings, tenant, far) as clients:
         playing = asyncio.create_task(clients.play(READERS))
         found: list[str] = []
         for _ in range(int(SECONDS)):
@@ -63,7 +68,10 @@ async def test_a_fill_without_a_lease_is_found(
     settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_through, "FILL", FILL_ALWAYS)
-    assert await violations(settings, tenant, delay=0.01)
+    # A write must come between a load and its fill.
+    monkeypatch.setattr(register_clients, "READS_A_WRITE", 5)
+    monkeypatch.setattr(registers.Register, "pause", 0.1)
+    assert await violations(settings, tenant, far=0.03)
 
 
 @pytest.mark.bites

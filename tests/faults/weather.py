@@ -20,7 +20,7 @@ class Weather:
 
     def allowed(self, committed: float, arrived: float) -> float:
         """Seconds. The stricter bound holds while Redis is away, once everybody knows that."""
-        away = any(a + 1 < committed and arrived < b for a, b in self.redis_away)
+        away = any(a + 1 < committed < b - WITHOUT_REDIS for a, b in self.redis_away)
         bound = WITHOUT_REDIS if away else AFTER_LOST_WAKE_UP
         return bound + self.noise(committed, arrived)
 
