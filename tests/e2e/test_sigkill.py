@@ -30,10 +30,12 @@ async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process)
         reporting = asyncio.create_task(traffic.report())
 
         output = await _read(playing)
+        await traffic.grows_beyond(10)
         server.kill()
         acknowledged = [len(traffic.blocks)]
         await asyncio.to_thread(server.start)
         output += await _read(playing)
+        await traffic.grows_beyond(acknowledged[0])
         server.kill()
         server.kill_embedded()  # as if the machine went
         acknowledged.append(len(traffic.blocks))
@@ -43,9 +45,9 @@ async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process)
         rest, _ = await asyncio.wait_for(playing.communicate(), 60)
         output += rest.decode()
         assert playing.returncode == 0, output
+        await traffic.grows_beyond(acknowledged[1])
         traffic.enough.set()
         await asyncio.wait_for(reporting, 30)
-        assert 10 < acknowledged[0] < acknowledged[1] < len(traffic.blocks)
 
         await finish_run(client, run)
         seen = await asyncio.wait_for(watching, 30)
@@ -70,6 +72,12 @@ class _Traffic:
         """What was acknowledged: the version of each key."""
         self._client = client
         self._run = run
+
+    async def grows_beyond(self, blocks: int) -> None:
+        """Waits until more blocks than these were acknowledged."""
+        async with asyncio.timeout(30):
+            while len(self.blocks) <= blocks:  # noqa: ASYNC110 - grows with each answer
+                await asyncio.sleep(0.02)
 
     async def report(self) -> None:
         while not self.enough.is_set():
