@@ -31,7 +31,7 @@ from tests.faults.watchers import feed_watcher, watcher
 from tests.faults.weather import Weather
 from vwed_grpc.client import connect
 
-SHORT_SECONDS = 45.0
+SHORT_SECONDS = 20.0
 ROBOTS, OPERATORS, WATCHERS = 10, 2, 20
 TENANT = "torture"
 FEEDS = {"all": (True, True), "slim": (True, False), "runs": (False, False)}

@@ -11,6 +11,7 @@ from vwed_grpc.client import Client
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.events import Event, Kind
 
 
 @pytest.fixture
@@ -51,5 +52,21 @@ async def test_who_wakes_as_a_read_ends_begins_another(
         await asyncio.sleep(0)
         await hub.fill(tenant, run.id, topic)
         await waking
-        assert topic.end == 2
-        assert topic.lost  # it looked: there is no third event
+        assert topic.end == 3  # it looked: there is no third event
+
+
+async def test_a_read_that_a_wake_up_made_needless_passes_nothing_over(
+    client: Client, tenant: str, hub: Hub
+) -> None:
+    """A watcher asks for what it heard of; the event itself arrives before the reading begins."""
+    run = await running(client)
+    with hub.topic(tenant, run.id) as topic:
+        topic.begin(1)
+        topic.learn(2)
+        filling = asyncio.create_task(hub.fill(tenant, run.id, topic))
+        await asyncio.sleep(0)
+        topic.extend([Event(2, 2, Kind.RUN, b"", None)])
+        await filling
+        batch = topic.after(1, full=False)
+        assert batch is not None
+        assert batch.end == 2

@@ -116,6 +116,16 @@ def test_what_is_old_goes(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None
     assert held(topic, 11) == [12]
 
 
+def test_what_is_gone_is_passed_over(topic: Topic) -> None:
+    topic.extend(events(11))
+    topic.learn(15)
+    topic.pass_over(15)
+    assert (topic.end, topic.newest) == (15, 15)
+    assert held(topic, 10) is None  # the log says why
+    topic.extend(events(16))
+    assert held(topic, 15) == [16]
+
+
 def test_watchers_at_one_place_share_one_batch(topic: Topic) -> None:
     topic.extend(events(11))
     first = topic.after(10, full=False)
@@ -127,8 +137,12 @@ def test_watchers_at_one_place_share_one_batch(topic: Topic) -> None:
 
 @pytest.mark.parametrize(
     "act",
-    [lambda topic: topic.extend(events(11)), lambda topic: topic.learn(15), Topic.lose],
-    ids=["extend", "learn", "lose"],
+    [
+        lambda topic: topic.extend(events(11)),
+        lambda topic: topic.learn(15),
+        lambda topic: topic.pass_over(15),
+    ],
+    ids=["extend", "learn", "pass_over"],
 )
 async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic], None]) -> None:
     waiting = [asyncio.create_task(topic.change(5)) for _ in range(3)]

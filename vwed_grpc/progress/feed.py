@@ -103,8 +103,8 @@ class Feed:
             )
             states: list[Event] = []
             for record in page.items:
-                told[record.id] = record.seq
                 states += [e async for e in self._states(record)]
+                told[record.id] = record.seq  # as the states told it, which may be newer
             more = page.next_position is not None
             following = replace(point, in_snapshot=more, after=page.next_position)
             framed = messages(states, full=True) or [b""]

@@ -91,12 +91,14 @@ class Hub:
         await asyncio.shield(topic.filling)
 
     async def _fill(self, tenant: str, run: str, topic: Topic) -> None:
-        end = topic.end
+        end, newest = topic.end, topic.newest
+        if end >= newest:  # a wake-up brought it along before this began
+            return
         new = await events.read_groups(self._database, tenant, run, end, full=True)
         if new and new[0].seq == end + 1:
             topic.extend(new)
         elif topic.end == end:
-            topic.lose()
+            topic.pass_over(newest)
 
     async def run(self) -> None:
         """Looks for what no wake-up said, until cancelled."""

@@ -27,8 +27,6 @@ class Topic:
         self.end = -1
         """The last seq that is (or was) held; -1: nothing is known yet."""
         self.newest = -1
-        self.lost = False
-        """What follows `end` can no longer be read: watchers must start anew."""
         self.filling: asyncio.Task[None] | None = None
         self.listening = ExitStack()
         self._events: deque[tuple[float, Event]] = deque()
@@ -62,9 +60,12 @@ class Topic:
             self.learn(fresh[-1].seq)
             self.notify()
 
-    def lose(self) -> None:
-        """What was said to exist cannot be read."""
-        self.lost = True
+    def pass_over(self, seq: int) -> None:
+        """What was said to exist up to `seq` is gone: who has not had it is told so by the log."""
+        self._events.clear()
+        self._framed.clear()
+        self._bytes = 0
+        self.end = seq
         self.notify()
 
     def notify(self) -> None:

@@ -89,8 +89,6 @@ class Watch:
                 if news.closed_by == Kind.FINISHED:
                     return
             elif self.seq < topic.newest:
-                if topic.lost:
-                    raise await self._why_lost()
                 await self._hub.fill(self._tenant, self._run, topic)
             elif not await topic.change(said + self._bookmark - time.monotonic()):
                 yield _bookmark(self.seq)
