@@ -118,22 +118,23 @@ def seldom(log: FeedLog, history: History) -> Violations:
 
 def delays(log: FeedLog, history: History) -> Iterator[tuple[Stored, float]]:
     """Of events that were committed while the stream was there and caught up."""
+    owed = {
+        (run, event.seq): event
+        for run, events in history.items()
+        for event in events
+        if log.blocks or event.kind != Kind.BLOCK
+    }
     for stream in log.streams:
         at = {(s.run, s.seq): s.at for s in stream.seen if not s.snapshot}
-        owed = [
-            (event, at.get((run, event.seq)))
-            for run, events in history.items()
-            for event in events
-            if log.blocks or event.kind != Kind.BLOCK
-        ]
+        arrived = [(owed[name], t) for name, t in at.items() if name in owed]
         since = max(
             [stream.opened]
             + [s.at for s in stream.seen if s.snapshot]
-            + [t for e, t in owed if t is not None and e.committed <= stream.opened]
+            + [t for event, t in arrived if event.committed <= stream.opened]
         )
-        for event, arrived in owed:
-            if arrived is not None and event.committed > since:
-                yield event, arrived - event.committed
+        for event, t in arrived:
+            if event.committed > since:
+                yield event, t - event.committed
 
 
 def prompt(log: FeedLog, history: History, weather: Weather) -> Violations:
