@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
+from vwed_grpc import metrics
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
@@ -84,6 +85,13 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         writer = Writer(committer)
         versions = LocalVersions(VERSIONS_BYTES)
         backend = Backend(database, cache, versions, keys, committer, writer, hub, wakeups)
+
+        if settings.metrics_listen:
+
+            def page() -> str:
+                return metrics.page(guest.counters, guest.state)
+
+            await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
 
         edge = Edge()
         server.add_generic_rpc_handlers(

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """This process is one of several on the port; set by their parent."""
     insecure: bool = False
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
+    metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
+    """Where metrics are shown, over HTTP; unset: nowhere."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = "info"

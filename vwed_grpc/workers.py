@@ -47,7 +47,9 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
                 "worker": True,
             }
         )
-        tasks = [asyncio.create_task(_keep(n, child)) for n in range(settings.workers)]
+        tasks = [
+            asyncio.create_task(_keep(n, own_settings(child, n))) for n in range(settings.workers)
+        ]
 
         async def end() -> None:
             for task in tasks:
@@ -57,6 +59,14 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(end)
         await _first_answer(child.listen)
         yield port
+
+
+def own_settings(settings: Settings, number: int) -> Settings:
+    """A worker's settings; the workers share all but the port of their metrics."""
+    if settings.metrics_listen is None:
+        return settings
+    host, _, port = settings.metrics_listen.rpartition(":")
+    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + number}"})
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:

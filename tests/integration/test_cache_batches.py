@@ -146,6 +146,12 @@ async def test_what_is_wrong_is_said_by_its_path(client: Client, run: str) -> No
     assert await keys_of(client, run) == []
 
 
+async def test_the_batch_names_the_run_for_all(client: Client, run: str) -> None:
+    answer = await set_all(client, run, one("", "a"), one(run, "b"))
+    assert [entry.task_record_id for entry in answer.data_caches] == [run, run]
+    assert await keys_of(client, run) == ["a", "b"]
+
+
 async def test_a_missing_run_and_a_final_one(client: Client, run: str) -> None:
     refused = await refusal(set_all(client, "no-such-run", one("no-such-run", "a")))
     assert (refused.code, refused.reason) == ("NOT_FOUND", "TASK_RECORD_NOT_FOUND")

@@ -1,11 +1,13 @@
 """Sets of many callers share a commit, and nothing else."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
 import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from vwed.v1.data_cache_pb2 import DataCache
 
@@ -15,6 +17,7 @@ from tests.integration.steps import seconds
 from vwed_grpc.client import Client
 from vwed_grpc.progress import entry_writer
 from vwed_grpc.progress.commit import Committer
+from vwed_grpc.storage import data_cache_put
 
 
 @pytest.fixture
@@ -114,3 +117,31 @@ async def test_a_caller_who_leaves_holds_nobody_up(client: Client, run: str) -> 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await set_entry(client, run, "k", int_value=1, ttl=seconds(-1))
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_later_try_leaves_out_who_has_left(
+    client: Client, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That caller may have set the key elsewhere by then, and been answered."""
+    tries: list[list[str]] = []
+    left = asyncio.Event()
+    put = data_cache_put.put
+
+    async def lose_the_first(tx: Any, tenant: str, entries: Any) -> Any:
+        tries.append([entry.string_value for entry in entries])
+        if len(tries) == 1:
+            await left.wait()
+            raise DBAPIError(None, None, OSError(), connection_invalidated=True)
+        return await put(tx, tenant, entries)
+
+    monkeypatch.setattr(entry_writer, "put", lose_the_first)
+    first = asyncio.create_task(set_entry(client, run, "first", string_value="stays"))
+    while not tries:  # noqa: ASYNC110 - comes true in the server
+        await asyncio.sleep(0.005)
+    first.cancel()
+    await asyncio.sleep(0.05)  # the server has heard of it
+    stays = asyncio.create_task(set_entry(client, run, "second", string_value="stays"))
+    left.set()
+    await stays
+    assert tries[0] == ["stays"]
+    assert (await refusal(get_entry(client, run, "first"))).code == "NOT_FOUND"

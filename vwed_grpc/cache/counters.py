@@ -1,27 +1,30 @@
 """What the cache counts, for whoever shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+def _counted(what: str) -> int:
+    counter: int = field(default=0, metadata={"help": what})
+    return counter
 
 
 @dataclass(slots=True)
 class CacheCounters:
-    """Since the start of this process, but for `undelivered`, which is now."""
+    """Since the start of this process, but for `undelivered`, which is now.
 
-    hits: int = 0
-    """Reads answered by Redis, remembered absences among them."""
-    misses: int = 0
-    """Loads under a lease: their answers may be stored."""
-    bypasses: int = 0
-    """Loads without a lease: Redis away or not yet trusted, or another reader holds the lease."""
-    joined: int = 0
-    """Reads answered by another reader's load."""
-    strong: int = 0
-    """Reads that asked for the database itself."""
-    fills: int = 0
-    """Loaded answers that were stored."""
-    refused_fills: int = 0
-    """Loaded answers whose lease was gone: written meanwhile, too late, or flushed."""
-    opened: int = 0
-    """How often the breaker opened."""
-    undelivered: int = 0
-    """Invalidations kept for a Redis that is away."""
+    The `help` in a field's metadata is for operators: it stands on the page of metrics.
+    """
+
+    hits: int = _counted("Reads answered by Redis, remembered absences among them.")
+    misses: int = _counted("Loads under a lease: their answers may be stored.")
+    bypasses: int = _counted(
+        "Loads without a lease: Redis away or not yet trusted, or another reader holds the lease."
+    )
+    joined: int = _counted("Reads answered by another reader's load.")
+    strong: int = _counted("Reads that asked for the database itself.")
+    fills: int = _counted("Loaded answers that were stored.")
+    refused_fills: int = _counted(
+        "Loaded answers whose lease was gone: written meanwhile, too late, or flushed."
+    )
+    opened: int = _counted("How often Redis was given up.")
+    undelivered: int = _counted("Invalidations kept for a Redis that is away.")

@@ -39,6 +39,9 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 @click.option("--workers", type=int, help="Processes on the port.  [VWED_WORKERS, 1]")
 @click.option(
+    "--metrics-listen", help="Where to show metrics, over HTTP.  [VWED_METRICS_LISTEN, nowhere]"
+)
+@click.option(
     "--insecure",
     is_flag=True,
     default=None,

@@ -73,7 +73,7 @@ class EntryWriter:
         """
         if not sets:
             return []
-        outcomes: Sequence[DataCache | Exception]
+        outcomes: Mapping[_Set, DataCache | Exception]
         try:
             outcomes = await self._flush(tenant, sets)
         except DBAPIError as exc:
@@ -85,10 +85,10 @@ class EntryWriter:
                     *await self._write(tenant, sets[:half]),
                     *await self._write(tenant, sets[half:]),
                 ]
-            outcomes = [exc] * len(sets)
+            outcomes = dict.fromkeys(sets, exc)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
-            outcomes = [exc] * len(sets)
-        for one, outcome in zip(sets, outcomes, strict=True):
+            outcomes = dict.fromkeys(sets, exc)
+        for one, outcome in outcomes.items():
             if one.answer.done():
                 continue
             if isinstance(outcome, Exception):
@@ -97,10 +97,15 @@ class EntryWriter:
                 one.answer.set_result(outcome)
         return []
 
-    async def _flush(self, tenant: str, sets: Sequence[_Set]) -> list[DataCache | VwedError]:
-        async def work(tx: Transaction, effects: Effects) -> list[DataCache | VwedError]:
+    async def _flush(
+        self, tenant: str, sets: Sequence[_Set]
+    ) -> Mapping[_Set, DataCache | VwedError]:
+        async def work(tx: Transaction, effects: Effects) -> Mapping[_Set, DataCache | VwedError]:
+            # A later try must not write what a caller who left has meanwhile said elsewhere.
+            waiting = [one for one in sets if not one.answer.done()]
             await do_not_wait(tx)
-            return await _put(tx, effects, tenant, [one.request for one in sets])
+            outcomes = await _put(tx, effects, tenant, [one.request for one in waiting])
+            return dict(zip(waiting, outcomes, strict=True))
 
         def remaining() -> float | None:
             lefts = [left for one in sets if (left := one.remaining()) is not None]

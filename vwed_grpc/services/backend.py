@@ -20,7 +20,7 @@ from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.storage import idempotency
+from vwed_grpc.storage import idempotency, task_records
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
 
@@ -95,6 +95,11 @@ class Servicer:
         )
         token = encode(fingerprint, page.next_position) if page.next_position else ""
         return page.items, token, page.total
+
+    async def run_must_exist(self, call: Call, run: str) -> None:
+        """Asked when nothing was found: a missing run must not look like an empty one."""
+        if await task_records.get(self.backend.database, call.tenant, run) is None:
+            raise task_records.missing(run)
 
 
 async def once(

@@ -22,7 +22,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.validation import Checked
 from vwed_grpc.services.backend import Servicer
-from vwed_grpc.storage import block_records, task_records
+from vwed_grpc.storage import block_records
 
 IN_FLIGHT = 64
 """Batches of one stream that may wait; a caller who sends more is held back by flow control."""
@@ -116,15 +116,10 @@ class BlockRecords(Servicer):
             tie_breaker="first_seq",
         )
         if not items and not request.page_token:
-            await self._must_exist(call, request.task_record_id)
+            await self.run_must_exist(call, request.task_record_id)
         return ListBlockRecordsResponse(
             block_records=items, next_page_token=token, total_size=total
         )
-
-    async def _must_exist(self, call: Call, run: str) -> None:
-        """An empty list of a missing run would look like a run without blocks."""
-        if await task_records.get(self.backend.database, call.tenant, run) is None:
-            raise task_records.missing(run)
 
 
 def _report_of(

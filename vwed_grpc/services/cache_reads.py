@@ -46,6 +46,8 @@ class CacheReads(Servicer):
             request.keys,
             full=request.view == View.VIEW_FULL,
         )
+        if not found:
+            await self.run_must_exist(call, request.task_record_id)
         return BatchGetDataCacheResponse(
             data_caches=[found[key] for key in request.keys if key in found],
             missing_keys=[key for key in request.keys if key not in found],
@@ -62,4 +64,6 @@ class CacheReads(Servicer):
             default="key",
             tie_breaker="key",
         )
+        if not items and not request.page_token:
+            await self.run_must_exist(call, request.task_record_id)
         return ListDataCacheResponse(data_caches=items, next_page_token=token, total_size=total)

@@ -23,6 +23,7 @@ from vwed_grpc.domain.entries import (
     expiration,
     replaceable,
 )
+from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.increment import check_delta, incremented
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.progress.entry_writer import EntryWriter
@@ -40,6 +41,8 @@ class CacheService(CacheReads):
         self._writer = EntryWriter(backend.committer)
 
     async def SetDataCache(self, request: SetDataCacheRequest, call: Call) -> DataCache:
+        if not request.data_cache.task_record_id:
+            raise InvalidArgument.of("data_cache.task_record_id", "is required")
         if replaceable(request) is None:
             return await self._writer.set(call.tenant, request, call.remaining)
 

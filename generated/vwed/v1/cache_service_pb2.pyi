@@ -102,7 +102,7 @@ class BatchSetDataCacheRequest(_message.Message):
     task_record_id: _builtins.str
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetDataCacheRequest]:
-        """All of this run; a key may stand once."""
+        """All of this run, whose id they may leave out; a key may stand once."""
 
     def __init__(
         self,

@@ -115,7 +115,7 @@ class CacheServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetDataCache(self, request, context):
-        """What is there, and the keys of what is not.
+        """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

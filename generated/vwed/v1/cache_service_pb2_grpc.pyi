@@ -45,7 +45,7 @@ class CacheServiceStub:
     BatchSetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchSetDataCacheRequest, _cache_service_pb2.BatchSetDataCacheResponse]
     """All or none."""
     BatchGetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchGetDataCacheRequest, _cache_service_pb2.BatchGetDataCacheResponse]
-    """What is there, and the keys of what is not."""
+    """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list."""
     ListDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ListDataCacheRequest, _cache_service_pb2.ListDataCacheResponse]
     IncrementDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.IncrementDataCacheRequest, _data_cache_pb2.DataCache]
     """Atomic. Another type of value, or an overflow: FAILED_PRECONDITION."""
@@ -70,7 +70,7 @@ class CacheServiceAsyncStub(CacheServiceStub):
     BatchSetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchSetDataCacheRequest, _cache_service_pb2.BatchSetDataCacheResponse]  # type: ignore[assignment]
     """All or none."""
     BatchGetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchGetDataCacheRequest, _cache_service_pb2.BatchGetDataCacheResponse]  # type: ignore[assignment]
-    """What is there, and the keys of what is not."""
+    """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list."""
     ListDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ListDataCacheRequest, _cache_service_pb2.ListDataCacheResponse]  # type: ignore[assignment]
     IncrementDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.IncrementDataCacheRequest, _data_cache_pb2.DataCache]  # type: ignore[assignment]
     """Atomic. Another type of value, or an overflow: FAILED_PRECONDITION."""
@@ -116,7 +116,7 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cache_service_pb2.BatchGetDataCacheRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.BatchGetDataCacheResponse, _abc.Awaitable[_cache_service_pb2.BatchGetDataCacheResponse]]:
-        """What is there, and the keys of what is not."""
+        """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list."""
 
     @_abc_1.abstractmethod
     def ListDataCache(

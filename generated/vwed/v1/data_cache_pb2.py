@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vwed/v1/data_cache.proto\x12\x07vwed.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x04\n\tDataCache\x12\n\n\x02id\x18\x01 \x01(\t\x12\x42\n\x0etask_record_id\x18\x02 \x01(\tB*\xbaH\'r%2#^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$\x12\x17\n\x03key\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12!\n\x0cstring_value\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@H\x00\x12\x13\n\tint_value\x18\x05 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x06 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x07 \x01(\x08H\x00\x12 \n\x0b\x62ytes_value\x18\x08 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x12\x34\n\njson_value\x18\t \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xd8\x01\x03H\x00\x12T\n\ntime_value\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\"\xbaH\x1f\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01H\x00\x12$\n\x04type\x18\x0b \x01(\x0e\x32\x16.vwed.v1.DataCacheType\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05value*\x94\x02\n\rDataCacheType\x12\x1f\n\x1b\x44\x41TA_CACHE_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x41TA_CACHE_TYPE_STRING_VALUE\x10\x01\x12\x1d\n\x19\x44\x41TA_CACHE_TYPE_INT_VALUE\x10\x02\x12 \n\x1c\x44\x41TA_CACHE_TYPE_DOUBLE_VALUE\x10\x03\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_BOOL_VALUE\x10\x04\x12\x1f\n\x1b\x44\x41TA_CACHE_TYPE_BYTES_VALUE\x10\x05\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_JSON_VALUE\x10\x06\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_TIME_VALUE\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vwed/v1/data_cache.proto\x12\x07vwed.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x04\n\tDataCache\x12\n\n\x02id\x18\x01 \x01(\t\x12\x45\n\x0etask_record_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$\xd8\x01\x01\x12\x17\n\x03key\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12!\n\x0cstring_value\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@H\x00\x12\x13\n\tint_value\x18\x05 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x06 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x07 \x01(\x08H\x00\x12 \n\x0b\x62ytes_value\x18\x08 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x12\x34\n\njson_value\x18\t \x01(\x0b\x32\x16.google.protobuf.ValueB\x06\xbaH\x03\xd8\x01\x03H\x00\x12T\n\ntime_value\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\"\xbaH\x1f\xb2\x01\x1c\"\r\x08\xff\x82\xd1\xff\xaf\x07\x10\xff\x93\xeb\xdc\x03\x32\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01H\x00\x12$\n\x04type\x18\x0b \x01(\x0e\x32\x16.vwed.v1.DataCacheType\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05value*\x94\x02\n\rDataCacheType\x12\x1f\n\x1b\x44\x41TA_CACHE_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x41TA_CACHE_TYPE_STRING_VALUE\x10\x01\x12\x1d\n\x19\x44\x41TA_CACHE_TYPE_INT_VALUE\x10\x02\x12 \n\x1c\x44\x41TA_CACHE_TYPE_DOUBLE_VALUE\x10\x03\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_BOOL_VALUE\x10\x04\x12\x1f\n\x1b\x44\x41TA_CACHE_TYPE_BYTES_VALUE\x10\x05\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_JSON_VALUE\x10\x06\x12\x1e\n\x1a\x44\x41TA_CACHE_TYPE_TIME_VALUE\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vwed.v1.data_cache_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATACACHE'].fields_by_name['task_record_id']._loaded_options = None
-  _globals['_DATACACHE'].fields_by_name['task_record_id']._serialized_options = b'\272H\'r%2#^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$'
+  _globals['_DATACACHE'].fields_by_name['task_record_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$\330\001\001'
   _globals['_DATACACHE'].fields_by_name['key']._loaded_options = None
   _globals['_DATACACHE'].fields_by_name['key']._serialized_options = b'\272H\007r\005\020\001\030\200\002'
   _globals['_DATACACHE'].fields_by_name['string_value']._loaded_options = None
@@ -46,8 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATACACHE'].fields_by_name['json_value']._serialized_options = b'\272H\003\330\001\003'
   _globals['_DATACACHE'].fields_by_name['time_value']._loaded_options = None
   _globals['_DATACACHE'].fields_by_name['time_value']._serialized_options = b'\272H\037\262\001\034\"\r\010\377\202\321\377\257\007\020\377\223\353\334\0032\013\010\200\222\270\303\230\376\377\377\377\001'
-  _globals['_DATACACHETYPE']._serialized_start=736
-  _globals['_DATACACHETYPE']._serialized_end=1012
+  _globals['_DATACACHETYPE']._serialized_start=739
+  _globals['_DATACACHETYPE']._serialized_end=1015
   _globals['_DATACACHE']._serialized_start=130
-  _globals['_DATACACHE']._serialized_end=733
+  _globals['_DATACACHE']._serialized_end=736
 # @@protoc_insertion_point(module_scope)

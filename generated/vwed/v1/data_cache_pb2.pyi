@@ -72,6 +72,7 @@ class DataCache(_message.Message):
     id: _builtins.str
     """Output only; the service's own."""
     task_record_id: _builtins.str
+    """Required; in a batch it may be left to the batch."""
     key: _builtins.str
     """Required, 1-256 characters."""
     string_value: _builtins.str

@@ -24,7 +24,8 @@ def entries() -> Iterator[BadRequest]:
 
     for key in ("", "x" * 257, "\0"):
         yield put("data_cache.key", key=key)
-    yield put("data_cache.task_record_id", task_record_id="a b")
+    for run in ("", "a b"):
+        yield put("data_cache.task_record_id", task_record_id=run)
     yield put("data_cache.string_value", string_value="x" * (MIB + 1))
     yield put("data_cache.string_value", string_value="é" * (MIB // 2 + 1))
     yield put("data_cache.string_value", string_value="\0")

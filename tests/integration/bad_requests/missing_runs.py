@@ -32,8 +32,18 @@ def missing_runs() -> Iterator[BadRequest]:
             r.ListBlockRecordsRequest(task_record_id=id_),
             r.ListTaskRecordEventsRequest(task_record_id=id_),
             c.SetDataCacheRequest(data_cache=entry),
+            c.SetDataCacheRequest(data_cache=entry, if_absent=True),
+            c.SetDataCacheRequest(data_cache=entry, if_version=1),
+            c.BatchSetDataCacheRequest(
+                task_record_id=id_, requests=[c.SetDataCacheRequest(data_cache=entry)]
+            ),
             c.GetDataCacheRequest(task_record_id=id_, key="k"),
+            c.BatchGetDataCacheRequest(task_record_id=id_, keys=["k"]),
+            c.ListDataCacheRequest(task_record_id=id_),
+            c.IncrementDataCacheRequest(task_record_id=id_, key="k", int_delta=1),
+            c.TouchDataCacheRequest(task_record_id=id_, key="k"),
             c.DeleteDataCacheRequest(task_record_id=id_, key="k"),
+            c.ClearDataCacheRequest(task_record_id=id_),
         ):
             method = message.DESCRIPTOR.name.removesuffix("Request")
             yield BadRequest(method, message, MISSING)

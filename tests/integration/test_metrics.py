@@ -1,0 +1,132 @@
+"""What an operator reads of the cache: its counters and the breaker's state, over HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from vwed.v1.cache_service_pb2 import GetDataCacheRequest
+
+from tests.integration.calls import create_def, create_run, get_entry, set_entry
+from vwed_grpc import metrics
+from vwed_grpc.cache.breaker import BreakerState
+from vwed_grpc.cache.counters import CacheCounters
+from vwed_grpc.client import Client, connect
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.stores import CannotServeError
+from vwed_grpc.workers import own_settings
+
+STRONG = (("x-vwed-consistency", "strong"),)
+
+
+@pytest.fixture
+def address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+async def ask(address: str, request: bytes = b"GET /metrics HTTP/1.1\r\n\r\n") -> tuple[str, str]:
+    """Head and body of the answer."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    answer = (await reader.read()).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    return head, body
+
+
+async def figures(address: str) -> dict[str, float]:
+    _, body = await ask(address)
+    lines = [line.rpartition(" ") for line in body.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+@asynccontextmanager
+async def replica(settings: Settings, tenant: str, **own: str) -> AsyncIterator[Client]:
+    async with (
+        serving(settings.model_copy(update=own)) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+    ):
+        yield client
+
+
+async def test_reads_are_counted_by_how_they_were_answered(
+    settings: Settings, tenant: str, address: str
+) -> None:
+    async with replica(settings, tenant, metrics_listen=address) as client:
+        run = (await create_run(client, (await create_def(client)).id)).id
+        await set_entry(client, run, "k", int_value=1)
+        await get_entry(client, run, "k")
+        async with asyncio.timeout(5):
+            while not (await figures(address))["vwed_cache_fills_total"]:  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.01)  # readers do not wait for fills
+        await get_entry(client, run, "k")
+        request = GetDataCacheRequest(task_record_id=run, key="k")
+        await client.cache.GetDataCache(request, metadata=STRONG)
+        assert await figures(address) == {
+            "vwed_cache_hits_total": 1,
+            "vwed_cache_misses_total": 1,
+            "vwed_cache_bypasses_total": 0,
+            "vwed_cache_joined_total": 0,
+            "vwed_cache_strong_total": 1,
+            "vwed_cache_fills_total": 1,
+            "vwed_cache_refused_fills_total": 0,
+            "vwed_cache_opened_total": 0,
+            "vwed_cache_undelivered": 0,
+            'vwed_redis_breaker{state="open"}': 0,
+            'vwed_redis_breaker{state="half_open"}': 0,
+            'vwed_redis_breaker{state="closed"}': 1,
+        }
+
+
+async def test_a_redis_that_is_away_shows(settings: Settings, tenant: str, address: str) -> None:
+    away = "redis://127.0.0.1:1"
+    async with replica(settings, tenant, metrics_listen=address, redis_url=away) as client:
+        run = (await create_run(client, (await create_def(client)).id)).id
+        await set_entry(client, run, "k", int_value=1)
+        await get_entry(client, run, "k")
+        found = await figures(address)
+    assert found['vwed_redis_breaker{state="open"}'] == 1
+    assert found["vwed_cache_bypasses_total"] == 1
+    assert found["vwed_cache_undelivered"] > 0
+
+
+def test_every_figure_says_what_it_is() -> None:
+    lines = metrics.page(CacheCounters(), BreakerState.CLOSED).splitlines()
+    named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
+    typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
+    shown = {line.partition(" ")[0].partition("{")[0] for line in lines if line[0] != "#"}
+    assert named == typed == shown
+
+
+async def test_only_a_get_is_answered_and_nobody_is_waited_for(
+    settings: Settings, tenant: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "_PATIENCE", 0.05)
+    async with metrics.showing(address, lambda: "page"):
+        head, body = await ask(address)
+        assert (head.split()[1], body) == ("200", "page")
+        assert (await ask(address, b"POST / HTTP/1.1\r\n\r\n"))[0].split()[1] == "405"
+        for rubbish in (b"", b"GET", b"\xff" * 60_000):
+            assert await ask(address, rubbish) == ("", "")
+        with suppress(ConnectionResetError):
+            assert await ask(address, b"\xff" * 200_000) == ("", "")
+        assert (await ask(address))[1] == "page"
+
+
+async def test_a_port_that_is_taken_is_said(settings: Settings, address: str) -> None:
+    async with metrics.showing(address, str):
+        with pytest.raises(CannotServeError, match="cannot show metrics at"):
+            async with metrics.showing(address, str):
+                pass
+
+
+def test_each_worker_has_a_page_of_its_own() -> None:
+    settings = Settings(metrics_listen="127.0.0.1:9100")
+    shown = [own_settings(settings, number).metrics_listen for number in range(3)]
+    assert shown == ["127.0.0.1:9100", "127.0.0.1:9101", "127.0.0.1:9102"]
+    assert own_settings(Settings(), 1).metrics_listen is None

@@ -1,0 +1,79 @@
+"""What this process counts, on a page that Prometheus reads, and people with curl.
+
+A page of text needs no client library. Every process has its own: of several workers, the n-th
+(from 0) shows its page n ports above the one that was asked for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import fields
+
+from vwed_grpc.cache.breaker import BreakerState
+from vwed_grpc.cache.counters import CacheCounters
+from vwed_grpc.stores import CannotServeError
+
+_NOW = {"undelivered"}
+"""Not counted since the start."""
+_PATIENCE = 5.0
+"""Seconds for a request to come."""
+
+
+def page(counters: CacheCounters, state: BreakerState) -> str:
+    """The cache's counters and the breaker's state, in Prometheus's text format."""
+    return "\n".join([*_counters(counters), *_states(state), ""])
+
+
+def _counters(counters: CacheCounters) -> Iterator[str]:
+    for counter in fields(counters):
+        kind = "gauge" if counter.name in _NOW else "counter"
+        name = f"vwed_cache_{counter.name}" + ("_total" if kind == "counter" else "")
+        yield f"# HELP {name} {counter.metadata['help']}"
+        yield f"# TYPE {name} {kind}"
+        yield f"{name} {getattr(counters, counter.name)}"
+
+
+def _states(state: BreakerState) -> Iterator[str]:
+    name = "vwed_redis_breaker"
+    yield f"# HELP {name} 1 for the state of the circuit breaker: closed while Redis is in use."
+    yield f"# TYPE {name} gauge"
+    for one in BreakerState:
+        yield f'{name}{{state="{one.name.lower()}"}} {int(one is state)}'
+
+
+@asynccontextmanager
+async def showing(listen: str, text: Callable[[], str]) -> AsyncIterator[None]:
+    """Answers every GET at `listen` (host:port) with the text as it then is, while entered.
+
+    Raises CannotServeError.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(
+            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        ):
+            async with asyncio.timeout(_PATIENCE):
+                request = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_response(text()) if request.startswith(b"GET ") else _NOT_ALLOWED)
+                await writer.drain()
+        writer.close()
+
+    host, _, port = listen.rpartition(":")
+    try:
+        server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
+    except OSError as exc:
+        raise CannotServeError(f"cannot show metrics at {listen}: {exc.strerror}") from exc
+    async with server:
+        yield
+
+
+_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def _response(text: str) -> bytes:
+    body = text.encode()
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
