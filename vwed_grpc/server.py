@@ -84,7 +84,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         committer = Committer(database, guest, keys, hub, wakeups)
         writer = Writer(committer)
         versions = LocalVersions(VERSIONS_BYTES)
-        backend = Backend(database, cache, versions, keys, committer, writer, hub, wakeups)
+        backend = Backend(
+            database, cache, versions, keys, committer, writer, hub, wakeups, settings.retention
+        )
 
         if settings.metrics_listen:
 

@@ -1,4 +1,4 @@
-"""Whether a run matches a filter: SQL's answer for runs that can no longer be asked by SQL."""
+"""Whether a run matches a filter: SQL's answer for what a run was, which SQL cannot be asked."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.common_pb2 import TimeRange
@@ -46,4 +46,5 @@ def _within(span: TimeRange, at: Timestamp) -> bool:
 
 
 def _key(at: Timestamp) -> tuple[int, int]:
-    return at.seconds, at.nanos
+    """In microseconds, which is all that PostgreSQL keeps."""
+    return at.seconds, at.nanos // 1000

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from vwed.v1.record_service_pb2 import WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
@@ -45,6 +46,8 @@ class Selection:
     """Seconds."""
     fingerprint: bytes
     """Of the arguments that a resume token is bound to."""
+    kept: timedelta | None
+    """How long events are; None: for ever."""
 
 
 class Feed:
@@ -81,6 +84,10 @@ class Feed:
                 point = ResumePoint.of(token, self._what.fingerprint, self._incarnation)
                 if point.position.xact > now.begun:
                     raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another history")
+                if self._what.kept is not None and point.said_at < now.time - self._what.kept:
+                    raise OutOfRange(
+                        "RESUME_TOKEN_EXPIRED", "the token is older than what retention kept"
+                    )
             self._at = point.position
             if point.in_snapshot:
                 async for message in self._snapshot(point):
@@ -198,8 +205,11 @@ class Feed:
         """What is to be sent of the entries: each run's events by seq, none twice, none missed."""
         what = self._what
         runs: dict[str, dict[int, Event]] = {}
+        left: set[str] = set()
         for entry in entries:
             runs.setdefault(entry.position.run, {})[entry.event.seq] = entry.event
+            if not entry.matching:
+                left.add(entry.position.run)
         upto = {run: max(events) for run, events in runs.items()}
         for entry in await feed.overtaken(
             self._database,
@@ -210,27 +220,41 @@ class Feed:
             full=what.full,
         ):
             runs[entry.position.run].setdefault(entry.event.seq, entry.event)
+        firsts = {run: min(runs[run]) for run in left}
+        states = await feed.states_before(self._database, what.tenant, firsts) if left else {}
         out: list[Event] = []
         for run, events in runs.items():
             sent, _ = self._delivered.get(run, (0, 0))
-            out += [
-                events[seq]
-                for seq in sorted(events)
-                if seq > sent and await self._wanted(run, events[seq])
-            ]
+            in_order: Iterable[Event] = [events[seq] for seq in sorted(events)]
+            if run in left:
+                in_order = self._while_it_matched(run, in_order, states.get(run))
+            out += [event for event in in_order if event.seq > sent and self._wanted(run, event)]
             self._delivered[run] = (max(sent, upto[run]), now.begun)
         return out
 
-    async def _wanted(self, run: str, event: Event) -> bool:
+    def _while_it_matched(
+        self, run: str, events: Iterable[Event], state: TaskRecord | None
+    ) -> Iterator[Event]:
+        """Of a run that does not match: what happened while it did, and the change that ended it.
+
+        `state` is what the run was before; if retention has taken that, it may have matched.
+        """
+        f = self._what.filter
+        matched = matches(f, state) if state else not f.ids or run in f.ids
+        for event in events:
+            before = matched and event.seq > 1
+            if event.kind in (Kind.RUN, Kind.FINISHED):
+                matched = matches(f, TaskRecordEvent.FromString(event.event).task_record)
+            if before or matched:
+                yield event
+
+    def _wanted(self, run: str, event: Event) -> bool:
         """Whether to send an event as it is; blocks that nobody asked for become progress."""
         if event.kind == Kind.BLOCK and not self._what.blocks:
             self._progress[run] = event
             return False
         self._progress.pop(run, None)  # the event that follows says it too
-        if event.kind != Kind.DELETED:
-            return True
-        last = await feed.state_at(self._database, self._what.tenant, run, event.seq)
-        return last is not None and matches(self._what.filter, last.task_record)
+        return True
 
     async def _tell_progress(self, now: Horizon) -> AsyncIterator[bytes]:
         """The runs whose progress was last told long enough ago, as states of theirs."""
@@ -245,9 +269,12 @@ class Feed:
             yield message + self._token(self._point(now))
 
     async def _progress_state(self, run: str) -> Event | None:
-        """The run as its last own event left it, with the counts of the last block report."""
+        """The run as its last own event left it, with the counts of the last block report.
+
+        None if it has changed since: that will be told by itself.
+        """
         report = self._progress[run]
-        event = await feed.state_at(self._database, self._what.tenant, run, report.seq)
+        event = await feed.newest_state(self._database, self._what.tenant, run, report.seq)
         if event is None:
             return None
         block = TaskRecordEvent.FromString(report.event)

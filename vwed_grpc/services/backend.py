@@ -15,6 +15,7 @@ from vwed_grpc.domain.errors import InvalidArgument, VwedError
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
+from vwed_grpc.domain.retention import Retention
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
@@ -43,6 +44,7 @@ class Backend:
     writer: Writer
     hub: Hub
     wakeups: Wakeups
+    retention: Mapping[str, Retention]
 
 
 class Identified(Protocol):

@@ -13,6 +13,7 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.paging import fingerprint_of
+from vwed_grpc.domain.retention import of_tenant
 from vwed_grpc.progress.feed import Feed, Selection
 from vwed_grpc.progress.watch import Watch, resume
 from vwed_grpc.rpc.call import Call
@@ -59,6 +60,7 @@ class History(Servicer):
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of("WatchTaskRecords", bound),
+            kept=of_tenant(b.retention, call.tenant).events,
         )
         channel = b.keys.key("feed", call.tenant)
         feed = Feed(b.database, b.wakeups, channel, b.keys.incarnation, what)

@@ -5,7 +5,7 @@ transaction's number; below the oldest transaction still running nothing can be 
 reading by (number, run, seq) below that horizon misses nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecordFilter
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.storage import run_lists
 from vwed_grpc.storage.database import Database
@@ -50,6 +50,8 @@ class Entry:
 
     position: Position
     event: Event
+    matching: bool
+    """Whether the run matches now; else the log has to be asked whether it did then."""
 
 
 _HORIZON = sa.text("""
@@ -66,19 +68,43 @@ async def horizon(database: Database) -> Horizon:
 
 _RUNS_AND_REPORTS = (events.c.kind != Kind.BLOCK) | (events.c.seq == events.c.group_seq)
 """The last event of a report carries the counts, which is all that progress needs."""
-_MATCHES = runs.c.tenant == events.c.tenant, runs.c.id == events.c.task_record_id
 
 
-def _columns(*, full: bool) -> list[sa.ColumnElement[Any]]:
+def _columns(*, full: bool, matching: sa.ColumnElement[bool]) -> list[sa.ColumnElement[Any]]:
     c = events.c
     payload = c.payload if full else sa.null().label("payload")
-    return [c.task_record_id, c.seq, c.group_seq, c.kind, c.xact, c.event, payload]
+    return [
+        c.task_record_id,
+        c.seq,
+        c.group_seq,
+        c.kind,
+        c.xact,
+        c.event,
+        payload,
+        sa.func.coalesce(matching, sa.false()).label("matching"),
+    ]
 
 
-def _relevant(tenant: str, f: TaskRecordFilter) -> sa.ColumnElement[bool]:
-    """Of runs that match now; of a deleted run, which cannot be asked, its end."""
-    matching = sa.exists().where(*_MATCHES, *run_lists.where(tenant, f))
-    return sa.or_(matching, events.c.kind == Kind.DELETED)
+def _may_have_matched(tenant: str, f: TaskRecordFilter, after: Position) -> sa.ColumnElement[bool]:
+    """Of runs that do not match now: those that have changed since, or are gone."""
+    lasting = TaskRecordFilter(  # what never changes while a run lives
+        ids=f.ids,
+        task_def_ids=f.task_def_ids,
+        task_def_names=f.task_def_names,
+        task_types=f.task_types,
+        parent_task_record_id=f.parent_task_record_id,
+        root_task_record_id=f.root_task_record_id,
+        retry_of=f.retry_of,
+        create_time=f.create_time,
+    )
+    newest = events.alias("newest")
+    changed = sa.exists().where(
+        newest.c.tenant == runs.c.tenant,
+        newest.c.task_record_id == runs.c.id,
+        newest.c.seq == runs.c.run_seq,
+        newest.c.xact >= after.xact,
+    )
+    return sa.or_(runs.c.id.is_(None), sa.and_(*run_lists.where(tenant, lasting), changed))
 
 
 async def read(
@@ -93,12 +119,20 @@ async def read(
 ) -> list[Entry]:
     """The next events after a position and below a horizon, WINDOW of them at the most.
 
-    Without `blocks` those of runs, and the last of each block report.
+    Of runs that match now, and of those that may have matched when it happened. Without `blocks`
+    those of runs, and the last of each block report.
     """
     c = events.c
+    matching = sa.and_(*run_lists.where(tenant, f))
+    run = sa.and_(runs.c.tenant == c.tenant, runs.c.id == c.task_record_id)
     statement = (
-        sa.select(*_columns(full=full))
-        .where(*_beyond(tenant, after), c.xact < until, _relevant(tenant, f))
+        sa.select(*_columns(full=full, matching=matching))
+        .select_from(events.outerjoin(runs, run))
+        .where(
+            *_beyond(tenant, after),
+            c.xact < until,
+            sa.or_(matching, _may_have_matched(tenant, f, after)),
+        )
         .order_by(c.xact, c.task_record_id, c.seq)
         .limit(WINDOW)
     )
@@ -130,7 +164,8 @@ async def overtaken(
         .table_valued(sa.column("run", sa.Text), sa.column("upto", sa.BigInteger), name="below")
         .render_derived()
     )
-    statement = sa.select(*_columns(full=full)).where(
+    # Whether they match is known from the later ones.
+    statement = sa.select(*_columns(full=full, matching=sa.false())).where(
         *_beyond(tenant, after),
         c.task_record_id == below.c.run,
         c.seq < below.c.upto,
@@ -154,19 +189,44 @@ def _entries(found: Iterable[sa.Row[Any]]) -> list[Entry]:
         Entry(
             Position(row.xact, row.task_record_id, row.seq),
             Event(row.seq, row.group_seq, row.kind, row.event, row.payload),
+            row.matching,
         )
         for row in found
     ]
 
 
-_STATE = sa.text("""
-    SELECT event FROM task_record_events
-     WHERE tenant = :tenant AND task_record_id = :run AND seq <= :seq AND kind IN (1, 4)
-     ORDER BY seq DESC LIMIT 1
+_BEFORE = sa.text("""
+    SELECT u.run, own.event
+      FROM unnest(CAST(:runs AS text[]), CAST(:seqs AS bigint[])) AS u (run, seq)
+     CROSS JOIN LATERAL (
+            SELECT event FROM task_record_events e
+             WHERE e.tenant = :tenant AND e.task_record_id = u.run AND e.seq < u.seq
+               AND e.kind IN (1, 4)
+             ORDER BY e.seq DESC LIMIT 1) own
 """)
 
 
-async def state_at(database: Database, tenant: str, run: str, seq: int) -> TaskRecordEvent | None:
-    """The last event of the run itself up to `seq`; None if retention has taken it."""
-    found = await database.fetch(_STATE, {"tenant": tenant, "run": run, "seq": seq})
+async def states_before(
+    database: Database, tenant: str, seqs: Mapping[str, int]
+) -> dict[str, TaskRecord]:
+    """What each run was like before an event of its; none where the log does not say."""
+    found = await database.fetch(
+        _BEFORE, {"tenant": tenant, "runs": [*seqs], "seqs": [*seqs.values()]}
+    )
+    return {row.run: TaskRecordEvent.FromString(row.event).task_record for row in found}
+
+
+_NEWEST = sa.text("""
+    SELECT e.event FROM task_records r
+      JOIN task_record_events e
+        ON e.tenant = r.tenant AND e.task_record_id = r.id AND e.seq = r.run_seq
+     WHERE r.tenant = :tenant AND r.id = :run AND r.run_seq <= :seq
+""")
+
+
+async def newest_state(
+    database: Database, tenant: str, run: str, seq: int
+) -> TaskRecordEvent | None:
+    """The run's newest event of its own; None if it came after `seq`, or is no longer there."""
+    found = await database.fetch(_NEWEST, {"tenant": tenant, "run": run, "seq": seq})
     return TaskRecordEvent.FromString(found[0].event) if found else None
