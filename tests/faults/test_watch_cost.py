@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.common_pb2 import View
-from vwed.v1.record_service_pb2 import ReportBlocksRequest, WatchTaskRecordRequest
+from vwed.v1.record_service_pb2 import (
+    ReportBlocksRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordResponse,
+)
 
 from tests.faults.replicas import Replica, replica
 from tests.integration.steps import create, define, running
@@ -60,7 +63,7 @@ class Reader:
         """Until so many changes have come."""
         while len(self.delays) < events:
             message = await self._call.read()
-            assert message is not grpc.aio.EOF
+            assert isinstance(message, WatchTaskRecordResponse)
             now = time.time()
             self.delays += [now - e.event_time.ToNanoseconds() / 1e9 for e in message.events]
 
