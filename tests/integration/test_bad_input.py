@@ -18,6 +18,7 @@ from tests.integration.bad_requests.request import (
     FOREIGN,
     INVALID,
     RUN,
+    TEMPLATE,
     BadRequest,
 )
 from tests.integration.calls import (
@@ -28,6 +29,7 @@ from tests.integration.calls import (
     set_entry,
     start_run,
 )
+from tests.integration.definition_calls import create_template
 from tests.integration.refusals import refusal
 from vwed_grpc.client import connect
 from vwed_grpc.server import SERVICERS
@@ -60,6 +62,11 @@ async def call(target: str) -> AsyncIterator[Call]:
     async with connect(target, tenant=TENANT) as client:
         config = json_object(inputs=[{"name": "to", "type": "string"}])
         await create_def(client, id=DEF, config=config)
+        schema = json_object(
+            properties={"to": {"type": "string", "pattern": "^(a+)+$|^A1$"}}, required=["to"]
+        )
+        to = json_object(to="${params.to}")
+        await create_template(client, id=TEMPLATE, config=to, parameters_schema=schema)
         for run in (RUN, ENDED):
             await create_run(client, DEF, id=run)
             await start_run(client, run)

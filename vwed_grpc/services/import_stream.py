@@ -44,13 +44,14 @@ class Lineage:
         """Raises InvalidArgument unless it is the next version."""
         previous = self.newest.version if self.newest else 0
         item.version = item.version or previous + 1
-        if not 1 <= item.version <= MAX_VERSION or previous not in (0, item.version - 1):
-            raise InvalidArgument.of(
-                f"{self.kind}.version", f"cannot be {item.version} after {previous}"
-            )
-        if self.newest:
-            raw = self.newest.SerializeToString()
-            self._older.write(len(raw).to_bytes(4) + raw)
+        if not self.errors:  # else one may lack before it, and no version will be written
+            if not 1 <= item.version <= MAX_VERSION or previous not in (0, item.version - 1):
+                raise InvalidArgument.of(
+                    f"{self.kind}.version", f"cannot be {item.version} after {previous}"
+                )
+            if self.newest:
+                raw = self.newest.SerializeToString()
+                self._older.write(len(raw).to_bytes(4) + raw)
         self.index, self.newest = index, item
 
     def older(self) -> Iterator[Resource]:
@@ -86,25 +87,27 @@ async def lineages(
     """
     lineage = Lineage("", "")
     index = -1
-    async for request, problem in requests:
-        index += 1
-        kind = request.WhichOneof("message") or ""
-        if kind == "options":
-            raise InvalidArgument.of("options", "stand in the first message alone")
-        item: Resource | None = getattr(request, kind) if kind else None
-        if item is not None and (kind, item.id) != (lineage.kind, lineage.id):
-            yield lineage
-            lineage.close()
-            lineage = Lineage(kind, item.id)
-        try:
-            if problem is not None:
-                raise problem
-            if item is None:
-                raise InvalidArgument.of("message", "holds no item")
-            await check(kind, item)
-            lineage.add(index, item)
-        except InvalidArgument as error:
-            lineage.refuse(index, error, item.version if item is not None else 0)
-    await ended_by_caller()
-    yield lineage
-    lineage.close()
+    try:
+        async for request, problem in requests:
+            index += 1
+            kind = request.WhichOneof("message") or ""
+            if kind == "options":
+                raise InvalidArgument.of("options", "stand in the first message alone")
+            item: Resource | None = getattr(request, kind) if kind else None
+            if item is not None and (kind, item.id) != (lineage.kind, lineage.id):
+                yield lineage
+                lineage.close()
+                lineage = Lineage(kind, item.id)
+            try:
+                if problem is not None:
+                    raise problem
+                if item is None:
+                    raise InvalidArgument.of("message", "holds no item")
+                await check(kind, item)
+                lineage.add(index, item)
+            except InvalidArgument as error:
+                lineage.refuse(index, error, item.version if item is not None else 0)
+        await ended_by_caller()
+        yield lineage
+    finally:
+        lineage.close()

@@ -9,10 +9,13 @@ from tests.integration.bad_requests import (
     missing_runs,
     reports,
     runs,
+    templates,
 )
 
 BAD_REQUESTS = [
     *chain(definitions.created(), definitions.named(), definitions.updated()),
+    *chain(templates.schemas(), templates.placeholders(), templates.templates()),
+    *chain(templates.instances(), templates.histories()),
     *lists.lists(),
     *chain(runs.created(), runs.taken(), runs.ended(), runs.spoken_to()),
     *runs.moved_where_they_cannot_go(),

@@ -18,7 +18,9 @@ def lists() -> Iterator[BadRequest]:
     yield definitions_by("page_size", page_size=-1)
     yield definitions_by("page_token", page_token="x")
     yield definitions_by("page_token", page_token="\0")
-    yield definitions_by("order_by", order_by="colour")
+    for order_by in ("colour", "config", "name desc desc", "name; DROP TABLE task_defs", "id, id"):
+        yield definitions_by("order_by", order_by=order_by)
+    yield definitions_by("order_by", order_by="(SELECT 1)")
     yield definitions_by("view", view=99)
     yield definitions_by("filter.statuses[0]", filter=t.TaskDefFilter(statuses=[99]))  # type: ignore[list-item]  # not a status
     yield definitions_by("filter.statuses[0]", filter=t.TaskDefFilter(statuses=[0]))  # type: ignore[list-item]  # the same

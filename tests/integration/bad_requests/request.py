@@ -6,6 +6,8 @@ from google.protobuf.message import Message
 
 DEF, RUN, ENDED, FOREIGN = "def-1", "run-1", "run-ended", "run-foreign"
 """What there is: a definition, its RUNNING and its SUCCEEDED run, and another tenant's run."""
+TEMPLATE = "template-1"
+"""And a template, whose config needs the parameter `to` of the pattern `^(a+)+$|A1`."""
 
 INVALID, MISSING, TAKEN = "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS"
 UNMET = "FAILED_PRECONDITION"
