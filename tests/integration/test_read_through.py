@@ -734,21 +734,6 @@ async def test_a_server_that_takes_no_writes_is_not_believed(
         assert await cache.get(key, 60, row.load) == b"new"
 
 
-async def test_credentials_of_the_url(server: Server, own: Redis, key: str) -> None:
-    await own.acl_setuser(
-        "robot", enabled=True, passwords=["+p@ss:word"], keys=["vwed:*"], commands=["+@all"]
-    )
-    await own.acl_setuser(
-        "blind", enabled=True, passwords=["+x"], keys=["other:*"], commands=["+@all"]
-    )
-    users = {"robot:p%40ss%3Aword": True, "robot:wrong": False, "blind:x": False}
-    for user, admitted in users.items():
-        async with replica(server.url.replace("//", f"//{user}@")) as (guest, cache):
-            assert guest.trusted is admitted
-            assert await seconds(cache.get(key, 60, Row().load)) < COST
-            assert await cache.get(key, 60, Row().load) == b"old"
-
-
 # Everything at once
 
 
