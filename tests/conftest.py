@@ -1,7 +1,7 @@
 """One real PostgreSQL, one real Redis-compatible server, one server of ours; a tenant a test.
 
 VWED_TEST_DATABASE_URL and VWED_TEST_REDIS_URL name other servers; the database URL's user must be
-allowed to create databases.
+allowed to create databases. VWED_TEST_REDIS_SERVER is another program for those that tests harm.
 """
 
 import os

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 
 from tests.faults.proxy import Proxy
 from tests.faults.register_checker import Process
@@ -18,6 +18,8 @@ from tests.faults.stores import Valkey
 TIMEOUT = 0.1
 """After which a server gives Redis up, twice."""
 
+KILLED = "killed between commit and answer"
+
 
 @dataclass
 class Life:
@@ -26,6 +28,8 @@ class Life:
     name: str
     replica: Replica
     proxy: Proxy
+    metrics: str
+    """Where it shows them."""
     starts: list[float]
 
     def process(self) -> Process:
@@ -46,16 +50,17 @@ class Trouble:
     _probes: "count[int]" = field(default_factory=count)
 
     async def go_on(self, enough: Callable[[], bool]) -> None:
-        """One after the other, in any order, until it is enough."""
+        """One after the other, in any order, each at least once, until it is enough."""
         kinds: list[Callable[[], Awaitable[None]]] = [
             self.delay, self.slow, self.freeze, self.cut, self.flush, self.restart_redis,
             self.kill_before_the_answer,
         ]  # fmt: skip
-        while not enough():
-            for kind in random.sample(kinds, len(kinds)):
-                await kind()
-                self.done[kind.__name__] += 1
-                await asyncio.sleep(random.uniform(0.2, 1.2))
+        rounds = chain.from_iterable(random.sample(kinds, len(kinds)) for _ in count())
+        while not (enough() and all(self.done[kind.__name__] for kind in kinds)):
+            kind = next(rounds)
+            await kind()
+            self.done[kind.__name__] += 1
+            await asyncio.sleep(random.uniform(0.2, 1.2))
 
     async def delay(self) -> None:
         """Less than a server waits: all invalidations arrive before their answers."""
@@ -102,7 +107,7 @@ class Trouble:
         writing = asyncio.create_task(self.clients.write(register, door, token))
         while not writing.done():
             if (await register.read(witness.client, strong=True)).token == token:
-                self.done["killed between commit and answer"] += not writing.done()
+                self.done[KILLED] += not writing.done()
                 break
         await life.restart()
         await writing

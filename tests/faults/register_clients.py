@@ -16,7 +16,7 @@ from vwed_grpc.client import Client
 REFUSED = {"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
 """Codes after which nothing was written."""
 STRONG_SHARE = 0.05
-READS_A_WRITE = 30
+READS_A_WRITE = 60
 """At least so many, on a slow machine too: else nothing would be in Redis to be read from it."""
 
 

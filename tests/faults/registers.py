@@ -142,9 +142,12 @@ class Entry(Register):
 
 
 class ShortLived(Entry):
-    """Expires, sometimes before it is set again, with and without having been in Redis."""
+    """Expires, sometimes before it is set again, with and without having been in Redis.
 
-    pause = 1.0
+    In its last second it is read from PostgreSQL alone, so more of it would say little of the rest.
+    """
+
+    pause = 5.0
 
     async def write(self, client: Client, token: str) -> int:
         return await self._set(client, token, ttl=seconds(random.uniform(0.1, 2.5)))

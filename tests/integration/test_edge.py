@@ -211,7 +211,7 @@ async def test_an_answer_and_who_asked(world: World) -> None:
     assert (seen.tenant, seen.request_id, seen.strong) == ("site-1", "r-1", False)
     left = seen.remaining()
     assert left is not None
-    assert 3 < left <= 5
+    assert 3 < left < 5.1  # gRPC rounds it up on its way
 
 
 async def test_a_request_id_is_made(world: World) -> None:

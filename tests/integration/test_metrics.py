@@ -1,17 +1,21 @@
 """What an operator reads of the cache: its counters and the breaker's state, over HTTP."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 
 import pytest
+from structlog.testing import capture_logs
 from vwed.v1.cache_service_pb2 import GetDataCacheRequest
 
 from tests.integration.calls import create_def, create_run, get_entry, set_entry
+from tests.integration.metrics_page import ask, figures, free_address
 from vwed_grpc import metrics
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
+from vwed_grpc.cache.read_through import ReadThrough
+from vwed_grpc.cache.redis_guest import Guest
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -23,26 +27,7 @@ STRONG = (("x-vwed-consistency", "strong"),)
 
 @pytest.fixture
 def address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
-async def ask(address: str, request: bytes = b"GET /metrics HTTP/1.1\r\n\r\n") -> tuple[str, str]:
-    """Head and body of the answer."""
-    host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
-    answer = (await reader.read()).decode()
-    writer.close()
-    head, _, body = answer.partition("\r\n\r\n")
-    return head, body
-
-
-async def figures(address: str) -> dict[str, float]:
-    _, body = await ask(address)
-    lines = [line.rpartition(" ") for line in body.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in lines}
+    return free_address()
 
 
 @asynccontextmanager
@@ -93,6 +78,23 @@ async def test_a_redis_that_is_away_shows(settings: Settings, tenant: str, addre
     assert found['vwed_redis_breaker{state="open"}'] == 1
     assert found["vwed_cache_bypasses_total"] == 1
     assert found["vwed_cache_undelivered"] > 0
+
+
+async def test_the_same_is_in_the_log_at_level_debug() -> None:
+    async def load() -> bytes:
+        return b"x"
+
+    with capture_logs() as logged:
+        async with Guest(None) as guest, ReadThrough(guest) as cache:
+            await cache.get("k", 5, load)
+            async with asyncio.timeout(5):
+                while not (said := [e for e in logged if e["event"] == "cache"]):  # noqa: ASYNC110 - a log
+                    await asyncio.sleep(0.01)
+    assert said[0]["log_level"] == "debug"
+    assert said[0]["redis"] == "open"
+    assert {name: said[0][name] for name in asdict(CacheCounters())} == asdict(
+        CacheCounters(bypasses=1)
+    )
 
 
 def test_every_figure_says_what_it_is() -> None:

