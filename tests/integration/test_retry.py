@@ -7,9 +7,10 @@ from grpc import StatusCode
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
 from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import DisableTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from tests.integration.calls import finish_run, get_entry, set_entry, update_def
+from tests.integration.calls import delete_def, finish_run, get_entry, set_entry, update_def
 from tests.integration.steps import (
     block,
     blocks_of,
@@ -207,6 +208,30 @@ async def test_the_version_is_the_pinned_one_or_the_one_asked_for(client: Client
         await retry(client, newest.id, task_def_version=3)
     with refused(StatusCode.INVALID_ARGUMENT):
         await retry(client, newest.id, task_def_version=-1)
+
+
+async def test_the_name_and_type_are_those_of_the_version(client: Client) -> None:
+    task_def = await define(client, name="old name", task_type="old")
+    old = await create(client, task_def.id)
+    await update_def(client, TaskDef(id=task_def.id, name="new name", task_type="new"))
+    await finish_run(client, old.id, FAILED)
+    pinned = await retry(client, old.id)
+    assert (pinned.task_def_name, pinned.task_type) == ("old name", "old")
+    await finish_run(client, pinned.id, FAILED)
+    newest = await retry(client, pinned.id, task_def_version=2)
+    assert (newest.task_def_name, newest.task_type) == ("new name", "new")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_only_an_enabled_definition_is_run_again(client: Client, gone: bool) -> None:
+    old = await broken(client)
+    if gone:
+        await delete_def(client, old.task_def_id)
+    else:
+        await client.definitions.DisableTaskDef(DisableTaskDefRequest(id=old.task_def_id))
+    with refused(StatusCode.FAILED_PRECONDITION, "TASK_DEF_NOT_ENABLED"):
+        await retry(client, old.id)
+    assert await get(client, old.id) == old
 
 
 async def test_only_one_retry_is_open(client: Client) -> None:

@@ -20,6 +20,7 @@ from tests.integration.steps import (
     running,
     seconds,
     start,
+    struct,
 )
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
@@ -65,6 +66,16 @@ async def test_priority_then_age_decides(client: Client) -> None:
     assert first == expected[:1]
     assert [run.id for run in await claim(client, max_count=3)] == expected[1:4]
     assert [run.id for run in await claim(client, max_count=100)] == expected[4:]
+
+
+async def test_a_claim_takes_no_more_than_its_answer_can_hold(client: Client) -> None:
+    task_def = await define(client, {})
+    large = struct({"x": "x" * 1_000_000})
+    made = [(await create(client, task_def.id, input=large)).id for _ in range(5)]
+    first = [run.id for run in await claim(client, max_count=10)]
+    assert first == made[:3]
+    assert {(await get(client, id_)).status for id_ in made[3:]} == {PENDING}
+    assert [run.id for run in await claim(client, max_count=10)] == made[3:]
 
 
 async def test_no_run_goes_to_two_claimers(client: Client) -> None:

@@ -2,7 +2,12 @@
 
 import asyncio
 
-from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, PauseTaskRecordRequest
+import pytest
+from vwed.v1.record_service_pb2 import (
+    CancelTaskRecordRequest,
+    HeartbeatTaskRecordRequest,
+    PauseTaskRecordRequest,
+)
 
 from tests.integration.steps import (
     block,
@@ -64,3 +69,27 @@ async def test_a_real_lease_runs_out_in_its_time(client: Client) -> None:
     late = ended.ToNanoseconds() - run.lease_expire_time.ToNanoseconds()
     assert 0 <= late < 2 * 10**9
     assert (await everything(client, kept.id))[0] == kept
+
+
+@pytest.mark.parametrize("by", ["heartbeat", "report"])
+async def test_what_comes_after_its_end_does_not_bring_a_lease_back(
+    client: Client, database_url: str, by: str
+) -> None:
+    """However soon it comes; the run is INTERRUPTED, and says so at once or within 2 s."""
+    runs = [await running(client, lease=60) for _ in range(3)]
+    for run in runs:
+        fence = {"executor_id": "robot-1", "lease_epoch": 1}
+        await let_lease_run_out(database_url, run.id)
+        if by == "report":
+            await report(client, run.id, block("a", blocks.RUNNING), **fence)
+        else:
+            answer = await client.records.HeartbeatTaskRecord(
+                HeartbeatTaskRecordRequest(id=run.id, message="here", executor_id="robot-1")
+            )
+            assert (answer.status, answer.message) == (INTERRUPTED, "")
+        await until(client, run.id, INTERRUPTED)
+        # Nor does a report that the interrupted run still takes.
+        await report(client, run.id, block("b", blocks.RUNNING), **fence)
+        after = await get(client, run.id, strong=True)
+        assert after.status == INTERRUPTED
+        assert not after.HasField("lease_expire_time")

@@ -1,6 +1,6 @@
 """The life of a definition: DRAFT -> ENABLED <-> DISABLED, as data."""
 
-from vwed.v1.task_def_pb2 import TaskDefStatus
+from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 
 from vwed_grpc.domain.errors import FailedPrecondition
 
@@ -25,4 +25,17 @@ def require_step(status: TaskDefStatus.ValueType, wanted: TaskDefStatus.ValueTyp
             "ILLEGAL_TRANSITION",
             f"a definition cannot go from {names['from']} to {names['to']}",
             metadata=names,
+        )
+
+
+def require_enabled(task_def: TaskDef) -> None:
+    """New runs, retries among them, are of ENABLED definitions alone.
+
+    Raises FailedPrecondition TASK_DEF_NOT_ENABLED.
+    """
+    if task_def.HasField("delete_time") or task_def.status != ENABLED:
+        raise FailedPrecondition(
+            "TASK_DEF_NOT_ENABLED",
+            f"task_def {task_def.id!r} is not ENABLED",
+            metadata={"id": task_def.id},
         )

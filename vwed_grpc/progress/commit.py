@@ -52,6 +52,12 @@ class Committer:
         self._keys = keys
         self._hub = hub
         self._wakeups = wakeups
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def settle(self) -> None:
+        """Returns when nothing is under way: callers who left may have left work behind."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     async def run(
         self, work: Work[T], remaining: Deadline = lambda: None, *, validate_only: bool = False
@@ -66,6 +72,8 @@ class Committer:
         running = asyncio.ensure_future(
             self._run(work, lambda: 0.0 if left else remaining(), validate_only=validate_only)
         )
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         running.add_done_callback(_heard)
         try:
             return await asyncio.shield(running)

@@ -6,7 +6,6 @@ fails alone: it is applied to copies, which are kept only if all of it went well
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -66,7 +65,8 @@ class RunState:
     status: TaskRecordStatus.ValueType
     executor_id: str
     lease_epoch: int
-    lease: timedelta | None
+    renewable: bool
+    """It has a lease, which has not run out."""
     seq: int
     config_blocks: int
     recorded: int
@@ -146,7 +146,7 @@ class _Application:
         # From here on nothing fails.
         state.news += self._events()
         state.counts, state.seq, state.recorded = self.counts, self.seq, self.recorded
-        state.renewed |= holder and state.lease is not None
+        state.renewed |= holder and state.renewable
         self.known.by_key.update(self.own)
         self.known.latest.update(self.latest)
         touched.update((key, self.own[key]) for key in self.changed)
@@ -265,8 +265,8 @@ class _Application:
 
 
 _LOCK = sa.text(f"""
-    SELECT id, status, executor_id, lease_epoch, lease, seq, config_blocks, blocks_recorded,
-           update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
+    SELECT id, status, executor_id, lease_epoch, lease_expire_time, seq, config_blocks,
+           blocks_recorded, update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
       FROM task_records
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
@@ -286,8 +286,9 @@ async def _lock(
         # Events of one run never go back in time, whichever transaction began first.
         tx.now = max(tx.now, row.update_time)
         states[row.id] = RunState(
-            row.id, row.status, row.executor_id, row.lease_epoch, row.lease, row.seq,
-            row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
+            row.id, row.status, row.executor_id, row.lease_epoch,
+            row.lease_expire_time is not None and row.lease_expire_time > tx.now,
+            row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
         )  # fmt: skip
     rest = ids - states.keys()
     if not rest:

@@ -74,8 +74,8 @@ def duty(rules: Mapping[str, Retention]) -> Duty:
         if kept.runs is not None:
             where = task_records.prunable(tenant, tx.now - kept.runs, FINAL)
             done = await delete_runs(tx, effects, tenant, where, BATCH, "", RETENTION_REASON)
-        if kept.events is not None:
-            done = max(done, await events.prune(tx, tenant, tx.now - kept.events, BATCH))
+        if kept.events is not None and await events.prune(tx, tenant, tx.now - kept.events, BATCH):
+            done = BATCH  # how many runs' events fit a batch says nothing of what is left
         return done
 
     return Duty("retention", 60.0, due.TENANTS, BATCH, keep_to_rules)

@@ -22,6 +22,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_servicer import RunServicer
 from vwed_grpc.storage import idempotency, rows, task_records
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 
 CLAIM_LEASE = timedelta(seconds=60)
 """What a claim without a lease gets."""
@@ -79,7 +80,9 @@ class ExecutorVerbs(RunServicer):
             change = await self.lock_run(tx, effects, call, request.id, request.etag)
             record = change.record
             lifecycle.holds(record, request.executor_id, request.lease_epoch)
-            if record.status in HELD:
+            if change.lease_ran_out():
+                await change.expire()
+            elif record.status in HELD:
                 change.renew()
                 record.message = request.message or record.message
                 record.robot_id = request.robot_id or record.robot_id
@@ -121,7 +124,8 @@ async def _claim(
         for run in await task_records.lock_expired(tx, call.tenant):
             await RunChange(tx, effects, call.tenant, run).expire()
     lease = rows.span(request.lease) if request.HasField("lease") else CLAIM_LEASE
-    claimed = []
+    claimed: list[TaskRecord] = []
+    room = MAX_PAGE_BYTES
     for run in await task_records.claim(
         tx,
         call.tenant,
@@ -129,6 +133,9 @@ async def _claim(
         request.max_count or 1,
         interrupted=request.include_interrupted,
     ):
+        room -= run.record.ByteSize()
+        if room < 0 and claimed:
+            break  # no answer could hold it: it waits for the next claim
         change = RunChange(tx, effects, call.tenant, run)
         change.take(request.executor_id, lease)
         status = next_status(Command.START, run.record.status)

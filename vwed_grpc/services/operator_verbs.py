@@ -12,6 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.config_tree import block_count
+from vwed_grpc.domain.definition_status import require_enabled
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
@@ -31,9 +32,6 @@ SIGNAL_BYTES = 64 * 1024
 """Of a signal's payload on the wire."""
 _INHERITED = frozenset(
     {
-        "task_def_id",
-        "task_def_name",
-        "task_type",
         "input",
         "priority",
         "external_id",
@@ -107,9 +105,13 @@ class OperatorVerbs(RunServicer):
         )
         if task_def is None:
             raise definitions.task_defs.missing(old.record.task_def_id)
+        require_enabled(task_def)
         record = TaskRecord(
             id=new_id(),
+            task_def_id=task_def.id,
             task_def_version=version,
+            task_def_name=task_def.name,
+            task_type=task_def.task_type,
             status=PENDING,
             attempt=old.record.attempt + 1,
             retry_of=old.record.id,

@@ -18,7 +18,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.config_tree import block_count
-from vwed_grpc.domain.definition_status import ENABLED
+from vwed_grpc.domain.definition_status import require_enabled
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
@@ -205,10 +205,7 @@ async def _runnable(tx: Transaction, call: Call, given: TaskRecord) -> TaskDef:
     task_def = await repository.pinned(tx, call.tenant, id_, given.task_def_version)
     if task_def is None:
         raise repository.missing(id_)
-    if task_def.HasField("delete_time") or task_def.status != ENABLED:
-        raise FailedPrecondition(
-            "TASK_DEF_NOT_ENABLED", f"task_def {id_!r} is not ENABLED", metadata={"id": id_}
-        )
+    require_enabled(task_def)
     return task_def
 
 

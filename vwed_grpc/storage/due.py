@@ -19,16 +19,19 @@ KEYS = sa.text(
     "SELECT DISTINCT tenant FROM idempotency_keys WHERE expire_time <= clock_timestamp()"
 )
 
-# A tenant at a time along the index: a DISTINCT would read every event.
-TENANTS = sa.text("""
-    WITH RECURSIVE t (tenant) AS (
-        (SELECT tenant FROM task_record_events ORDER BY tenant LIMIT 1)
+
+def _tenants_of(table: str) -> str:
+    """A tenant at a time along the index: a DISTINCT would read every row."""
+    return f"""(WITH RECURSIVE t (tenant) AS (
+        (SELECT tenant FROM {table} ORDER BY tenant LIMIT 1)
         UNION ALL
-        SELECT (SELECT e.tenant FROM task_record_events e WHERE e.tenant > t.tenant
-                 ORDER BY e.tenant LIMIT 1)
+        SELECT (SELECT o.tenant FROM {table} o WHERE o.tenant > t.tenant ORDER BY o.tenant LIMIT 1)
           FROM t WHERE t.tenant IS NOT NULL)
-    SELECT tenant FROM t WHERE tenant IS NOT NULL
-""")
+    SELECT tenant FROM t WHERE tenant IS NOT NULL)"""  # noqa: S608 - table names of our own
+
+
+# A run may outlive its events, and events their run.
+TENANTS = sa.text(f"{_tenants_of('task_records')} UNION {_tenants_of('task_record_events')}")
 
 _MINE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 

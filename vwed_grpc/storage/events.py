@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy import CursorResult
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.storage.database import Database, Transaction
@@ -171,21 +172,20 @@ _PRUNE = sa.text("""
                    AND NOT EXISTS (SELECT FROM task_records r
                                     WHERE r.tenant = :tenant AND r.id = old.task_record_id
                                       AND r.pinned)
-                 LIMIT 10000) some
+                 LIMIT 10000) found
              LIMIT :runs) aged
      WHERE e.tenant = :tenant AND e.task_record_id = aged.task_record_id
        AND e.event_time < :before
- RETURNING e.task_record_id
 """)
 
 
-async def prune(tx: Transaction, tenant: str, before: datetime, runs: int) -> int:
-    """Deletes the events of some runs that are older than `before`; answers how many runs.
+async def prune(tx: Transaction, tenant: str, before: datetime, runs: int) -> bool:
+    """Deletes the events of some runs that are older than `before`; False if there are none.
 
     Of each run all of them at once, so that what is left has no gap. Pinned runs keep theirs.
     """
     pruned = await tx.session.execute(_PRUNE, {"tenant": tenant, "before": before, "runs": runs})
-    return len(set(pruned.scalars()))
+    return cast("CursorResult[Any]", pruned).rowcount > 0
 
 
 async def exists(tx: Transaction, tenant: str, run: str) -> bool:

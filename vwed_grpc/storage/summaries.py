@@ -35,6 +35,14 @@ def _figures(name: str, seconds: sa.ColumnElement[float]) -> list[sa.ColumnEleme
     ]
 
 
+_TIME_ZONE = sa.text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name)")
+
+
+async def is_time_zone(database: Database, name: str) -> bool:
+    """Whether it is the name of one: where it takes one, PostgreSQL makes sense of `FOO+3`, too."""
+    return bool((await database.fetch(_TIME_ZONE, {"name": name}))[0][0])
+
+
 async def of_runs(
     database: Database,
     where: Sequence[sa.ColumnElement[bool]],
@@ -42,6 +50,8 @@ async def of_runs(
     time_zone: str,
 ) -> list[sa.RowMapping]:
     """A row a group: its keys, total, succeeded, failed, queue and duration figures."""
+    if By.GROUP_BY_HOUR in group_by:  # which lies within one day
+        group_by = [by for by in group_by if by != By.GROUP_BY_DAY]
     keys: list[sa.ColumnElement[Any]] = [
         sa.func.date_trunc(_PERIODS[by], runs.c.end_time, time_zone).label("period_start")
         if by in _PERIODS
