@@ -353,7 +353,8 @@ async def test_a_caller_who_leaves_closes_the_generator(world: World, id_: str) 
         watch.cancel()
         await asyncio.wait_for(world.servicer.closed.wait(), 2)
         await asyncio.sleep(0.05)
-    assert logs == []
+    # At debug another server of this process may say how its cache fares.
+    assert [entry for entry in logs if entry["log_level"] != "debug"] == []
     assert world.edge._streams.calls == set()
 
 
@@ -375,7 +376,7 @@ async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
         call.cancel()
         await asyncio.wait_for(ended.wait(), 2)
         await asyncio.sleep(0.05)
-    assert logs == []
+    assert [entry for entry in logs if entry["log_level"] != "debug"] == []
     assert world.edge._calls.calls == set()
 
 

@@ -13,6 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.storage import run_lists, schema
 from vwed_grpc.storage.database import Database, sync_engine
+from vwed_grpc.storage.statement import Statement
 
 RUNS = 1_000_000
 
@@ -56,8 +57,9 @@ class Explaining(Database):
     buffers = 0
 
     async def fetch(
-        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+        self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
+        assert not isinstance(statement, Statement)  # lists are put together for their request
         plan = (await super().fetch(_Explain(statement), parameters))[0][0][0]["Plan"]
         self.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         return await super().fetch(statement, parameters)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecordStatus
@@ -23,6 +22,7 @@ from vwed_grpc.storage import block_records, events, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 MAX_BLOCKS = 200_000
@@ -264,14 +264,14 @@ class _Application:
         return answer
 
 
-_LOCK = sa.text(f"""
+_LOCK = Statement(f"""
     SELECT id, status, executor_id, lease_epoch, lease_expire_time, seq, config_blocks,
            blocks_recorded, update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
       FROM task_records
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)  # noqa: S608 - column names of our own
-_EXISTING = sa.text(
+_EXISTING = Statement(
     "SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
 )
 
@@ -280,7 +280,7 @@ async def _lock(
     tx: Transaction, tenant: str, ids: set[str]
 ) -> tuple[dict[str, RunState], set[str]]:
     """The runs that could be locked, and those that exist but are busy."""
-    found = (await tx.session.execute(_LOCK, {"tenant": tenant, "ids": sorted(ids)})).all()
+    found = await tx.fetch(_LOCK, {"tenant": tenant, "ids": sorted(ids)})
     states = {}
     for row in found:
         # Events of one run never go back in time, whichever transaction began first.
@@ -293,8 +293,8 @@ async def _lock(
     rest = ids - states.keys()
     if not rest:
         return states, set()
-    existing = await tx.session.execute(_EXISTING, {"tenant": tenant, "ids": sorted(rest)})
-    return states, set(existing.scalars())
+    existing = await tx.fetch(_EXISTING, {"tenant": tenant, "ids": sorted(rest)})
+    return states, {row.id for row in existing}
 
 
 async def _look_up(tx: Transaction, tenant: str, reports: Sequence[Report]) -> Blocks:
@@ -322,7 +322,7 @@ _SAVED: dict[str, str] = {
     "blocks_recorded": "int",
     **{f"blocks_{name}": "int" for name in BLOCK_COUNTS},
 }
-_SAVE = sa.text(f"""
+_SAVE = Statement(f"""
     UPDATE task_records r
        SET {", ".join(f"{name} = u.{name}" for name in _SAVED)}, update_time = :now,
            lease_expire_time = CASE WHEN u.renewed THEN CAST(:now AS timestamptz) + r.lease
@@ -347,4 +347,4 @@ async def _save(tx: Transaction, tenant: str, changed: Sequence[RunState]) -> No
     }
     for n, name in enumerate(BLOCK_COUNTS):
         values[f"blocks_{name}"] = [s.counts[n] for s in changed]
-    await tx.session.execute(_SAVE, values)
+    await tx.fetch(_SAVE, values)

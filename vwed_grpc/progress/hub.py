@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +20,7 @@ from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.storage import events
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.statement import Statement
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ POLL_SECONDS = 4.0
 POLL_SECONDS_ALONE = 0.5
 """Without Redis: an event reaches a watcher within 1 s."""
 
-_SEQS = sa.text(
+_SEQS = Statement(
     "SELECT id, seq FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
 )
 

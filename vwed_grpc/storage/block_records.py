@@ -11,6 +11,7 @@ from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import block_records as table
 from vwed_grpc.storage.tables import one_of
 
@@ -26,17 +27,24 @@ def missing(id_: str) -> NotFound:
     return NotFound("BLOCK_RECORD_NOT_FOUND", f"no block_record {id_!r}", metadata={"id": id_})
 
 
-async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecord | None:
-    found = await database.fetch(
-        sa.select(table).where(c.tenant == tenant, c.task_record_id == run, c.id == id_)
+_GET = Statement(
+    sa.select(table).where(
+        c.tenant == sa.bindparam("tenant"),
+        c.task_record_id == sa.bindparam("run"),
+        c.id == sa.bindparam("id"),
     )
+)
+
+
+async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecord | None:
+    found = await database.fetch(_GET, {"tenant": tenant, "run": run, "id": id_})
     return rows.block_record(found[0]) if found else None
 
 
 _BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
 _DIGESTS = "sha256(b.input_data) AS input_digest, sha256(b.output_data) AS output_digest"
 
-_LOOK_UP = sa.text(f"""
+_LOOK_UP = Statement(f"""
     SELECT {_BASIC_NAMES}, {_DIGESTS},
            CASE WHEN k.full_view THEN b.input_data END AS stored_input,
            CASE WHEN k.full_view THEN b.output_data END AS stored_output
@@ -46,7 +54,7 @@ _LOOK_UP = sa.text(f"""
        AND b.block_id = k.block_id AND b.iteration = k.iteration
 """)  # noqa: S608 - column names from the table's own definition
 
-_LOOK_UP_IDS = sa.text("""
+_LOOK_UP_IDS = Statement("""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
       JOIN block_records b ON b.tenant = :tenant AND b.task_record_id = k.run AND b.id = k.id
@@ -57,7 +65,7 @@ async def look_up(
     tx: Transaction, tenant: str, named: Mapping[tuple[str, str, str], bool]
 ) -> dict[Key, Block]:
     """Every attempt of the (run, block_id, iteration)s; those marked True with their payload."""
-    found = await tx.session.execute(
+    found = await tx.fetch(
         _LOOK_UP,
         {
             "tenant": tenant,
@@ -84,7 +92,7 @@ async def look_up_ids(
 ) -> set[tuple[str, str]]:
     """Those of the (run, id)s that exist."""
     pairs = list(named)
-    found = await tx.session.execute(
+    found = await tx.fetch(
         _LOOK_UP_IDS,
         {"tenant": tenant, "runs": [p[0] for p in pairs], "ids": [p[1] for p in pairs]},
     )
@@ -122,7 +130,7 @@ def _assignment(name: str) -> str:
     return f"{name} = excluded.{name}"
 
 
-_UPSERT = sa.text(f"""
+_UPSERT = Statement(f"""
     INSERT INTO block_records (tenant, {", ".join(_UPSERTED)}, create_time, update_time)
     SELECT :tenant, u.*, :now, :now
       FROM unnest({", ".join(f"CAST(:{n} AS {t}[])" for n, t in _UPSERTED.items())})
@@ -150,12 +158,12 @@ async def upsert(tx: Transaction, tenant: str, blocks: Sequence[tuple[str, Block
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    await tx.session.execute(_UPSERT, {"tenant": tenant, "now": tx.now, **columns})
+    await tx.fetch(_UPSERT, {"tenant": tenant, "now": tx.now, **columns})
 
 
 # By ctid: the run's lock keeps its blocks where they are, and with whatever statistics, or none,
 # there is but one way to find a row by its place.
-_CLOSE_OPEN = sa.text(f"""
+_CLOSE_OPEN = Statement(f"""
     UPDATE block_records b
        SET status = {int(CANCELED)}, end_time = :now, update_time = :now, seq = :seq + open.nth
       FROM (SELECT ctid, row_number() OVER (ORDER BY first_seq) AS nth
@@ -169,13 +177,11 @@ _CLOSE_OPEN = sa.text(f"""
 
 async def close_open(tx: Transaction, tenant: str, run: str, seq: int) -> list[BlockRecord]:
     """Cancels the blocks of a locked run that are not final; they take the seqs after `seq`."""
-    found = await tx.session.execute(
-        _CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now}
-    )
+    found = await tx.fetch(_CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now})
     return sorted((rows.block_record(row) for row in found), key=lambda block: block.seq)
 
 
-_DONE = sa.text(f"""
+_DONE = Statement(f"""
     SELECT id FROM (
         SELECT DISTINCT ON (block_id, iteration) id, status, first_seq
           FROM block_records WHERE tenant = :tenant AND task_record_id = :run
@@ -186,8 +192,8 @@ _DONE = sa.text(f"""
 
 async def done(tx: Transaction, tenant: str, run: str) -> list[str]:
     """The ids of the blocks whose latest attempt is SUCCEEDED or SKIPPED, as they began."""
-    found = await tx.session.execute(_DONE, {"tenant": tenant, "run": run})
-    return list(found.scalars())
+    found = await tx.fetch(_DONE, {"tenant": tenant, "run": run})
+    return [row.id for row in found]
 
 
 async def with_payload(tx: Transaction, tenant: str, run: str, ids: Sequence[str]) -> list[Block]:
@@ -249,7 +255,7 @@ def listing() -> Listing[BlockRecord]:
     )
 
 
-_SNAPSHOT = sa.text(f"""
+_SNAPSHOT = Statement(f"""
     SELECT {_BASIC_NAMES}, CASE WHEN CAST(:full AS boolean) THEN b.input_data END AS input_data,
            CASE WHEN CAST(:full AS boolean) THEN b.output_data END AS output_data
       FROM (SELECT *, sum(weight) OVER (ORDER BY seq) - weight AS before

@@ -16,6 +16,7 @@ from vwed_grpc.domain.errors import FailedPrecondition, NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import data_cache as table
 
 c = table.c
@@ -35,7 +36,7 @@ _KEY = (
     c.task_record_id == sa.bindparam("run"),
     c.key == sa.bindparam("key"),
 )
-GET = sa.select(table, _NOW.label("read_time")).where(*_KEY, _ALIVE)
+GET = Statement(sa.select(table, _NOW.label("read_time")).where(*_KEY, _ALIVE))
 
 
 async def get(
@@ -52,15 +53,15 @@ async def get(
 
 # The clock is read outside, where the lock is had: who waited for it may have waited too long.
 _ROW = sa.select(table).where(*_KEY).with_for_update().subquery()
-_LOCK = sa.select(_ROW, _NOW.label("locked_time"))
+_LOCK = Statement(sa.select(_ROW, _NOW.label("locked_time")))
 
 
 async def lock(tx: Transaction, tenant: str, run: str, key: str) -> DataCache | None:
     """The entry unless absent or expired, locked until the transaction ends."""
-    found = await tx.session.execute(_LOCK, {"tenant": tenant, "run": run, "key": key})
-    row = found.one_or_none()
-    if row is None:
+    found = await tx.fetch(_LOCK, {"tenant": tenant, "run": run, "key": key})
+    if not found:
         return None
+    row = found[0]
     tx.now = max(tx.now, row.locked_time)
     if row.expire_time is not None and row.expire_time <= tx.now:
         return None
@@ -76,7 +77,7 @@ def mismatch(present: DataCache) -> FailedPrecondition:
     )
 
 
-_TOUCH = sa.text("""
+_TOUCH = Statement("""
     UPDATE data_cache
        SET expire_time = :expire_time, version = nextval('data_cache_versions'),
            update_time = greatest(update_time, :now)
@@ -96,14 +97,14 @@ async def touch(
         "now": tx.now,
         "expire_time": expire_time,
     }
-    row = (await tx.session.execute(_TOUCH, parameters)).one()
+    row = (await tx.fetch(_TOUCH, parameters))[0]
     entry.version = row.version
     rows.put_time(entry.update_time, row.update_time)
     entry.ClearField("expire_time")
     rows.put_time(entry.expire_time, expire_time)
 
 
-_END = sa.text("""
+_END = Statement("""
     UPDATE data_cache
        SET value = '', expire_time = 'epoch', update_time = clock_timestamp()
      WHERE tenant = :tenant AND task_record_id = :run AND key = ANY(CAST(:keys AS text[]))
@@ -112,7 +113,7 @@ _END = sa.text("""
 
 async def delete(tx: Transaction, tenant: str, run: str, keys: Sequence[str]) -> None:
     """Ends locked entries."""
-    await tx.session.execute(_END, {"tenant": tenant, "run": run, "keys": list(keys)})
+    await tx.fetch(_END, {"tenant": tenant, "run": run, "keys": list(keys)})
 
 
 async def clear(tx: Transaction, tenant: str, run: str, prefix: str) -> list[str]:
@@ -134,7 +135,7 @@ async def clear(tx: Transaction, tenant: str, run: str, prefix: str) -> list[str
             return cleared
 
 
-_COPY = sa.text("""
+_COPY = Statement("""
     INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, expire_time, version,
                             create_time, update_time)
     SELECT tenant, :new, key, gen_random_uuid()::text, type, value, expire_time,
@@ -147,7 +148,7 @@ _COPY = sa.text("""
 
 async def copy(tx: Transaction, tenant: str, old: str, new: str) -> None:
     """Copies what has not expired of one run's entries into a new run, expirations included."""
-    await tx.session.execute(_COPY, {"tenant": tenant, "old": old, "new": new, "now": tx.now})
+    await tx.fetch(_COPY, {"tenant": tenant, "old": old, "new": new, "now": tx.now})
 
 
 KEPT = timedelta(minutes=1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import sqlalchemy as sa
 from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.entries import NOTHING, end_of
@@ -11,13 +10,14 @@ from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import data_cache, rows, task_records
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.statement import Statement
 
-_PATIENCE = sa.text("SET LOCAL lock_timeout = '100ms'")
+_PATIENCE = Statement("SET LOCAL lock_timeout = '100ms'")
 
 
 async def do_not_wait(tx: Transaction) -> None:
     """Statements that meet a lock of another transaction fail soon, with SQLSTATE 55P03."""
-    await tx.session.execute(_PATIENCE)
+    await tx.fetch(_PATIENCE, {})
 
 
 # One pass over the rows, in an order that all writers keep to, so they do not deadlock.
@@ -54,8 +54,8 @@ _IF_REPLACEABLE = """
                    CASE WHEN d.expire_time <= clock_timestamp() THEN 0 ELSE d.version END
               FROM given WHERE run = d.task_record_id AND key = d.key)
 """
-_PUT_ALL = sa.text(_PUT.format(where=""))
-_PUT_REPLACEABLE = sa.text(_PUT.format(where=_IF_REPLACEABLE))
+_PUT_ALL = Statement(_PUT.format(where=""))
+_PUT_REPLACEABLE = Statement(_PUT.format(where=_IF_REPLACEABLE))
 
 
 async def put(
@@ -72,7 +72,7 @@ async def put(
     """
     for entry in entries:
         entry.id = new_id()
-    written = await tx.session.execute(
+    written = await tx.fetch(
         _PUT_REPLACEABLE if any(v is not None for v in replaceable) else _PUT_ALL,
         {
             "tenant": tenant,

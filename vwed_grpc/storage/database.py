@@ -1,6 +1,7 @@
 """PostgreSQL: one engine for transactions, one for single reads, sync sessions for scripts."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.storage.statement import Statement
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -40,44 +42,68 @@ class Transaction:
     session: AsyncSession
     now: datetime
     xact: int
+    _driver: asyncpg.Connection
+    """The session's own connection."""
+
+    async def fetch(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Sequence[sa.Row[Any]]:
+        """The rows of one statement of this transaction."""
+        return await statement.run(self._driver, parameters)
 
 
 class Database:
     """Everything that reaches PostgreSQL goes through here.
 
+    A third of its connections is for single reads, which are short, the rest for transactions.
+
     Raises SQLAlchemy's and the driver's own errors; `rpc.errors` knows what callers are told.
     """
 
     def __init__(self, url: str, *, connections: int = 10, statement_timeout: float = 5.0) -> None:
-        self.url = sa.make_url(url)
+        self.url = sa.make_url(url).set(drivername="postgresql+asyncpg")
+        options = {
+            "timeout": statement_timeout,
+            "command_timeout": statement_timeout * 2,
+            "server_settings": {
+                # JIT compiles our short statements for ten times the work it saves.
+                "jit": "off",
+                "timezone": "UTC",
+                # A process frozen in the middle of a transaction must not keep its locks.
+                "idle_in_transaction_session_timeout": "10000",
+                "statement_timeout": str(int(statement_timeout * 1000)),
+                "application_name": "vwed-grpc",
+            },
+        }
+        reading = max(1, connections // 3)
         self._engine = create_async_engine(
-            self.url.set(drivername="postgresql+asyncpg"),
-            pool_size=connections,
+            self.url,
+            pool_size=max(1, connections - reading),
             max_overflow=0,
             # Waiting longer for a connection than a statement may take helps nobody.
             pool_timeout=statement_timeout,
-            connect_args={
-                "timeout": statement_timeout,
-                "command_timeout": statement_timeout * 2,
-                "server_settings": {
-                    # JIT compiles our short statements for ten times the work it saves.
-                    "jit": "off",
-                    "timezone": "UTC",
-                    # A process frozen in the middle of a transaction must not keep its locks.
-                    "idle_in_transaction_session_timeout": "10000",
-                    "statement_timeout": str(int(statement_timeout * 1000)),
-                    "application_name": "vwed-grpc",
-                },
-            },
+            connect_args=options,
         )
         self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._patience = statement_timeout
+        self._readers = asyncpg.create_pool(
+            min_size=0,
+            max_size=reading,
+            init=_decode_json,
+            # Single reads leave nothing behind; the driver's own reset is a round trip.
+            reset=_nothing_to_reset,
+            **self._engine.dialect.create_connect_args(self.url)[1],
+            **options,
+        )
 
     async def close(self) -> None:
+        with suppress(asyncpg.InterfaceError):  # nobody has read anything
+            self._readers.terminate()
         await self._engine.dispose()
 
     async def fetch(
-        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+        self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
         """The rows of one read. Retried once on a connection that had died while it was pooled."""
         try:
@@ -88,9 +114,13 @@ class Database:
             return await self._fetch(statement, parameters)
 
     async def _fetch(
-        self, statement: sa.Executable, parameters: Mapping[str, Any] | None
+        self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None
     ) -> Sequence[sa.Row[Any]]:
         with _connection_losses():
+            if isinstance(statement, Statement):
+                await self._readers  # set up by whoever comes first; no connection is made by that
+                async with self._readers.acquire(timeout=self._patience) as reader:
+                    return await statement.run(reader, parameters or {})
             async with self._single.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
@@ -126,7 +156,8 @@ class Database:
         with _connection_losses():
             try:
                 now, xact = (await session.execute(_BEGIN)).one()
-                answer = await work(Transaction(session, now, xact))
+                raw = await (await session.connection()).get_raw_connection()
+                answer = await work(Transaction(session, now, xact, raw.driver_connection))
                 try:
                     if commit:
                         await session.commit()
@@ -160,7 +191,17 @@ class Database:
 
 
 _BEGIN = sa.text("SELECT clock_timestamp(), (pg_current_xact_id()::text)::bigint")
-_XACT_STATUS = sa.text("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
+_XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
+
+
+async def _decode_json(reader: asyncpg.Connection) -> None:
+    await reader.set_type_codec(
+        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+    )
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    pass
 
 
 def sqlstate(exc: BaseException) -> str | None:
@@ -182,6 +223,8 @@ def _connection_lost(exc: DBAPIError) -> bool:
         exc.connection_invalidated
         or (sqlstate(exc) or "").startswith(_LAST_WORDS)
         or isinstance(getattr(exc.orig, "__cause__", None), asyncpg.InternalClientError)
+        # A connection that is closed, or a pool that is; a value of a wrong type is one as well.
+        or (isinstance(exc.orig, asyncpg.InterfaceError) and not isinstance(exc.orig, ValueError))
     )
 
 

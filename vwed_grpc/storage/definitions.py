@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, 
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
 from vwed_grpc.storage.database import Database, Transaction, sqlstate
+from vwed_grpc.storage.statement import Statement
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -76,18 +78,30 @@ class Definitions(Generic[D]):
             *(sa.literal(0).label(n) if n == "status" else h[n] for n in self.own_fields),
         ]
 
+    @cached_property
+    def _get(self) -> Statement:
+        return Statement(
+            sa.select(self.heads, *self.json).select_from(self.latest).where(*self._named_by_id)
+        )
+
+    @cached_property
+    def _get_version(self) -> Statement:
+        return Statement(
+            sa.select(*self.at_a_version, *self.json)
+            .select_from(self.history)
+            .where(*self._named_by_id, self.versions.c.version == sa.bindparam("version"))
+        )
+
+    @property
+    def _named_by_id(self) -> tuple[sa.ColumnElement[bool], ...]:
+        h = self.heads.c
+        return h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id")
+
     async def get(self, database: Database, tenant: str, id_: str, version: int = 0) -> D | None:
         """The latest content (version 0), or that of a version; None: there is none."""
-        if version == 0:
-            statement = sa.select(self.heads, *self.json).select_from(self.latest)
-        else:
-            statement = (
-                sa.select(*self.at_a_version, *self.json)
-                .select_from(self.history)
-                .where(self.versions.c.version == version)
-            )
         found = await database.fetch(
-            statement.where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
+            self._get_version if version else self._get,
+            {"tenant": tenant, "id": id_, "version": version},
         )
         return self.to_message(found[0]) if found else None
 

@@ -12,6 +12,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_events as events
 
 
@@ -42,7 +43,7 @@ class Event:
         return self.event + self.payload if full and self.payload else self.event
 
 
-_APPEND = sa.text("""
+_APPEND = Statement("""
     INSERT INTO task_record_events
            (tenant, task_record_id, seq, group_seq, kind, event_time, event, payload)
     SELECT :tenant, u.run, u.seq, u.group_seq, u.kind, :now, u.event, u.payload
@@ -51,7 +52,7 @@ _APPEND = sa.text("""
            AS u (run, seq, group_seq, kind, event, payload)
 """)
 
-_READ = sa.text("""
+_READ = Statement("""
     SELECT seq, group_seq, kind, event, payload
       FROM (SELECT *, sum(weight) OVER (ORDER BY seq) - weight AS before
               FROM (SELECT seq, group_seq, kind, event, octet_length(event)
@@ -71,7 +72,7 @@ async def append(
     """Writes the events of any number of runs, whose rows are locked, in one statement."""
     rows = [(run, event) for run, batch in runs for event in batch]
     if rows:
-        await tx.session.execute(
+        await tx.fetch(
             _APPEND,
             {
                 "tenant": tenant,
@@ -136,7 +137,7 @@ class Extent:
     deleted: bool
 
 
-_EXTENT = sa.text("""
+_EXTENT = Statement("""
     SELECT (SELECT min(seq) FROM task_record_events e
              WHERE e.tenant = :tenant AND e.task_record_id = :run) AS oldest,
            l.seq AS newest, l.kind,

@@ -18,6 +18,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 from vwed_grpc.storage import run_lists
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_events as events
 from vwed_grpc.storage.tables import task_records as runs
 
@@ -54,7 +55,7 @@ class Entry:
     """Whether the run matches now; else the log has to be asked whether it did then."""
 
 
-_HORIZON = sa.text("""
+_HORIZON = Statement("""
     SELECT (pg_snapshot_xmin(s)::text)::bigint AS readable,
            (pg_snapshot_xmax(s)::text)::bigint AS begun, clock_timestamp() AS now
       FROM pg_current_snapshot() s
@@ -195,7 +196,7 @@ def _entries(found: Iterable[sa.Row[Any]]) -> list[Entry]:
     ]
 
 
-_BEFORE = sa.text("""
+_BEFORE = Statement("""
     SELECT u.run, own.event
       FROM unnest(CAST(:runs AS text[]), CAST(:seqs AS bigint[])) AS u (run, seq)
      CROSS JOIN LATERAL (
@@ -216,7 +217,7 @@ async def states_before(
     return {row.run: TaskRecordEvent.FromString(row.event).task_record for row in found}
 
 
-_NEWEST = sa.text("""
+_NEWEST = Statement("""
     SELECT e.event FROM task_records r
       JOIN task_record_events e
         ON e.tenant = r.tenant AND e.task_record_id = r.id AND e.seq = r.run_seq

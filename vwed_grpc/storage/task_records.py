@@ -13,6 +13,7 @@ from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
 
@@ -39,7 +40,9 @@ def missing(id_: str) -> NotFound:
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
-_GET = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+_BY_ID = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+_GET = Statement(_BY_ID)
+_LOCK = Statement(_BY_ID.with_for_update(key_share=True))
 
 
 async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:
@@ -53,14 +56,12 @@ async def get_run(database: Database, tenant: str, id_: str) -> Run | None:
     return Run.of(found[0]) if found else None
 
 
-_LOCK = _GET.with_for_update(key_share=True)
-
-
 async def lock(tx: Transaction, tenant: str, id_: str, etag: str = "") -> Run:
     """The run, locked until the transaction ends; compares `etag` if given."""
-    row = (await tx.session.execute(_LOCK, {"tenant": tenant, "id": id_})).one_or_none()
-    if row is None:
+    found = await tx.fetch(_LOCK, {"tenant": tenant, "id": id_})
+    if not found:
         raise missing(id_)
+    row = found[0]
     if etag and etag != row.etag:
         raise Aborted(
             "ETAG_MISMATCH", f"task_record {id_} has changed", metadata={"etag": row.etag}
@@ -114,15 +115,24 @@ async def insert(tx: Transaction, tenant: str, run: Run) -> None:
     await _write_labels(tx, tenant, record)
 
 
+_MUTABLE = (
+    "status", "result", "start_time", "end_time", "error_message", "error_code", "executor_id",
+    "lease_epoch", "lease", "lease_expire_time", "robot_id", "message", "priority", "external_id",
+    "labels", *(f"blocks_{name}" for name in tables.BLOCK_COUNTS), "seq", "run_seq", "final_seq",
+    "pinned", "status_actor", "status_reason", "update_time", "etag",
+)  # fmt: skip
+_SAVE = Statement(
+    sa.update(table)
+    .where(c.tenant == sa.bindparam("tenant_"), c.id == sa.bindparam("id_"))
+    .values({name: sa.bindparam(name) for name in _MUTABLE})
+)
+
+
 async def save(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = True) -> None:
     """Writes a locked run back."""
     if new_etag_too:
         run.record.etag = new_etag()
-    await tx.session.execute(
-        sa.update(table)
-        .where(c.tenant == tenant, c.id == run.record.id)
-        .values(**_mutable(tx, run))
-    )
+    await tx.fetch(_SAVE, {"tenant_": tenant, "id_": run.record.id, **_mutable(tx, run)})
 
 
 async def relabel(tx: Transaction, tenant: str, record: TaskRecord) -> None:
