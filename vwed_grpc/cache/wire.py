@@ -91,7 +91,10 @@ class Wire:
             self._waiting = []
 
     async def _attempt(self, batch: list[_Command]) -> Exception | None:
-        """One write, then as many answers, each of which may take the time-out anew."""
+        """One write, then as many answers, each of which may take the time-out anew.
+
+        To move a timer costs more than to read an answer, so it is moved when half of it is over.
+        """
         now = asyncio.get_running_loop().time
         packed = [chunk for command in batch for chunk in command.packed]
         try:
@@ -99,7 +102,9 @@ class Wire:
                 await self._connection.send_packed_command(packed, check_health=False)
                 for command in batch:
                     await self._hand_out(command.answer)
-                    limit.reschedule(now() + self._timeout)
+                    due = now() + self._timeout
+                    if due - (limit.when() or 0.0) > self._timeout / 2:
+                        limit.reschedule(due)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             await self._connection.disconnect(nowait=True)
             return error

@@ -1,6 +1,6 @@
 """The form of ids, and ids and etags of the service's own making."""
 
-import os
+import random
 import re
 import secrets
 import time
@@ -10,7 +10,6 @@ ID_DEMAND = f"must match ^{ID.pattern}$"
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
-_RANDOM = (1 << 80) - 1 & ~(0xF << 76 | 0b11 << 62)
 
 
 def new_id() -> str:
@@ -19,8 +18,8 @@ def new_id() -> str:
     Ids of later milliseconds are greater, so rows are appended to their index, not scattered in it.
     """
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big") & _RANDOM
-    text = f"{milliseconds << 80 | _VERSION_7 | _VARIANT | random:032x}"
+    a, b = random.getrandbits(12), random.getrandbits(62)
+    text = f"{milliseconds << 80 | _VERSION_7 | a << 64 | _VARIANT | b:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

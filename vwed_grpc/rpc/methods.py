@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
-from vwed_grpc.rpc.aside import aside
+from vwed_grpc.rpc.aside import LARGE, aside
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import Checked, M, checker
 
@@ -77,7 +77,7 @@ def serve(method: MethodDescriptor, implementation: Method | None) -> Serve:
     async def take(raw: Any, context: Context) -> Any:
         if streams_in:
             return Requests(context, check)
-        request, problem = await aside(len(raw), check, raw)
+        request, problem = check(raw) if len(raw) <= LARGE else await aside(len(raw), check, raw)
         if problem is not None:
             raise problem
         return request
