@@ -15,6 +15,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.gathering import ByKey, among
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import data_cache as table
@@ -36,17 +37,21 @@ _KEY = (
     c.task_record_id == sa.bindparam("run"),
     c.key == sa.bindparam("key"),
 )
-GET = Statement(sa.select(table, _NOW.label("read_time")).where(*_KEY, _ALIVE))
+GET = ByKey(
+    sa.select(table, _NOW.label("read_time")).where(
+        among(c.tenant, c.task_record_id, c.key), _ALIVE
+    ),
+    ["task_record_id", "key"],
+)
 
 
 async def get(
     database: Database, tenant: str, run: str, key: str
 ) -> tuple[DataCache, float | None] | None:
     """The entry and how many seconds it has left (None: it never expires)."""
-    found = await database.fetch(GET, {"tenant": tenant, "run": run, "key": key})
-    if not found:
+    row = await database.row(GET, tenant, run, key)
+    if row is None:
         return None
-    row = found[0]
     left = None if row.expire_time is None else (row.expire_time - row.read_time).total_seconds()
     return rows.data_cache(row), left
 

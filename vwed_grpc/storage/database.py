@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.storage.gathering import ByKey, Gathering
 from vwed_grpc.storage.statement import Statement
 
 T = TypeVar("T")
@@ -97,6 +98,8 @@ class Database:
             **options,
         )
 
+        self._gathering = Gathering(self.fetch)
+
     async def close(self) -> None:
         with suppress(asyncpg.InterfaceError):  # nobody has read anything
             self._readers.terminate()
@@ -112,6 +115,10 @@ class Database:
             if not exc.connection_invalidated:
                 raise
             return await self._fetch(statement, parameters)
+
+    async def row(self, statement: ByKey, tenant: str, *key: str) -> sa.Row[Any] | None:
+        """The row under a key, as it is after this call began; who asks at once shares a read."""
+        return await self._gathering.row(statement, tenant, key)
 
     async def _fetch(
         self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None

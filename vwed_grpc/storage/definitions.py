@@ -15,6 +15,7 @@ from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, 
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
 from vwed_grpc.storage.database import Database, Transaction, sqlstate
+from vwed_grpc.storage.gathering import ByKey, among
 from vwed_grpc.storage.statement import Statement
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
@@ -79,29 +80,33 @@ class Definitions(Generic[D]):
         ]
 
     @cached_property
-    def _get(self) -> Statement:
-        return Statement(
-            sa.select(self.heads, *self.json).select_from(self.latest).where(*self._named_by_id)
+    def _get(self) -> ByKey:
+        h = self.heads.c
+        return ByKey(
+            sa.select(self.heads, *self.json).select_from(self.latest).where(among(h.tenant, h.id)),
+            ["id"],
         )
 
     @cached_property
     def _get_version(self) -> Statement:
+        h = self.heads.c
         return Statement(
             sa.select(*self.at_a_version, *self.json)
             .select_from(self.history)
-            .where(*self._named_by_id, self.versions.c.version == sa.bindparam("version"))
+            .where(
+                h.tenant == sa.bindparam("tenant"),
+                h.id == sa.bindparam("id"),
+                self.versions.c.version == sa.bindparam("version"),
+            )
         )
-
-    @property
-    def _named_by_id(self) -> tuple[sa.ColumnElement[bool], ...]:
-        h = self.heads.c
-        return h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id")
 
     async def get(self, database: Database, tenant: str, id_: str, version: int = 0) -> D | None:
         """The latest content (version 0), or that of a version; None: there is none."""
+        if not version:
+            row = await database.row(self._get, tenant, id_)
+            return self.to_message(row) if row else None
         found = await database.fetch(
-            self._get_version if version else self._get,
-            {"tenant": tenant, "id": id_, "version": version},
+            self._get_version, {"tenant": tenant, "id": id_, "version": version}
         )
         return self.to_message(found[0]) if found else None
 

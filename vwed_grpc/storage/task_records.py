@@ -13,6 +13,8 @@ from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.gathering import ByKey
+from vwed_grpc.storage.gathering import among as among_keys
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
@@ -40,9 +42,7 @@ def missing(id_: str) -> NotFound:
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
-_BY_ID = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
-_GET = Statement(_BY_ID)
-_LOCK = Statement(_BY_ID.with_for_update(key_share=True))
+_GET = ByKey(sa.select(table).where(among_keys(c.tenant, c.id)), ["id"])
 
 
 async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:
@@ -52,8 +52,15 @@ async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:
 
 async def get_run(database: Database, tenant: str, id_: str) -> Run | None:
     """The run as it stands, not locked."""
-    found = await database.fetch(_GET, {"tenant": tenant, "id": id_})
-    return Run.of(found[0]) if found else None
+    row = await database.row(_GET, tenant, id_)
+    return Run.of(row) if row else None
+
+
+_LOCK = Statement(
+    sa.select(table)
+    .where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+    .with_for_update(key_share=True)
+)
 
 
 async def lock(tx: Transaction, tenant: str, id_: str, etag: str = "") -> Run:
