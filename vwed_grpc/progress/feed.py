@@ -191,28 +191,29 @@ class Feed:
         """Sends what can be read up to the horizon."""
         what = self._what
         while self._at.xact < now.readable:
+            end = await feed.slice_end(self._database, what.tenant, self._at, now.readable)
             window = await feed.read(
                 self._database,
                 what.tenant,
                 what.filter,
                 self._at,
-                now.readable,
+                end,
                 blocks=what.blocks,
                 full=what.full,
             )
-            last = len(window) < feed.WINDOW
-            entries = window if last else _whole_groups(window)
+            entries = window
+            if len(window) == feed.WINDOW or end.xact < now.readable:
+                entries = _whole_groups(window)
+            if len(window) == feed.WINDOW or len(entries) < len(window):
+                end = entries[-1].position
             if not self._progress:
                 self._floor = self._at
-            if entries:
-                out = await self._in_order(entries, now)
-                self._at = Position(now.readable) if last else entries[-1].position
-                before, after = self._floor_token(now), self._token(self._point(now))
-                framed = messages(out, full=what.full)
-                for n, message in enumerate(framed):
-                    yield message + (after if n == len(framed) - 1 else before)
-            elif last:
-                self._at = Position(now.readable)
+            out = await self._in_order(entries, now) if entries else []
+            self._at = end
+            before, after = self._floor_token(now), self._token(self._point(now))
+            framed = messages(out, full=what.full)
+            for n, message in enumerate(framed):
+                yield message + (after if n == len(framed) - 1 else before)
             self._forget()
 
     async def _in_order(self, entries: list[Entry], now: Horizon) -> list[Event]:
@@ -320,9 +321,10 @@ class Feed:
         return WatchTaskRecordsResponse(resume_token=token).SerializeToString()
 
 
-def _whole_groups(window: Iterable[Entry]) -> list[Entry]:
+def _whole_groups(entries: list[Entry]) -> list[Entry]:
     """The entries but for a report that is cut off at the end, unless there is nothing else."""
-    entries = list(window)
+    if not entries:
+        return entries
     run, group = entries[-1].position.run, entries[-1].event.group_seq
     if entries[-1].event.seq == group:
         return entries
