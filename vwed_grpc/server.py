@@ -82,7 +82,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         hub = Hub(database, wakeups, keys)
         committer = Committer(database, guest, keys, hub, wakeups)
-        stack.push_async_callback(committer.settle)
+        stack.push_async_callback(committer.settle, settings.drain_seconds)
         writer = Writer(committer)
         versions = LocalVersions(VERSIONS_BYTES)
         backend = Backend(

@@ -72,6 +72,12 @@ class Process:
         self._process.terminate()
         return self._process.wait(_STOP_SECONDS)
 
+    def workers(self) -> Sequence[int]:
+        """The processes that serve for it, if it has workers."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [pid for pid in map(int, children.split()) if _serves(pid)]
+
     def embedded(self) -> Sequence[int]:
         """The processes of PostgreSQL and Valkey that run; ask while the server does not."""
         return [pid for lock in self.data_dir.glob("*/lock") if (pid := _holder(lock))]
@@ -95,3 +101,15 @@ def _holder(lock: Path) -> int | None:
         except BlockingIOError:
             return int(file.read())
     return None
+
+
+def alive(pids: Sequence[int]) -> list[int]:
+    """Those of the processes that there still are."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def _serves(pid: int) -> bool:
+    try:
+        return b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it has just ended
+        return False

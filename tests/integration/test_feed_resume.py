@@ -24,6 +24,7 @@ from vwed_grpc.domain.retention import Retention
 from vwed_grpc.progress.resume import ResumePoint
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+from vwed_grpc.storage import feed
 
 
 async def test_every_token_gives_the_rest_on_any_replica(
@@ -47,6 +48,26 @@ async def test_every_token_gives_the_rest_on_any_replica(
                     if told[run] < seq:
                         await resumed.reach(run, seq)
                     assert resumed.seqs(run) == list(range(told[run] + 1, seq + 1))
+
+
+@pytest.mark.parametrize("slice_", [1, 2, 7])
+async def test_a_long_way_is_read_in_slices(
+    client: Client, monkeypatch: pytest.MonkeyPatch, slice_: int
+) -> None:
+    """However little of it is asked for: a statement that goes through all would take too long."""
+    mine = await running(client, labels={"zone": "a"})
+    f = labelled(zone="a")
+    async with feeding(client, filter=f, include_blocks=True) as seen:
+        pass
+    for n in range(3):
+        for run in (mine, await running(client)):
+            await report(client, run.id, *(block(f"{n}{m}", RUNNING) for m in range(3)))
+    ended = await finish_run(client, mine.id)
+    monkeypatch.setattr(feed, "SLICE", slice_)
+    async with feeding(client, seen.token, filter=f, include_blocks=True) as resumed:
+        await resumed.reach(mine.id, ended.seq)
+        assert resumed.seqs(mine.id) == list(range(3, ended.seq + 1))
+        assert set(resumed.changes) == {mine.id}
 
 
 async def test_an_idle_watch_says_where_it_is(client: Client) -> None:

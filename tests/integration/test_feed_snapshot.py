@@ -1,6 +1,8 @@
 """How a watch of many runs begins: with the open runs that match, as they are."""
 
 import asyncio
+from functools import partial
+from typing import Any
 
 from vwed.v1.common_pb2 import View
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
@@ -103,3 +105,25 @@ async def test_a_snapshot_that_is_cut_goes_on_where_it_was(client: Client) -> No
         await at_the_end.reach(created.id, 3)
         assert not at_the_end.snapshot
         assert at_the_end.seqs(created.id) == [1, 2, 3]
+
+
+async def test_a_snapshot_of_many_large_blocks_can_be_cut_after_every_run(client: Client) -> None:
+    """So neither the server nor who resumes has to hold all of it at once."""
+    runs = [await running(client) for _ in range(4)]
+    large = {"x": "x" * 700_000}
+    for run in runs:
+        for name in "ab":
+            await report(client, run.id, block(name, RUNNING, output_data=large))
+    watch: dict[str, Any] = {"include_blocks": True, "view": View.VIEW_FULL}
+    async with feeding(client, **watch) as seen:
+        await seen.until(lambda: sum(map(len, seen.snapshot.values())) == 12)
+    whole = {run.id: 0 for run in runs}
+    assert len(seen.messages) >= 4
+    for message in seen.messages[:-1]:
+        for event in message.events:
+            whole[event.task_record_id] += 1
+        rest = {id_ for id_, told in whole.items() if told < 3}
+        async with feeding(client, message.resume_token, **watch) as resumed:
+            await resumed.until(partial(rest.issubset, resumed.snapshot))
+            assert len(resumed.snapshot) - len(rest) <= 1
+            assert {len(resumed.snapshot[id_]) for id_ in resumed.snapshot} <= {3}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
-from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
+from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, DeleteTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.integration.steps import (
@@ -185,6 +185,16 @@ async def test_a_request_id_claims_once(client: Client) -> None:
     with refused(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
         await claim(client, max_count=3, request_id=request_id)
     assert len(await claim(client, max_count=100)) == 3
+
+
+async def test_a_claim_that_is_repeated_answers_what_is_still_there(client: Client) -> None:
+    task_def = await define(client)
+    first, second = [(await create(client, task_def.id)).id for _ in range(2)]
+    request_id = str(uuid.uuid4())
+    assert len(await claim(client, max_count=2, request_id=request_id)) == 2
+    await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=first, force=True))
+    again = await claim(client, max_count=2, request_id=request_id)
+    assert [run.id for run in again] == [second]
 
 
 async def test_a_claim_of_nothing_leaves_its_request_id_free(client: Client) -> None:

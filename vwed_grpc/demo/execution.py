@@ -2,10 +2,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
-from vwed.v1.record_service_pb2 import FinishTaskRecordRequest, ReportBlocksRequest
+from vwed.v1.record_service_pb2 import (
+    FinishTaskRecordRequest,
+    GetTaskRecordRequest,
+    PauseTaskRecordRequest,
+    ReportBlocksRequest,
+)
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
@@ -22,6 +28,8 @@ RETRY_LABEL = "demo.retry-of"
 
 _LONG_SECONDS = 5.0
 """Longer actions say how far they are, a quarter at a time."""
+_LOOK_SECONDS = 0.5
+"""How often a robot that stands looks whether it may go on."""
 
 
 class Execution:
@@ -39,6 +47,7 @@ class Execution:
         self._speed = speed
         self._attempt = int(run.lease_epoch)
         self._blocks_done = 0
+        self._standing = asyncio.Lock()
 
     async def execute(self) -> None:
         """Raises what the service says if the run is no longer this robot's."""
@@ -138,8 +147,41 @@ class Execution:
                 lease_epoch=self._run.lease_epoch,
             ),
         )
-        if response.task_record_status == lifecycle.CANCELING:
+        await self._obey(response.task_record_status)
+
+    async def _obey(self, status: TaskRecordStatus.ValueType) -> None:
+        """Stands still while the run is paused; raises RunCanceled if it is to end."""
+        if status in (lifecycle.PAUSING, lifecycle.PAUSED):
+            async with self._standing:  # branches of a parallel stop as they come by
+                status = await self._stand()
+        if status == lifecycle.CANCELING:
             raise RunCanceled
+
+    async def _stand(self) -> TaskRecordStatus.ValueType:
+        """Says that the robot has stopped, and waits until it may, or must, go on."""
+        while True:
+            run = await persist(
+                self._client.records.GetTaskRecord, GetTaskRecordRequest(id=self._run.id)
+            )
+            if run.status == lifecycle.PAUSING:
+                await self._say_paused(run.etag)
+            elif run.status != lifecycle.PAUSED:
+                return run.status
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _say_paused(self, etag: str) -> None:
+        request = PauseTaskRecordRequest(
+            id=self._run.id,
+            executor_id=self._run.executor_id,
+            lease_epoch=self._run.lease_epoch,
+            etag=etag,
+        )
+        try:
+            await persist(self._client.records.PauseTaskRecord, request)
+        except grpc.aio.AioRpcError as exc:
+            # It was resumed meanwhile: a pause would come from the robot itself, then.
+            if exc.code() is not grpc.StatusCode.ABORTED:
+                raise
 
     async def _finish(self, status: TaskRecordStatus.ValueType, **content: Any) -> None:
         result = {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -54,10 +55,15 @@ class Committer:
         self._wakeups = wakeups
         self._running: set[asyncio.Future[Any]] = set()
 
-    async def settle(self) -> None:
-        """Returns when nothing is under way: callers who left may have left work behind."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def settle(self, seconds: float) -> None:
+        """Returns when nothing is under way, for callers who left may have left work behind.
+
+        What takes longer than `seconds` waits for a store that does not answer.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._running:
+                    await asyncio.wait(self._running)
 
     async def run(
         self, work: Work[T], remaining: Deadline = lambda: None, *, validate_only: bool = False

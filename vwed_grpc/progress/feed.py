@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from vwed_grpc.progress.hub import POLL_SECONDS, POLL_SECONDS_ALONE
 from vwed_grpc.progress.resume import ResumePoint
 from vwed_grpc.progress.snapshot import present_states, state
 from vwed_grpc.progress.wakeups import Wakeups
-from vwed_grpc.storage import feed, run_lists, task_records
+from vwed_grpc.storage import feed, rows, run_lists, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Horizon, Position
@@ -29,6 +29,8 @@ PROGRESS_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
 """After a wake-up: how soon to look again while older transactions are still under way."""
 SNAPSHOT_RUNS = 200
+SNAPSHOT_BYTES = 1 << 20
+"""A snapshot that holds more, with the blocks of many runs, is sent before it is read on."""
 
 _SNAPSHOT = WatchTaskRecordsResponse(snapshot=True).SerializeToString()
 _CREATION = (OrderTerm("create_time"), OrderTerm("id"))
@@ -99,7 +101,8 @@ class Feed:
         what, listing = self._what, run_lists.listing()
         where = [*run_lists.where(what.tenant, what.filter), task_records.among(OPEN)]
         told: dict[str, int] = {}
-        while True:
+        more = True
+        while more:
             page = await listing.page(
                 self._database,
                 where,
@@ -108,35 +111,46 @@ class Feed:
                 position=point.after,
                 full=what.full,
             )
-            states: list[Event] = []
+            held: list[Event] = []
+            sent = point
             for record in page.items:
-                states += [e async for e in self._states(record)]
+                async for states in self._states(record):
+                    if sum(len(s.event) for s in held) > SNAPSHOT_BYTES:
+                        for message in self._framed(held, sent, point):
+                            yield message
+                        held, sent = [], point
+                    held += states
                 told[record.id] = record.seq  # as the states told it, which may be newer
+                # All that is held or sent are whole runs now.
+                point = replace(point, after=(rows.moment(record.create_time), record.id))
             more = page.next_position is not None
-            following = replace(point, in_snapshot=more, after=page.next_position)
-            framed = messages(states, full=True) or [b""]
-            for message in framed[:-1]:
-                yield message + _SNAPSHOT + self._token(point)
-            yield framed[-1] + _SNAPSHOT + self._token(following)
-            point = following
-            if not more:
-                break
+            point = replace(point, in_snapshot=more, after=page.next_position)
+            for message in self._framed(held, sent, point):
+                yield message
         now = await feed.horizon(self._database)
         self._delivered = {run: (seq, now.begun) for run, seq in told.items()}
 
-    async def _states(self, record: TaskRecord) -> AsyncIterator[Event]:
-        """A run's state and, if asked for, its blocks'."""
+    def _framed(
+        self, states: Sequence[Event], before: ResumePoint, after: ResumePoint
+    ) -> Iterator[bytes]:
+        """Messages of a snapshot; one message of none, if there is nothing to tell."""
+        *firsts, last = messages(states, full=True) or [b""]
+        for message in firsts:
+            yield message + _SNAPSHOT + self._token(before)
+        yield last + _SNAPSHOT + self._token(after)
+
+    async def _states(self, record: TaskRecord) -> AsyncIterator[list[Event]]:
+        """A run's state and, if asked for, its blocks', in pages."""
         what = self._what
         if not what.blocks:
             # Progress is part of the state, so its last change is that of any block.
-            yield state(record.id, record.seq, record, full=what.full)
+            yield [state(record.id, record.seq, record, full=what.full)]
             return
         run = await task_records.get_run(self._database, what.tenant, record.id)
         if run is not None:
             record.seq = run.record.seq
             async for page in present_states(self._database, what.tenant, run, full=what.full):
-                for event in page:
-                    yield event
+                yield page
 
     async def _changes(self) -> AsyncIterator[bytes]:
         said, settled = time.monotonic(), 0
@@ -177,28 +191,29 @@ class Feed:
         """Sends what can be read up to the horizon."""
         what = self._what
         while self._at.xact < now.readable:
+            end = await feed.slice_end(self._database, what.tenant, self._at, now.readable)
             window = await feed.read(
                 self._database,
                 what.tenant,
                 what.filter,
                 self._at,
-                now.readable,
+                end,
                 blocks=what.blocks,
                 full=what.full,
             )
-            last = len(window) < feed.WINDOW
-            entries = window if last else _whole_groups(window)
+            entries = window
+            if len(window) == feed.WINDOW or end.xact < now.readable:
+                entries = _whole_groups(window)
+            if len(window) == feed.WINDOW or len(entries) < len(window):
+                end = entries[-1].position
             if not self._progress:
                 self._floor = self._at
-            if entries:
-                out = await self._in_order(entries, now)
-                self._at = Position(now.readable) if last else entries[-1].position
-                before, after = self._floor_token(now), self._token(self._point(now))
-                framed = messages(out, full=what.full)
-                for n, message in enumerate(framed):
-                    yield message + (after if n == len(framed) - 1 else before)
-            elif last:
-                self._at = Position(now.readable)
+            out = await self._in_order(entries, now) if entries else []
+            self._at = end
+            before, after = self._floor_token(now), self._token(self._point(now))
+            framed = messages(out, full=what.full)
+            for n, message in enumerate(framed):
+                yield message + (after if n == len(framed) - 1 else before)
             self._forget()
 
     async def _in_order(self, entries: list[Entry], now: Horizon) -> list[Event]:
@@ -306,9 +321,10 @@ class Feed:
         return WatchTaskRecordsResponse(resume_token=token).SerializeToString()
 
 
-def _whole_groups(window: Iterable[Entry]) -> list[Entry]:
+def _whole_groups(entries: list[Entry]) -> list[Entry]:
     """The entries but for a report that is cut off at the end, unless there is nothing else."""
-    entries = list(window)
+    if not entries:
+        return entries
     run, group = entries[-1].position.run, entries[-1].event.group_seq
     if entries[-1].event.seq == group:
         return entries

@@ -1,6 +1,7 @@
 """The RPCs by which an executor takes a run, keeps it, and ends it."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from vwed.v1.record_service_pb2 import (
@@ -14,7 +15,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import cut
-from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, NotFound
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.progress.runs import RunChange
@@ -119,7 +120,7 @@ async def _claim(
     if request.request_id:
         ids = await idempotency.recall(tx, call.tenant, request.request_id, request)
         if ids:
-            return [(await task_records.lock(tx, call.tenant, id_)).record for id_ in ids]
+            return await _taken_before(tx, call, ids)
     if request.include_interrupted:
         for run in await task_records.lock_expired(tx, call.tenant):
             await RunChange(tx, effects, call.tenant, run).expire()
@@ -145,6 +146,15 @@ async def _claim(
             tx, call.tenant, request.request_id, [record.id for record in claimed]
         )
     return claimed
+
+
+async def _taken_before(tx: Transaction, call: Call, ids: list[str]) -> list[TaskRecord]:
+    """What has become of the runs; of one that was deleted, nothing, and the others still count."""
+    records = []
+    for id_ in ids:
+        with suppress(NotFound):
+            records.append((await task_records.lock(tx, call.tenant, id_)).record)
+    return records
 
 
 def _same_end(record: TaskRecord, request: FinishTaskRecordRequest) -> None:

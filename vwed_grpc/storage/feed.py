@@ -24,6 +24,8 @@ from vwed_grpc.storage.tables import task_records as runs
 
 WINDOW = 1000
 """Events that one reading takes at the most."""
+SLICE = 50_000
+"""Events that one reading goes through at the most, to find those that are asked for."""
 
 
 class Position(NamedTuple):
@@ -108,17 +110,29 @@ def _may_have_matched(tenant: str, f: TaskRecordFilter, after: Position) -> sa.C
     return sa.or_(runs.c.id.is_(None), sa.and_(*run_lists.where(tenant, lasting), changed))
 
 
+async def slice_end(database: Database, tenant: str, after: Position, until: int) -> Position:
+    """Where to read up to: the horizon, or as far as a statement can go through in its time."""
+    found = await database.fetch(
+        sa.select(*_ORDER)
+        .where(*_beyond(tenant, after), events.c.xact < until)
+        .order_by(*_ORDER)
+        .offset(SLICE - 1)
+        .limit(1)
+    )
+    return Position(*found[0]) if found else Position(until)
+
+
 async def read(
     database: Database,
     tenant: str,
     f: TaskRecordFilter,
     after: Position,
-    until: int,
+    upto: Position,
     *,
     blocks: bool,
     full: bool,
 ) -> list[Entry]:
-    """The next events after a position and below a horizon, WINDOW of them at the most.
+    """The events after one position and up to another, the first WINDOW of them at the most.
 
     Of runs that match now, and of those that may have matched when it happened. Without `blocks`
     those of runs, and the last of each block report.
@@ -131,10 +145,11 @@ async def read(
         .select_from(events.outerjoin(runs, run))
         .where(
             *_beyond(tenant, after),
-            c.xact < until,
+            c.xact <= upto.xact,
+            _literal(upto) >= _PLACE,
             sa.or_(matching, _may_have_matched(tenant, f, after)),
         )
-        .order_by(c.xact, c.task_record_id, c.seq)
+        .order_by(*_ORDER)
         .limit(WINDOW)
     )
     if not blocks:
@@ -175,14 +190,17 @@ async def overtaken(
     return _entries(await database.fetch(statement))
 
 
+_ORDER = events.c.xact, events.c.task_record_id, events.c.seq
+_PLACE = sa.tuple_(*_ORDER)
+
+
+def _literal(position: Position) -> sa.Tuple:
+    return sa.tuple_(*(sa.literal(part) for part in position))
+
+
 def _beyond(tenant: str, after: Position) -> list[sa.ColumnElement[bool]]:
     c = events.c
-    place = sa.tuple_(c.xact, c.task_record_id, c.seq)
-    return [
-        c.tenant == tenant,
-        c.xact >= after.xact,
-        place > sa.tuple_(*(sa.literal(part) for part in after)),
-    ]
+    return [c.tenant == tenant, c.xact >= after.xact, _literal(after) < _PLACE]
 
 
 def _entries(found: Iterable[sa.Row[Any]]) -> list[Entry]:

@@ -1,0 +1,142 @@
+"""`serve --workers 2`: processes that share a port, are restarted, and stop together."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordRequest
+
+from tests.e2e.process import Process, alive
+from tests.e2e.test_second_server import refused
+from tests.integration.calls import create_def, create_run, start_run
+from vwed_grpc.client import connect, error_info, watch_run
+
+CONNECTIONS = 12
+"""So many that each worker gets some of them."""
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    process = Process(
+        tmp_path_factory.mktemp("workers") / "data", "--workers", "2", VWED_DRAIN_SECONDS="2"
+    )
+    process.start()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@pytest.fixture
+def server(process: Process) -> Process:
+    if not process.running():
+        process.start()
+    return process
+
+
+async def answers(server: Process) -> int:
+    """How many of several new connections are answered within a second."""
+
+    async def call() -> bool:
+        async with connect(server.address) as client:
+            try:
+                await client.records.ListTaskRecords(ListTaskRecordsRequest(), timeout=1)
+            except grpc.aio.AioRpcError:
+                return False
+            return True
+
+    return sum(await asyncio.gather(*(call() for _ in range(CONNECTIONS))))
+
+
+async def until_all_answer(server: Process) -> None:
+    async with asyncio.timeout(30):
+        while len(server.workers()) < 2 or await answers(server) < CONNECTIONS:  # noqa: ASYNC110 - it is elsewhere
+            await asyncio.sleep(0.1)
+
+
+async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -> None:
+    await until_all_answer(server)
+    first, second = server.workers()
+    died = server.log.read_text().count("worker died")
+    for frozen in (first, second):
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(30):  # the other may still be starting
+                while not await answers(server):  # noqa: ASYNC110 - it is elsewhere
+                    await asyncio.sleep(0.1)
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+
+    async with connect(server.address) as client:
+        run = await create_run(client, (await create_def(client)).id)
+        watch = watch_run(client, run.id)
+        assert (await anext(watch)).seq == 1
+        os.kill(first, signal.SIGKILL)
+        os.kill(second, signal.SIGKILL)
+        await until_all_answer(server)
+        assert not {first, second} & set(server.workers())
+        await start_run(client, run.id)
+        assert (await anext(watch)).seq == 2  # the watch went on by itself
+        await watch.aclose()
+    assert server.running()
+    assert server.log.read_text().count("worker died") == died + 2
+
+
+async def test_they_drain_together(server: Process) -> None:
+    await until_all_answer(server)
+    workers = server.workers()
+    died = server.log.read_text().count("worker died")
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connect(server.address)) for _ in range(CONNECTIONS)
+        ]
+        task_def = await create_def(clients[0], "drained")
+        run = await create_run(clients[0], task_def.id)
+        watches = [
+            aiter(c.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id)))
+            for c in clients
+        ]
+        for watch in watches:
+            assert (await anext(watch)).bookmark_seq == 1
+        stopped = asyncio.create_task(asyncio.to_thread(server.stop))
+        for watch in watches:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(anext(watch), 10)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            info = error_info(caught.value)
+            assert info
+            assert info.reason == "DRAINING"
+        assert await stopped == 0
+    assert not alive(workers)
+    assert server.log.read_text().count("worker died") == died
+
+
+async def test_a_parent_that_is_killed_takes_its_workers_along(server: Process) -> None:
+    await until_all_answer(server)
+    workers = server.workers()
+    server.kill()
+    async with asyncio.timeout(10):
+        while alive(workers):  # noqa: ASYNC110 - they are elsewhere
+            await asyncio.sleep(0.05)
+    server.start()  # on the same port, and with what the killed one left running
+    await until_all_answer(server)
+
+
+def test_a_port_that_others_share_is_taken(server: Process, tmp_path: Path) -> None:
+    where = ("--listen", server.address, "--data-dir", str(tmp_path / "other"))
+    said = f"Error: cannot listen on {server.address}: Address already in use"
+    assert refused(*where, "--workers", "2") == said
+    assert refused(*where) == said
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_port_that_is_taken(shared: Process, tmp_path: Path) -> None:
+    said = refused(
+        "--listen", shared.address, "--data-dir", str(tmp_path / "other"), "--workers", "2"
+    )
+    assert said == f"Error: cannot listen on {shared.address}: Address already in use"
