@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import uuid
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from vwed.v1.task_def_pb2 import TaskDef
 
+from tests.e2e.grpcurl import shell
 from tests.e2e.process import BIN, ENVIRONMENT, Process
 from tests.integration.calls import create_whole_def, delete_def, get_def, json_object, update_def
 from tests.integration.definition_calls import create_template, export, instantiate, items
@@ -190,6 +192,16 @@ async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_a
         line["task_def"].pop("config")  # which is the empty object where none was given
         line["task_def"].pop("status", "")
     assert kept == given
+
+
+async def test_an_export_that_cannot_be_written_says_so_in_a_line(
+    shared: Process, tenant: str
+) -> None:
+    await a_site(shared, tenant)
+    to_a_full_disk = f"{shlex.join(command(shared, tenant, 'export'))} > /dev/full"
+    async with shell(to_a_full_disk) as process:
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, said) == (1, b"Error: cannot go on: No space left on device\n")
 
 
 async def test_a_terminal_sees_how_far_it_has_come(
