@@ -105,7 +105,8 @@ async def _requests(
 
 def _tell(answer: ImportTaskDefsResponse, lines: list[int]) -> None:
     for error in answer.errors:
-        named = f"{error.kind} {error.id!r} version {error.version}"
+        version = f" version {error.version}" if error.version else ""
+        named = f"{error.kind} {error.id!r}{version}"
         click.echo(
             f"line {lines[error.index]}: {named}: {error.message} ({error.reason})", err=True
         )

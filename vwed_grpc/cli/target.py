@@ -33,6 +33,10 @@ def run(target: str, work: Coroutine[Any, Any, None]) -> None:
         if exc.code() is grpc.StatusCode.UNAVAILABLE:
             raise click.ClickException(f"{target} is not reachable: {said}") from exc
         raise click.ClickException(f"{exc.code().name}: {said}") from exc
+    except BrokenPipeError:
+        raise  # whoever read it has enough, which click knows
+    except OSError as exc:
+        raise click.ClickException(f"cannot go on: {exc.strerror}") from exc
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

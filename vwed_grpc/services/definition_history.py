@@ -16,6 +16,7 @@ from vwed_grpc.domain.definition_diff import diff
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.backend import holding
 from vwed_grpc.services.definitions import TaskDefs
 from vwed_grpc.storage import definition_lists, definitions
 from vwed_grpc.storage.database import Transaction
@@ -25,13 +26,10 @@ D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
 
 class TaskDefHistory(TaskDefs):
-    async def ListTaskDefVersions(
-        self, request: ListTaskDefVersionsRequest, call: Call
-    ) -> ListTaskDefVersionsResponse:
+    async def ListTaskDefVersions(self, request: ListTaskDefVersionsRequest, call: Call) -> bytes:
         items, token, total = await self.versions(request, call, definitions.task_defs)
-        return ListTaskDefVersionsResponse(
-            task_def_versions=items, next_page_token=token, total_size=total
-        )
+        answer = ListTaskDefVersionsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "task_def_versions", items)
 
     async def RollbackTaskDef(self, request: RollbackTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:

@@ -22,7 +22,7 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violati
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, Servicer, in_order, named_id, once
+from vwed_grpc.services.backend import Backend, Servicer, holding, in_order, named_id, once
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions, task_records
 from vwed_grpc.storage.database import Transaction
@@ -62,20 +62,17 @@ class TaskDefs(Servicer):
     async def GetTaskDef(self, request: GetTaskDefRequest, call: Call) -> bytes:
         return await self.task_defs.get(call, request.id, request.version)
 
-    async def BatchGetTaskDefs(
-        self, request: BatchGetTaskDefsRequest, call: Call
-    ) -> BatchGetTaskDefsResponse:
+    async def BatchGetTaskDefs(self, request: BatchGetTaskDefsRequest, call: Call) -> bytes:
         found = await definition_lists.by_id(definitions.task_defs).batch(
             self.backend.database,
             [definitions.task_defs.heads.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
         )
-        return BatchGetTaskDefsResponse(
-            task_defs=in_order(found, request.ids, definitions.task_defs.missing)
-        )
+        items = in_order(found, request.ids, definitions.task_defs.missing)
+        return await holding(BatchGetTaskDefsResponse(), "task_defs", items)
 
-    async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> ListTaskDefsResponse:
+    async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
             await definition_lists.filtered(
@@ -89,7 +86,8 @@ class TaskDefs(Servicer):
             fields=ORDERS,
             default="create_time",
         )
-        return ListTaskDefsResponse(task_defs=items, next_page_token=token, total_size=total)
+        answer = ListTaskDefsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "task_defs", items)
 
     async def UpdateTaskDef(self, request: UpdateTaskDefRequest, call: Call) -> TaskDef:
         named_id(request.task_def.id, "task_def")

@@ -21,7 +21,7 @@ from vwed_grpc.domain.templates import instantiate, template_problems
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, named_id, once
+from vwed_grpc.services.backend import Backend, holding, named_id, once
 from vwed_grpc.services.definition_history import TaskDefHistory
 from vwed_grpc.services.definitions import CREATED, ORDERS, set_first_status
 from vwed_grpc.services.versioned import Versioned
@@ -63,9 +63,7 @@ class TaskTemplates(TaskDefHistory):
     async def GetTaskTemplate(self, request: GetTaskTemplateRequest, call: Call) -> bytes:
         return await self.templates.get(call, request.id, request.version)
 
-    async def ListTaskTemplates(
-        self, request: ListTaskTemplatesRequest, call: Call
-    ) -> ListTaskTemplatesResponse:
+    async def ListTaskTemplates(self, request: ListTaskTemplatesRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
             await definition_lists.filtered(
@@ -79,17 +77,15 @@ class TaskTemplates(TaskDefHistory):
             fields=ORDERS,
             default="create_time",
         )
-        return ListTaskTemplatesResponse(
-            task_templates=items, next_page_token=token, total_size=total
-        )
+        answer = ListTaskTemplatesResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "task_templates", items)
 
     async def ListTaskTemplateVersions(
         self, request: ListTaskTemplateVersionsRequest, call: Call
-    ) -> ListTaskTemplateVersionsResponse:
+    ) -> bytes:
         items, token, total = await self.versions(request, call, definitions.task_templates)
-        return ListTaskTemplateVersionsResponse(
-            task_template_versions=items, next_page_token=token, total_size=total
-        )
+        answer = ListTaskTemplateVersionsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "task_template_versions", items)
 
     async def UpdateTaskTemplate(
         self, request: UpdateTaskTemplateRequest, call: Call

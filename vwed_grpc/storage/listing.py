@@ -1,7 +1,9 @@
 """Keyset paging: one way to read any list, page by page, in any documented order."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +22,8 @@ MAX_ANSWER_BYTES = 4 << 20
 """Every client's default limit."""
 MAX_PAGE_BYTES = 3 << 20
 """A page ends early here: every client's default limit is 4 MiB."""
+_TURN = 0.005
+"""Seconds of parsing after which the event loop goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,18 @@ class Listing(Generic[M]):
             .select_from(self.source)
             .where(*where, among)
         )
-        return {row._mapping[self.identity.name]: self.to_message(row) for row in rows}
+        return await self._messages(rows)
+
+    async def _messages(self, rows: Sequence[sa.Row[Any]]) -> dict[Any, M]:
+        """By identity. Megabytes are parsed in tens of ms, so the event loop gets its turns."""
+        messages: dict[Any, M] = {}
+        began = perf_counter()
+        for row in rows:
+            if perf_counter() - began > _TURN:
+                await asyncio.sleep(0)
+                began = perf_counter()
+            messages[row._mapping[self.identity.name]] = self.to_message(row)
+        return messages
 
     def _among(self, wanted: Sequence[Any]) -> sa.ColumnElement[bool]:
         return self.identity == sa.any_(sa.literal(list(wanted), ARRAY(self.identity.type)))
@@ -186,15 +201,14 @@ class Listing(Generic[M]):
         rows: Sequence[sa.Row[Any]],
     ) -> list[M]:
         """The same rows with their payload, read again: some may be gone meanwhile."""
-        name = self.identity.name
-        wanted = [row._mapping[name] for row in rows]
+        wanted = [row._mapping[self.identity.name] for row in rows]
         found = await database.fetch(
             sa.select(*self.columns, *self.payload)
             .select_from(self.source)
             .where(*where, self._among(wanted))
         )
-        by_identity = {row._mapping[name]: row for row in found}
-        return [self.to_message(by_identity[key]) for key in wanted if key in by_identity]
+        messages = await self._messages(found)
+        return [messages[key] for key in wanted if key in messages]
 
     async def _count(self, database: Database, where: Sequence[sa.ColumnElement[bool]]) -> int:
         rows = await database.fetch(

@@ -1116,7 +1116,7 @@ class ImportTaskDefsOptions(_message.Message):
     conflict: Global___ImportTaskDefsOptions.Conflict.ValueType
     """What to do with an id that exists. Required."""
     validate_only: _builtins.bool
-    """Every check, no write."""
+    """Every check, no write: of each item against what there is, not against the items before it."""
     def __init__(
         self,
         *,
