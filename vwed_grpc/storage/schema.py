@@ -77,7 +77,10 @@ def incarnation(connection: sa.Connection) -> str:
     row = connection.execute(
         sa.text(
             "SELECT (SELECT system_identifier FROM pg_control_system()),"
-            " (SELECT timeline_id FROM pg_control_checkpoint()), 'task_records'::regclass::oid"
+            " (SELECT timeline_id FROM pg_control_checkpoint()),"
+            # A database made with another as its TEMPLATE has the tables' numbers of that one.
+            " (SELECT oid FROM pg_database WHERE datname = current_database()),"
+            " 'task_records'::regclass::oid"
         )
     ).one()
     return "-".join(f"{number:x}" for number in row)
