@@ -1,5 +1,7 @@
 """The migrated schema is the tables' metadata, and every key begins with the tenant."""
 
+import uuid
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -55,6 +57,28 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     engine = sync_engine(database_url)
     assert schema.migrate(engine) == schema.HEAD
     engine.dispose()
+
+
+def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
+    """Else two of them would read each other's values in a Redis that they share."""
+    url = sa.make_url(database_url)
+    names = [f"vwed_test_{uuid.uuid4().hex[:12]}" for _ in range(2)]
+    admin = sync_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
+    found = set()
+    with admin.connect() as connection:
+        template = "template0"
+        for name in names:
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+            template = name
+            engine = sync_engine(url.set(database=name).render_as_string(hide_password=False))
+            schema.migrate(engine)
+            with engine.connect() as copy:
+                found.add(schema.incarnation(copy))
+            engine.dispose()
+        for name in names:
+            connection.execute(sa.text(f"DROP DATABASE {name}"))
+    admin.dispose()
+    assert len(found) == len(names)
 
 
 async def test_async_and_sync_sessions_share_settings_and_tables(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import sqlalchemy as sa
@@ -32,6 +32,8 @@ Deadline = Callable[[], float | None]
 
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 _LAST_WORDS = ("57P0", "08")  # the server or this connection ends
+_LAST_SECONDS = 1.0
+"""How long what is under way may take to end when the database is closed."""
 _DECISION_SECONDS = 5.0
 """How long is asked what became of a COMMIT; longer than PostgreSQL takes to come back."""
 
@@ -101,8 +103,13 @@ class Database:
         self._gathering = Gathering(self.fetch)
 
     async def close(self) -> None:
-        with suppress(asyncpg.InterfaceError):  # nobody has read anything
-            self._readers.terminate()
+        """Waits a moment for what is under way: its connections would be nobody's to close."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._readers  # it may never have been used
+                await self._readers.close()
+                while cast("sa.QueuePool", self._engine.pool).checkedout():  # noqa: ASYNC110 - the pool has no Event
+                    await asyncio.sleep(0.01)
         await self._engine.dispose()
 
     async def fetch(

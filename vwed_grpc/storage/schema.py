@@ -76,11 +76,15 @@ def incarnation(connection: sa.Connection) -> str:
     """Names this very copy of the data: another after a restore, a clone or a failover in time."""
     row = connection.execute(
         sa.text(
-            "SELECT (SELECT system_identifier FROM pg_control_system()),"
-            " (SELECT timeline_id FROM pg_control_checkpoint()), 'task_records'::regclass::oid"
+            "SELECT (SELECT to_hex(system_identifier) FROM pg_control_system()),"
+            # The timeline. The control file learns of a new one only with a checkpoint.
+            " ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0'),"
+            # A database made with another as its TEMPLATE has the tables' numbers of that one.
+            " (SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database()),"
+            " to_hex('task_records'::regclass::bigint)"
         )
     ).one()
-    return "-".join(f"{number:x}" for number in row)
+    return "-".join(row)
 
 
 def scripts() -> ScriptDirectory:
