@@ -18,6 +18,7 @@ from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
 from vwed_grpc.listening import check_address
 from vwed_grpc.progress import retention
+from vwed_grpc.progress.claims import Claims
 from vwed_grpc.progress.commit import Committer
 from vwed_grpc.progress.duties import ENTRIES, KEYS, LEASES, Duties
 from vwed_grpc.progress.hub import Hub
@@ -86,7 +87,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         writer = Writer(committer)
         versions = LocalVersions(VERSIONS_BYTES)
         backend = Backend(
-            database, cache, versions, keys, committer, writer, hub, wakeups, settings.retention
+            database,
+            cache,
+            versions,
+            keys,
+            committer,
+            Claims(committer),
+            writer,
+            hub,
+            wakeups,
+            settings.retention,
         )
 
         if settings.metrics_listen:

@@ -56,12 +56,8 @@ async def test_sets_of_one_key_take_effect_one_after_the_other(client: Client, r
     assert await get_entry(client, run, "k") == max(answers, key=lambda answer: answer.version)
 
 
-async def test_a_flush_is_bounded_in_entries_and_bytes(
-    client: Client, run: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(entry_writer, "FLUSH_ENTRIES", 3)
-    monkeypatch.setattr(entry_writer, "FLUSH_BYTES", 100_000)
-    value = bytes(60_000)
+async def test_large_sets_share_as_well(client: Client, run: str) -> None:
+    value = bytes(600_000)
     answers = await asyncio.gather(
         *(set_entry(client, run, f"k{n}", bytes_value=value) for n in range(20))
     )

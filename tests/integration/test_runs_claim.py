@@ -229,3 +229,37 @@ async def test_claims_out_of_bounds_are_refused(
             ClaimTaskRecordsRequest(**{"executor_id": "robot-1", **fields})
         )
     assert refusal.fields == [named]
+
+
+async def test_claims_that_come_at_once_get_different_runs(client: Client) -> None:
+    task_def = (await define(client)).id
+    runs = [(await create(client, task_def, priority=9 - n)).id for n in range(6)]
+    counts = [1, 2, 1, 2, 1]
+    answers = await asyncio.gather(
+        *(claim(client, f"e{n}", max_count=most) for n, most in enumerate(counts))
+    )
+    assert [record.id for answer in answers for record in answer] == runs  # who came first, first
+    assert [len(answer) for answer in answers] == [1, 2, 1, 2, 0]
+    for n, answer in enumerate(answers):
+        assert {(record.executor_id, record.lease_epoch) for record in answer} <= {(f"e{n}", 1)}
+
+
+async def test_one_request_twice_at_once_is_one_claim(client: Client) -> None:
+    task_def = (await define(client)).id
+    for _ in range(3):
+        await create(client, task_def)
+    request_id = str(uuid.uuid4())
+    answers = await asyncio.gather(*(claim(client, request_id=request_id) for _ in range(3)))
+    assert len({record.id for answer in answers for record in answer}) == 1
+    assert [answer[0].lease_epoch for answer in answers] == [1, 1, 1]
+
+
+async def test_a_request_id_of_another_request_is_refused_alone(client: Client) -> None:
+    await create(client)
+    request_id = str(uuid.uuid4())
+    await claim(client, request_id=request_id)
+    run = await create(client)
+    mine = asyncio.create_task(claim(client))
+    with refused(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
+        await claim(client, "another", request_id=request_id)
+    assert [record.id for record in await mine] == [run.id]

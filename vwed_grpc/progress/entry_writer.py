@@ -4,12 +4,9 @@ Each tenant has a lane, as in `writer`. Sets of one key in one transaction take 
 other, each with a version of its own, though others see the last alone.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
@@ -18,19 +15,23 @@ from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.storage import task_records
 from vwed_grpc.storage.data_cache_put import do_not_wait, put
-from vwed_grpc.storage.database import Deadline, Transaction, sqlstate
+from vwed_grpc.storage.database import Deadline, Transaction, longest, sqlstate
+from vwed_grpc.storage.lanes import Again, Asked, Lanes
 
-FLUSH_ENTRIES = 200
 FLUSH_BYTES = 4 << 20
+ENTRY_BYTES = 20 << 10
+"""What an entry counts for beside its own size: some two hundred small ones share a transaction."""
 LANES_AT_ONCE = 2
 _LOCKED = "55P03"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Set:
     request: SetDataCacheRequest
-    answer: asyncio.Future[DataCache]
     remaining: Deadline
+
+    def weight(self) -> int:
+        return ENTRY_BYTES + self.request.ByteSize()
 
 
 class EntryWriter:
@@ -38,9 +39,9 @@ class EntryWriter:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._lanes: dict[str, deque[_Set]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Semaphore(LANES_AT_ONCE)
+        self._lanes: Lanes[str, _Set, DataCache] = Lanes(
+            self._write, most=FLUSH_BYTES, weigh=_Set.weight, at_once=LANES_AT_ONCE
+        )
 
     async def set(
         self, tenant: str, request: SetDataCacheRequest, remaining: Deadline
@@ -49,81 +50,41 @@ class EntryWriter:
 
         Raises InvalidArgument, NotFound for its run, and the store's own errors.
         """
-        one = _Set(request, asyncio.get_running_loop().create_future(), remaining)
-        if tenant in self._lanes:
-            self._lanes[tenant].append(one)
-        else:
-            self._lanes[tenant] = deque([one])
-            task = asyncio.create_task(self._run(tenant))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return await one.answer
+        return await self._lanes.ask(tenant, _Set(request, remaining))
 
-    async def _run(self, tenant: str) -> None:
-        lane = self._lanes[tenant]
-        while lane:
-            async with self._turns:
-                lane += await self._write(tenant, _take(lane))
-        del self._lanes[tenant]
-
-    async def _write(self, tenant: str, sets: Sequence[_Set]) -> Sequence[_Set]:
-        """Answers the sets, one transaction for all; gives back those that somebody is in front of.
+    async def _write(
+        self, tenant: str, sets: list[Asked[_Set, DataCache]]
+    ) -> Sequence[DataCache | Exception]:
+        """One transaction for all; those that somebody is in front of come again.
 
         Such a one must not hold up the others: it is found by halving.
         """
-        if not sets:
-            return []
-        outcomes: Mapping[_Set, DataCache | Exception]
         try:
-            outcomes = await self._flush(tenant, sets)
-        except DBAPIError as exc:
-            if sqlstate(exc) == _LOCKED:
-                half = len(sets) // 2
-                if not half:
-                    return sets
-                return [
-                    *await self._write(tenant, sets[:half]),
-                    *await self._write(tenant, sets[half:]),
-                ]
-            outcomes = dict.fromkeys(sets, exc)
+            return await self._flush(tenant, sets)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
-            outcomes = dict.fromkeys(sets, exc)
-        for one, outcome in outcomes.items():
-            if one.answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                one.answer.set_exception(outcome)
-            else:
-                one.answer.set_result(outcome)
-        return []
+            if sqlstate(exc) != _LOCKED:
+                return [exc] * len(sets)
+            half = len(sets) // 2
+            if not half:
+                return [Again()]
+            return [
+                *await self._write(tenant, sets[:half]),
+                *await self._write(tenant, sets[half:]),
+            ]
 
     async def _flush(
-        self, tenant: str, sets: Sequence[_Set]
-    ) -> Mapping[_Set, DataCache | VwedError]:
-        async def work(tx: Transaction, effects: Effects) -> Mapping[_Set, DataCache | VwedError]:
+        self, tenant: str, sets: list[Asked[_Set, DataCache]]
+    ) -> Sequence[DataCache | Exception]:
+        async def work(tx: Transaction, effects: Effects) -> list[DataCache | Exception]:
             # A later try must not write what a caller who left has meanwhile said elsewhere.
-            waiting = [one for one in sets if not one.answer.done()]
+            waiting = {n: one for n, one in enumerate(sets) if not one.left}
             await do_not_wait(tx)
-            outcomes = await _put(tx, effects, tenant, [one.request for one in waiting])
-            return dict(zip(waiting, outcomes, strict=True))
+            requests = [one.question.request for one in waiting.values()]
+            outcomes = await _put(tx, effects, tenant, requests)
+            done = dict(zip(waiting, outcomes, strict=True))
+            return [done.get(n, Again()) for n in range(len(sets))]
 
-        def remaining() -> float | None:
-            lefts = [left for one in sets if (left := one.remaining()) is not None]
-            return max(lefts) if len(lefts) == len(sets) else None
-
-        return await self._committer.run(work, remaining)
-
-
-def _take(lane: deque[_Set]) -> list[_Set]:
-    """The next whose callers still wait."""
-    taken: list[_Set] = []
-    room = FLUSH_BYTES
-    while lane and len(taken) < FLUSH_ENTRIES and room > 0:
-        one = lane.popleft()
-        if not one.answer.done():
-            taken.append(one)
-            room -= one.request.ByteSize()
-    return taken
+        return await self._committer.run(work, longest([one.question.remaining for one in sets]))
 
 
 async def _put(

@@ -1,6 +1,9 @@
 """Changing a run: its new state, its event, and what its end does to its blocks, in one place."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordSignal
@@ -77,7 +80,17 @@ class RunChange:
     async def write(
         self, actor: str, reason: str, status: Status | None = None, *, result_set: bool = False
     ) -> TaskRecord:
-        """Writes the run with its event; a final status first closes the blocks that are open."""
+        """Writes the run with its event."""
+        await write_all([await self.prepare(actor, reason, status, result_set=result_set)])
+        return self.record
+
+    async def prepare(
+        self, actor: str, reason: str, status: Status | None = None, *, result_set: bool = False
+    ) -> "Prepared":
+        """The run after the change, and its event; `write_all` is to write both.
+
+        A final status closes the blocks that are open, with an event each before the run's own.
+        """
         record = self.record
         if status is not None:
             record.status = status
@@ -96,14 +109,13 @@ class RunChange:
         self.run.run_seq = record.seq
         if ended:
             self.run.final_seq = record.seq
-        await task_records.save(self.tx, self.tenant, self.run)
+        row = task_records.changed(self.tx, self.tenant, self.run)
         told = [block_event(record.id, b, record.seq, actor, reason) for b in closed]
         kind = Kind.FINISHED if ended else Kind.RUN
         told.append(run_event(record, record.seq, actor, reason, kind=kind, result_set=result_set))
-        await self.tell(told)
         if status in (PENDING, INTERRUPTED):
             self.effects.claimable.add(self.tenant)
-        return record
+        return Prepared(self, row, told)
 
     async def signal(self, signal: TaskRecordSignal, actor: str, reason: str) -> TaskRecord:
         """Leaves a word to the executor: an event, nothing else."""
@@ -136,3 +148,25 @@ class RunChange:
         """Appends events to the history, and to what is announced after the commit."""
         await events.append(self.tx, self.tenant, self.tx.now, [(self.record.id, told)])
         self.effects.run_changed(self.tenant, self.record.id, told)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A change of a run that is yet to be written."""
+
+    change: RunChange
+    row: Mapping[str, Any]
+    told: list[Event]
+
+
+async def write_all(prepared: Sequence[Prepared]) -> None:
+    """Writes changes of different runs of one transaction, with their events, in two statements."""
+    if not prepared:
+        return
+    first = prepared[0].change
+    tx, tenant, effects = first.tx, first.tenant, first.effects
+    await task_records.write(tx, [one.row for one in prepared])
+    told = [(one.change.record.id, one.told) for one in prepared]
+    await events.append(tx, tenant, tx.now, told)
+    for id_, news in told:
+        effects.run_changed(tenant, id_, news)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
-from vwed_grpc.storage.database import Deadline, Transaction
+from vwed_grpc.storage.database import Deadline, Transaction, longest
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
@@ -186,8 +186,4 @@ class Writer:
                 effects.run_changed(tenant, state.id, state.news)
             return dict(zip(waiting, outcomes, strict=True))
 
-        def remaining() -> float | None:
-            lefts = [left for e in entries if (left := e.remaining()) is not None]
-            return max(lefts) if len(lefts) == len(entries) else None
-
-        return await self._committer.run(work, remaining)
+        return await self._committer.run(work, longest([e.remaining for e in entries]))

@@ -16,6 +16,7 @@ from vwed_grpc.domain.ids import ID, ID_DEMAND
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.domain.retention import Retention
+from vwed_grpc.progress.claims import Claims
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
@@ -42,6 +43,7 @@ class Backend:
     versions: LocalVersions
     keys: KeySpace
     committer: Committer
+    claims: Claims
     writer: Writer
     hub: Hub
     wakeups: Wakeups

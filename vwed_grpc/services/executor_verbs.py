@@ -1,8 +1,6 @@
 """The RPCs by which an executor takes a run, keeps it, and ends it."""
 
 import asyncio
-from contextlib import suppress
-from datetime import timedelta
 
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
@@ -15,18 +13,15 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import cut
-from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, NotFound
+from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
+from vwed_grpc.progress.claims import Claim
 from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_servicer import RunServicer
-from vwed_grpc.storage import idempotency, rows, task_records
+from vwed_grpc.storage import rows, task_records
 from vwed_grpc.storage.database import Transaction
-from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 
-CLAIM_LEASE = timedelta(seconds=60)
-"""What a claim without a lease gets."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
 
@@ -39,12 +34,13 @@ class ExecutorVerbs(RunServicer):
             raise InvalidArgument.of("filter.statuses", "must be empty: claims look at what waits")
         loop = asyncio.get_running_loop()
         until = loop.time() + rows.span(request.wait).total_seconds()
+        claim = Claim(request, call.actor, call.remaining)
         woken = asyncio.Event()
         channel = self.backend.keys.key("claim", call.tenant)
         with self.backend.wakeups.listen(channel, lambda _: woken.set()):
             while True:
                 woken.clear()
-                claimed = await self.write(call, lambda tx, fx: _claim(tx, fx, request, call))
+                claimed = await self.backend.claims.claim(call.tenant, claim)
                 left = until - loop.time()
                 if claimed or left <= 0:
                     return ClaimTaskRecordsResponse(task_records=claimed)
@@ -111,50 +107,6 @@ class ExecutorVerbs(RunServicer):
             )
 
         return await self.write(call, work)
-
-
-async def _claim(
-    tx: Transaction, effects: Effects, request: ClaimTaskRecordsRequest, call: Call
-) -> list[TaskRecord]:
-    """Takes what waits now, or what this very request took before."""
-    if request.request_id:
-        ids = await idempotency.recall(tx, call.tenant, request.request_id, request)
-        if ids:
-            return await _taken_before(tx, call, ids)
-    if request.include_interrupted:
-        for run in await task_records.lock_expired(tx, call.tenant):
-            await RunChange(tx, effects, call.tenant, run).expire()
-    lease = rows.span(request.lease) if request.HasField("lease") else CLAIM_LEASE
-    claimed: list[TaskRecord] = []
-    room = MAX_PAGE_BYTES
-    for run in await task_records.claim(
-        tx,
-        call.tenant,
-        request.filter,
-        request.max_count or 1,
-        interrupted=request.include_interrupted,
-    ):
-        room -= run.record.ByteSize()
-        if room < 0 and claimed:
-            break  # no answer could hold it: it waits for the next claim
-        change = RunChange(tx, effects, call.tenant, run)
-        change.take(request.executor_id, lease)
-        status = next_status(Command.START, run.record.status)
-        claimed.append(await change.write(call.actor, request.reason, status))
-    if request.request_id and claimed:
-        await idempotency.remember(
-            tx, call.tenant, request.request_id, [record.id for record in claimed]
-        )
-    return claimed
-
-
-async def _taken_before(tx: Transaction, call: Call, ids: list[str]) -> list[TaskRecord]:
-    """What has become of the runs; of one that was deleted, nothing, and the others still count."""
-    records = []
-    for id_ in ids:
-        with suppress(NotFound):
-            records.append((await task_records.lock(tx, call.tenant, id_)).record)
-    return records
 
 
 def _same_end(record: TaskRecord, request: FinishTaskRecordRequest) -> None:

@@ -14,8 +14,8 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
 from vwed_grpc.storage import rows
+from vwed_grpc.storage.by_key import ByKey, among
 from vwed_grpc.storage.database import Database, Transaction
-from vwed_grpc.storage.gathering import ByKey, among
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import data_cache as table

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
-from vwed_grpc.storage.gathering import ByKey, Gathering
+from vwed_grpc.storage.by_key import ByKey, reader
 from vwed_grpc.storage.statement import Statement
 
 T = TypeVar("T")
@@ -29,6 +29,17 @@ Executor = AsyncConnection | AsyncSession
 
 Deadline = Callable[[], float | None]
 """Seconds that the caller still waits; None: for ever."""
+
+
+def longest(deadlines: Sequence[Deadline]) -> Deadline:
+    """As long as any of these callers waits."""
+
+    def remaining() -> float | None:
+        lefts = [left for deadline in deadlines if (left := deadline()) is not None]
+        return max(lefts) if len(lefts) == len(deadlines) else None
+
+    return remaining
+
 
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 _LAST_WORDS = ("57P0", "08")  # the server or this connection ends
@@ -53,6 +64,10 @@ class Transaction:
     ) -> Sequence[sa.Row[Any]]:
         """The rows of one statement of this transaction."""
         return await statement.run(self._driver, parameters)
+
+    async def each(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Runs a statement that answers nothing once for each set of parameters."""
+        await statement.run_each(self._driver, rows)
 
 
 class Database:
@@ -100,7 +115,7 @@ class Database:
             **options,
         )
 
-        self._gathering = Gathering(self.fetch)
+        self._by_key = reader(self.fetch)
 
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
@@ -125,7 +140,7 @@ class Database:
 
     async def row(self, statement: ByKey, tenant: str, *key: str) -> sa.Row[Any] | None:
         """The row under a key, as it is after this call began; who asks at once shares a read."""
-        return await self._gathering.row(statement, tenant, key)
+        return await self._by_key.ask((statement, tenant), key)
 
     async def _fetch(
         self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None

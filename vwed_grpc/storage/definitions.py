@@ -14,8 +14,8 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
+from vwed_grpc.storage.by_key import ByKey, among
 from vwed_grpc.storage.database import Database, Transaction, sqlstate
-from vwed_grpc.storage.gathering import ByKey, among
 from vwed_grpc.storage.statement import Statement
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)

@@ -6,6 +6,7 @@ statements that are put together for a request (lists, filters) go the ordinary 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -53,13 +54,28 @@ class Statement:
         self, connection: asyncpg.Connection, parameters: Mapping[str, Any]
     ) -> Sequence[Any]:
         """The rows that it answers. Raises DBAPIError, as the ordinary way does."""
+        with self._errors():
+            rows: Sequence[Any] = await connection.fetch(
+                self.sql, *self._arguments(parameters), record_class=Row
+            )
+        return rows
+
+    async def run_each(
+        self, connection: asyncpg.Connection, parameters: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Once for each, without a round trip for each. Raises DBAPIError."""
+        with self._errors():
+            await connection.executemany(self.sql, [self._arguments(each) for each in parameters])
+
+    def _arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         values = {**self._fixed, **parameters}
         for name, encode in self._encode.items():
             values[name] = encode(values[name])
+        return [values[name] for name in self._names]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            rows: Sequence[Any] = await connection.fetch(
-                self.sql, *[values[name] for name in self._names], record_class=Row
-            )
+            yield
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise DBAPIError(self.sql, None, exc) from exc
-        return rows

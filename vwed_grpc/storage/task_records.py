@@ -1,6 +1,6 @@
 """Runs: reading, locking, claiming, writing back, deleting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,9 +12,9 @@ from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
+from vwed_grpc.storage.by_key import ByKey
+from vwed_grpc.storage.by_key import among as among_keys
 from vwed_grpc.storage.database import Database, Transaction
-from vwed_grpc.storage.gathering import ByKey
-from vwed_grpc.storage.gathering import among as among_keys
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
@@ -137,9 +137,19 @@ _SAVE = Statement(
 
 async def save(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = True) -> None:
     """Writes a locked run back."""
+    await write(tx, [changed(tx, tenant, run, new_etag_too=new_etag_too)])
+
+
+def changed(tx: Transaction, tenant: str, run: Run, *, new_etag_too: bool = True) -> dict[str, Any]:
+    """What `write` is to write of a locked run, which gets its new update_time and etag."""
     if new_etag_too:
         run.record.etag = new_etag()
-    await tx.fetch(_SAVE, {"tenant_": tenant, "id_": run.record.id, **_mutable(tx, run)})
+    return {"tenant_": tenant, "id_": run.record.id, **_mutable(tx, run)}
+
+
+async def write(tx: Transaction, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what became of locked runs."""
+    await tx.each(_SAVE, changes)
 
 
 async def relabel(tx: Transaction, tenant: str, record: TaskRecord) -> None:

@@ -1,0 +1,155 @@
+"""Claims that come at the same time share a transaction, and those that ask for the same a look.
+
+Many executors wait for work, and one new run wakes them all: they look once, not one by one.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.domain.errors import NotFound, VwedError
+from vwed_grpc.domain.lifecycle import Command, next_status
+from vwed_grpc.progress.commit import Committer, Effects
+from vwed_grpc.progress.runs import RunChange, write_all
+from vwed_grpc.storage import idempotency, rows, task_records
+from vwed_grpc.storage.database import Deadline, Transaction, longest
+from vwed_grpc.storage.lanes import Again, Asked, Lanes
+from vwed_grpc.storage.listing import MAX_PAGE_BYTES
+
+CLAIM_LEASE = timedelta(seconds=60)
+"""What a claim without a lease gets."""
+FLUSH_RUNS = 100
+"""Runs that are claimed in one transaction, or a few more."""
+
+
+@dataclass(slots=True)
+class Claim:
+    request: ClaimTaskRecordsRequest
+    actor: str
+    remaining: Deadline
+
+    @property
+    def count(self) -> int:
+        return self.request.max_count or 1
+
+    @property
+    def looks_for(self) -> bytes:
+        """Equal for claims that any of the same runs would do for."""
+        what = ClaimTaskRecordsRequest(
+            filter=self.request.filter, include_interrupted=self.request.include_interrupted
+        )
+        return what.SerializeToString(deterministic=True)
+
+
+Taken = list[TaskRecord]
+
+
+class Claims:
+    """Takes claims, and answers each with its runs once they are committed."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._lanes: Lanes[str, Claim, Taken] = Lanes(
+            self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count
+        )
+
+    async def claim(self, tenant: str, claim: Claim) -> Taken:
+        """The runs that now are the claimer's, or those that this very request took before.
+
+        Raises AlreadyExists for a request_id of another request, and the store's own errors.
+        """
+        return await self._lanes.ask(tenant, claim)
+
+    async def _take(
+        self, tenant: str, asked: list[Asked[Claim, Taken]]
+    ) -> Sequence[Taken | Exception]:
+        async def work(tx: Transaction, effects: Effects) -> list[Taken | Exception]:
+            # Who has left by now would not know what is theirs.
+            waiting = {n: one.question for n, one in enumerate(asked) if not one.left}
+            outcomes = await _serve(tx, effects, tenant, waiting)
+            return [outcomes.get(n, Again()) for n in range(len(asked))]
+
+        return await self._committer.run(work, longest([one.question.remaining for one in asked]))
+
+
+async def _serve(
+    tx: Transaction, effects: Effects, tenant: str, claims: dict[int, Claim]
+) -> dict[int, Taken | Exception]:
+    """What each claim came to; one that repeats another of them is left for the next time."""
+    outcomes: dict[int, Taken | Exception] = {}
+    alike: dict[bytes, dict[int, Claim]] = {}
+    request_ids: set[str] = set()
+    for n, claim in claims.items():
+        request_id = claim.request.request_id.lower()
+        if request_id:
+            if request_id in request_ids:
+                continue
+            request_ids.add(request_id)
+            try:
+                before = await idempotency.recall(tx, tenant, request_id, claim.request)
+            except VwedError as refusal:
+                outcomes[n] = refusal
+                continue
+            if before:
+                outcomes[n] = await _taken_before(tx, tenant, before)
+                continue
+        alike.setdefault(claim.looks_for, {})[n] = claim
+    for same in alike.values():
+        outcomes |= await _share_out(tx, effects, tenant, same)
+    return outcomes
+
+
+async def _taken_before(tx: Transaction, tenant: str, ids: Iterable[str]) -> Taken:
+    """What has become of the runs; of one that was deleted, nothing, and the others still count."""
+    records = []
+    for id_ in ids:
+        try:
+            records.append((await task_records.lock(tx, tenant, id_)).record)
+        except NotFound:
+            continue
+    return records
+
+
+async def _share_out(
+    tx: Transaction, effects: Effects, tenant: str, claims: dict[int, Claim]
+) -> dict[int, Taken | Exception]:
+    """The most urgent runs to who came first, each claim as many as it asked for.
+
+    And no more than an answer can hold: the rest waits for the next claim.
+    """
+    request = next(iter(claims.values())).request
+    if request.include_interrupted:
+        for run in await task_records.lock_expired(tx, tenant):
+            await RunChange(tx, effects, tenant, run).expire()
+    wanted = sum(claim.count for claim in claims.values())
+    found = deque(
+        await task_records.claim(
+            tx, tenant, request.filter, wanted, interrupted=request.include_interrupted
+        )
+    )
+    taken: dict[int, Taken | Exception] = {}
+    changes = []
+    for n, claim in claims.items():
+        lease = rows.span(claim.request.lease) if claim.request.HasField("lease") else CLAIM_LEASE
+        mine: Taken = []
+        room = MAX_PAGE_BYTES
+        while found and len(mine) < claim.count:
+            room -= found[0].record.ByteSize()
+            if room < 0 and mine:
+                break
+            run = found.popleft()
+            change = RunChange(tx, effects, tenant, run)
+            change.take(claim.request.executor_id, lease)
+            status = next_status(Command.START, run.record.status)
+            changes.append(await change.prepare(claim.actor, claim.request.reason, status))
+            mine.append(run.record)
+        taken[n] = mine
+        if claim.request.request_id and mine:
+            ids = [record.id for record in mine]
+            await idempotency.remember(tx, tenant, claim.request.request_id, ids)
+    await write_all(changes)
+    return taken
