@@ -1,12 +1,18 @@
 """Reports of many callers share commits, and nothing else."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
+import pytest
+import sqlalchemy as sa
 from grpc import StatusCode
+from sqlalchemy.ext.asyncio import create_async_engine
 from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
+    ReportBlocksRequest,
     ReportBlocksResponse,
 )
 
@@ -18,13 +24,15 @@ from tests.integration.steps import (
     everything,
     get,
     history,
+    refused,
     report,
     running,
     sql,
 )
-from vwed_grpc.client import Client, error_info
+from vwed_grpc.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
+from vwed_grpc.progress import writer
 
 
 async def test_200_reports_at_once_need_few_transactions(
@@ -166,3 +174,40 @@ async def test_a_caller_who_leaves_harms_nobody(client: Client) -> None:
     assert len({answer.seqs[0] for answer in answers}) == 10
     record = await get(client, run.id, strong=True)
     assert record.seq == 2 + len(await blocks_of(client, run.id))
+
+
+async def test_a_full_queue_is_waited_for_and_then_refused(
+    client: Client, target: str, tenant: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUEUE_BLOCKS", 3)
+    task_def = (await define(client)).id
+    busy, free = [(await running(client, task_def)).id for _ in range(2)]
+    async with connect(target, tenant=f"{tenant}-2") as elsewhere:
+        others = (await running(elsewhere)).id
+        async with locked(database_url, busy):
+            held = [
+                asyncio.create_task(report(client, busy, block(f"b{n}", RUNNING))) for n in range(3)
+            ]
+            await asyncio.sleep(0.2)  # until they wait for the run that somebody else has
+            request = ReportBlocksRequest(task_record_id=free, block_records=[block("b", RUNNING)])
+            with refused(StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
+                await client.records.ReportBlocks(request, timeout=1)
+            await report(elsewhere, others, block("b", RUNNING))
+            waiting = client.records.ReportBlocks(request, timeout=10)
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+        await asyncio.gather(*held)
+        assert len((await waiting).seqs) == 1
+    assert len(await blocks_of(client, free)) == 1  # what was refused was not written
+
+
+@asynccontextmanager
+async def locked(database_url: str, run: str) -> AsyncIterator[None]:
+    """Somebody else is changing the run."""
+    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as connection:
+        await connection.execute(
+            sa.text("SELECT 1 FROM task_records WHERE id = :run FOR UPDATE"), {"run": run}
+        )
+        yield
+    await engine.dispose()

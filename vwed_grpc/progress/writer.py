@@ -6,7 +6,7 @@ a time; lanes take turns, so a busy tenant does not keep others waiting.
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +23,7 @@ QUEUE_BLOCKS = 20_000
 LANES_AT_ONCE = 2
 _BUSY_PAUSE = 0.005
 _NO_DEADLINE = 30.0  # seconds that a caller without a deadline waits
+_LAST_WORD = 0.1  # seconds that an answer may take to the caller
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +31,8 @@ class _Entry:
     report: Report
     answer: asyncio.Future[Answer]
     remaining: Deadline
+    until: float
+    """When it is not to be begun any more, by the loop's clock."""
 
 
 class _Lane:
@@ -58,14 +61,17 @@ class _Lane:
 
     def _take(self, queue: deque[_Entry], behind: Collection[str]) -> list[_Entry]:
         taken: list[_Entry] = []
-        blocks = 0
+        blocks, now = 0, asyncio.get_running_loop().time()
         while queue and (not taken or blocks < FLUSH_BLOCKS):
             entry = queue.popleft()
             if entry.report.run in behind:
                 self.busy.append(entry)
                 continue
-            self._hold(-len(entry.report.blocks))
-            if not entry.answer.done():
+            if entry.until < now and not entry.answer.done():
+                entry.answer.set_exception(_late())
+            if entry.answer.done():
+                self.release([entry])
+            else:
                 taken.append(entry)
                 blocks += len(entry.report.blocks)
         return taken
@@ -73,7 +79,10 @@ class _Lane:
     def put_back(self, entries: list[_Entry]) -> None:
         """Busy runs' reports, in their order."""
         self.busy.extendleft(reversed(entries))
-        self._hold(sum(len(e.report.blocks) for e in entries))
+
+    def release(self, entries: Iterable[_Entry]) -> None:
+        """What is answered makes room."""
+        self._hold(-sum(len(e.report.blocks) for e in entries))
 
     def _hold(self, blocks: int) -> None:
         self.blocks += blocks
@@ -81,6 +90,21 @@ class _Lane:
             self.room.clear()
         else:
             self.room.set()
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written")
+
+
+async def _wait_for_room(lane: _Lane, left: float | None) -> None:
+    """Raises ResourceExhausted a moment before the caller's deadline: it is to be heard."""
+    patience = _NO_DEADLINE if left is None else left - min(_LAST_WORD, left / 10)
+    try:
+        async with asyncio.timeout(patience):
+            while not lane.room.is_set():
+                await lane.room.wait()
+    except TimeoutError:
+        raise ResourceExhausted("QUEUE_FULL", "too many reports are waiting") from None
 
 
 class Writer:
@@ -97,32 +121,22 @@ class Writer:
         Raises VwedError as the contract says, ResourceExhausted if the queue stays full until the
         caller's deadline, and the store's own errors if it cannot be reached.
         """
-        answer = await self.submit(tenant, report, remaining)
-        left = remaining()
-        try:
-            async with asyncio.timeout(_NO_DEADLINE if left is None else left):
-                return await answer
-        except TimeoutError:
-            if answer.done() and not answer.cancelled():
-                raise  # the store's own time-out
-            raise DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written") from None
+        return await (await self.submit(tenant, report, remaining))
 
     async def submit(
         self, tenant: str, report: Report, remaining: Deadline
     ) -> asyncio.Future[Answer]:
         """Queues a report: those of one caller are applied in the order of these calls."""
         lane = self._lanes.setdefault(tenant, _Lane())
-        entry = _Entry(report, asyncio.get_running_loop().create_future(), remaining)
+        loop, left = asyncio.get_running_loop(), remaining()
+        until = loop.time() + (_NO_DEADLINE if left is None else left)
+        entry = _Entry(report, loop.create_future(), remaining, until)
         # A stream whose caller left asks for no answer; a refusal is not news then.
         entry.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
-        left = remaining()
-        try:
-            async with asyncio.timeout(_NO_DEADLINE if left is None else left):
-                while not lane.room.is_set():
-                    await lane.room.wait()
-        except TimeoutError:
-            raise ResourceExhausted("QUEUE_FULL", "too many reports are waiting") from None
-        self._lanes[tenant] = lane  # it may have been emptied, and dropped, meanwhile
+        if not lane.room.is_set():
+            await _wait_for_room(lane, remaining())
+        # It may have been emptied, dropped, and begun anew meanwhile.
+        lane = self._lanes.setdefault(tenant, lane)
         lane.add(entry)
         if lane.task is None:
             lane.task = asyncio.create_task(self._run(tenant, lane))
@@ -134,6 +148,7 @@ class Writer:
                 async with self._turns:
                     entries = lane.take()
                     busy = await self._write(tenant, entries)
+                    lane.release(set(entries).difference(busy))
                 if busy:
                     lane.put_back(busy)
                     await asyncio.sleep(_BUSY_PAUSE)
