@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
-from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -251,6 +251,7 @@ def _connection_lost(exc: DBAPIError) -> bool:
     return (
         exc.connection_invalidated
         or (sqlstate(exc) or "").startswith(_LAST_WORDS)
+        or isinstance(exc.orig, asyncpg.InternalClientError)
         or isinstance(getattr(exc.orig, "__cause__", None), asyncpg.InternalClientError)
         # A connection that is closed, or a pool that is; a value of a wrong type is one as well.
         or (isinstance(exc.orig, asyncpg.InterfaceError) and not isinstance(exc.orig, ValueError))
@@ -265,7 +266,7 @@ def _connection_losses() -> Iterator[None]:
     except DBAPIError as exc:
         exc.connection_invalidated = _connection_lost(exc)
         raise
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+    except DRIVER_ERRORS as exc:
         # While it is set up, SQLAlchemy passes the driver's own errors on.
         raise DBAPIError(None, None, exc, connection_invalidated=True) from exc
 

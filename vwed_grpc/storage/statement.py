@@ -17,6 +17,13 @@ from sqlalchemy.exc import DBAPIError
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # a dialect's constructor is untyped
 
 
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what is left of a connection that was cut at a bad moment
+)
+
+
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
     """A row as SQLAlchemy's rows are read: by attribute, in order, or by its columns' names."""
 
@@ -77,5 +84,5 @@ class Statement:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except DRIVER_ERRORS as exc:
             raise DBAPIError(self.sql, None, exc) from exc
