@@ -330,7 +330,7 @@ _SAVE = Statement(f"""
       FROM unnest(CAST(:ids AS text[]), CAST(:renewed AS boolean[]),
                   {", ".join(f"CAST(:{n} AS {t}[])" for n, t in _SAVED.items())})
            AS u (id, renewed, {", ".join(_SAVED)})
-     WHERE r.tenant = :tenant AND r.id = u.id
+     WHERE r.tenant = :tenant AND r.id = ANY(CAST(:ids AS text[])) AND r.id = u.id
 """)  # noqa: S608 - column names from the mapping above
 
 

@@ -1,12 +1,12 @@
 """Group commit: reports that arrive while a transaction is under way share the next one.
 
-Each tenant has a lane. A lane flushes what has arrived, in the order of arrival, one transaction at
-a time; lanes take turns, so a busy tenant does not keep others waiting.
+Each tenant has a lane. A lane flushes what has arrived; a run is in one flush at a time, so its
+reports keep their order. Lanes take turns, so a busy tenant does not keep others waiting.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +20,10 @@ FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
 QUEUE_BLOCKS = 20_000
 """A lane holds at most these; further callers wait for room under their deadline."""
-LANES_AT_ONCE = 2
+LANE_FLUSHES = 2
+"""A lane has at most this many flushes at once, of different runs."""
+FLUSHES = 4
+"""All lanes together have at most these; they take turns."""
 _BUSY_PAUSE = 0.005
 _NO_DEADLINE = 30.0  # seconds that a caller without a deadline waits
 _LAST_WORD = 0.1  # seconds that an answer may take to the caller
@@ -36,60 +39,87 @@ class _Entry:
 
 
 class _Lane:
-    """A tenant's queue, and the task that empties it while there is something in it."""
+    """A tenant's queue: the reports of each run in their order, the runs by who waits longest."""
 
     def __init__(self) -> None:
-        self.entries: deque[_Entry] = deque()
-        self.busy: deque[_Entry] = deque()
-        """Of runs that somebody else is changing: they come again, before later ones of the run."""
-        self.blocks = 0
+        self.waiting: dict[str, deque[_Entry]] = {}
+        self.away: set[str] = set()
+        """Runs that a flush has, or that rest because somebody else is changing them."""
+        self.flushes = 0
         self.room = asyncio.Event()
         self.room.set()
-        self.task: asyncio.Task[None] | None = None
+        self._held = 0
+        """Blocks that are waiting or under way."""
+        self._under_way = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to flush."""
+        return any(run not in self.away for run in self.waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough waits to be worth a flush beside the one that is under way."""
+        return self._held - self._under_way >= FLUSH_BLOCKS
+
+    @property
+    def is_done(self) -> bool:
+        return not (self.waiting or self.away or self.flushes)
 
     def add(self, entry: _Entry) -> None:
-        self.entries.append(entry)
+        self.waiting.setdefault(entry.report.run, deque()).append(entry)
         self._hold(len(entry.report.blocks))
 
     def take(self) -> list[_Entry]:
-        """The next entries whose callers still wait.
-
-        Those of busy runs take nobody's place: the others would wait for these runs as well.
-        """
-        taken = self._take(self.busy, ())
-        return taken + self._take(self.entries, {e.report.run for e in self.busy})
-
-    def _take(self, queue: deque[_Entry], behind: Collection[str]) -> list[_Entry]:
+        """The next entries whose callers still wait; their runs are away until `give_back`."""
         taken: list[_Entry] = []
-        blocks, now = 0, asyncio.get_running_loop().time()
-        while queue and (not taken or blocks < FLUSH_BLOCKS):
-            entry = queue.popleft()
-            if entry.report.run in behind:
-                self.busy.append(entry)
-                continue
-            if entry.until < now and not entry.answer.done():
-                entry.answer.set_exception(_late())
-            if entry.answer.done():
-                self.release([entry])
-            else:
-                taken.append(entry)
-                blocks += len(entry.report.blocks)
+        blocks = 0
+        for run in [run for run in self.waiting if run not in self.away]:
+            if blocks >= FLUSH_BLOCKS:
+                break
+            queue = self.waiting.pop(run)
+            while queue and blocks < FLUSH_BLOCKS:
+                entry = queue.popleft()
+                if _waits(entry):
+                    taken.append(entry)
+                    blocks += len(entry.report.blocks)
+                    self.away.add(run)
+                else:
+                    self._hold(-len(entry.report.blocks))
+            if queue:
+                self.waiting[run] = queue  # behind the others, for it has had its turn
+        self._under_way += blocks
         return taken
 
-    def put_back(self, entries: list[_Entry]) -> None:
-        """Busy runs' reports, in their order."""
-        self.busy.extendleft(reversed(entries))
-
-    def release(self, entries: Iterable[_Entry]) -> None:
-        """What is answered makes room."""
-        self._hold(-sum(len(e.report.blocks) for e in entries))
+    def give_back(self, taken: list[_Entry], busy: list[_Entry]) -> None:
+        """What was taken is answered, but for the entries of busy runs, which come again."""
+        self._under_way -= _blocks(taken)
+        self._hold(_blocks(busy) - _blocks(taken))
+        for entry in reversed(busy):
+            self.waiting.setdefault(entry.report.run, deque()).appendleft(entry)
+        self.away -= _runs(taken) - _runs(busy)
 
     def _hold(self, blocks: int) -> None:
-        self.blocks += blocks
-        if self.blocks >= QUEUE_BLOCKS:
+        self._held += blocks
+        if self._held >= QUEUE_BLOCKS:
             self.room.clear()
         else:
             self.room.set()
+
+
+def _waits(entry: _Entry) -> bool:
+    """Whether the caller still does; who waits too long is told so."""
+    if not entry.answer.done() and entry.until < asyncio.get_running_loop().time():
+        entry.answer.set_exception(_late())
+    return not entry.answer.done()
+
+
+def _blocks(entries: Iterable[_Entry]) -> int:
+    return sum(len(entry.report.blocks) for entry in entries)
+
+
+def _runs(entries: Iterable[_Entry]) -> set[str]:
+    return {entry.report.run for entry in entries}
 
 
 def _late() -> DeadlineExceeded:
@@ -113,7 +143,8 @@ class Writer:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._lanes: dict[str, _Lane] = {}
-        self._turns = asyncio.Semaphore(LANES_AT_ONCE)
+        self._turns = asyncio.Semaphore(FLUSHES)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def report(self, tenant: str, report: Report, remaining: Deadline) -> Answer:
         """What is stored after the report.
@@ -138,24 +169,36 @@ class Writer:
         # It may have been emptied, dropped, and begun anew meanwhile.
         lane = self._lanes.setdefault(tenant, lane)
         lane.add(entry)
-        if lane.task is None:
-            lane.task = asyncio.create_task(self._run(tenant, lane))
+        self._flush_more(tenant, lane)
         return entry.answer
 
+    def _flush_more(self, tenant: str, lane: _Lane) -> None:
+        """While PostgreSQL works on one flush, the next is made ready if it is worth it."""
+        if lane.ready and (not lane.flushes or (lane.is_full and lane.flushes < LANE_FLUSHES)):
+            lane.flushes += 1
+            task = asyncio.create_task(self._run(tenant, lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _run(self, tenant: str, lane: _Lane) -> None:
-        try:
-            while lane.entries or lane.busy:
-                async with self._turns:
-                    entries = lane.take()
-                    busy = await self._write(tenant, entries)
-                    lane.release(set(entries).difference(busy))
-                if busy:
-                    lane.put_back(busy)
-                    await asyncio.sleep(_BUSY_PAUSE)
-        finally:
-            lane.task = None
-            if not (lane.entries or lane.busy):
-                self._lanes.pop(tenant, None)
+        while lane.ready:
+            async with self._turns:
+                taken = lane.take()
+                self._flush_more(tenant, lane)
+                busy = await self._write(tenant, taken)
+            lane.give_back(taken, busy)
+            if busy:
+                asyncio.get_running_loop().call_later(
+                    _BUSY_PAUSE, self._rested, tenant, lane, _runs(busy)
+                )
+        # Nothing comes in between: whoever adds a report from here on begins another flush.
+        lane.flushes -= 1
+        if lane.is_done and self._lanes.get(tenant) is lane:
+            del self._lanes[tenant]
+
+    def _rested(self, tenant: str, lane: _Lane, runs: set[str]) -> None:
+        lane.away -= runs
+        self._flush_more(tenant, lane)
 
     async def _write(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
         """Answers the entries, one transaction for all; those of busy runs are given back."""

@@ -44,20 +44,26 @@ async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecor
 _BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
 _DIGESTS = "sha256(b.input_data) AS input_digest, sha256(b.output_data) AS output_digest"
 
+# While there are no statistics a plain join reads all blocks of the tenant. OFFSET 0 has each looked
+# up by itself, and of the indexes that begin with the run the order asks for the right one.
 _LOOK_UP = Statement(f"""
     SELECT {_BASIC_NAMES}, {_DIGESTS},
            CASE WHEN k.full_view THEN b.input_data END AS stored_input,
            CASE WHEN k.full_view THEN b.output_data END AS stored_output
       FROM unnest(CAST(:runs AS text[]), CAST(:block_ids AS text[]), CAST(:iterations AS text[]),
                   CAST(:full_views AS boolean[])) AS k (run, block_id, iteration, full_view)
-      JOIN block_records b ON b.tenant = :tenant AND b.task_record_id = k.run
-       AND b.block_id = k.block_id AND b.iteration = k.iteration
+     CROSS JOIN LATERAL (
+           SELECT * FROM block_records b WHERE b.tenant = :tenant AND b.task_record_id = k.run
+              AND b.block_id = k.block_id AND b.iteration = k.iteration
+            ORDER BY b.attempt OFFSET 0) b
 """)  # noqa: S608 - column names from the table's own definition
 
 _LOOK_UP_IDS = Statement("""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
-      JOIN block_records b ON b.tenant = :tenant AND b.task_record_id = k.run AND b.id = k.id
+     CROSS JOIN LATERAL (
+           SELECT * FROM block_records b
+            WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id = k.id OFFSET 0) b
 """)
 
 

@@ -17,25 +17,27 @@ Fetch: TypeAlias = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[s
 
 
 class ByKey(Statement):
-    """Reads the rows of one tenant (`:tenant`) whose `key` columns are among the given keys.
+    """Reads what `one` selects for each of the given keys, a tenant's (`:tenant`).
 
-    The keys come as one array for each column, which the statement has as `:COLUMN`.
+    The keys come as one array for each of the columns, under its name.
     """
 
-    def __init__(self, statement: sa.Executable, key: Sequence[str]) -> None:
-        super().__init__(statement)
-        self.key = tuple(key)
-
-
-def among(tenant: sa.Column[str], *key: sa.Column[str]) -> sa.ColumnElement[bool]:
-    """The condition of a `ByKey` on these columns; each key is looked up by index."""
-    texts = sa.ARRAY(key[0].type)
-    given = (
-        sa.func.unnest(*(sa.bindparam(column.name, type_=texts) for column in key))
-        .table_valued(*(sa.column(column.name, column.type) for column in key), name="given")
-        .render_derived()
-    )
-    return (tenant == sa.bindparam("tenant")) & sa.tuple_(*key).in_(sa.select(*given.c))
+    def __init__(self, one: sa.Select[Any], *key: sa.Column[str]) -> None:
+        texts = sa.ARRAY(key[0].type)
+        given = (
+            sa.func.unnest(*(sa.bindparam(column.name, type_=texts) for column in key))
+            .table_valued(*(sa.column(column.name, column.type) for column in key), name="given")
+            .render_derived()
+        )
+        # With OFFSET each key is looked up by itself, by index, whatever the statistics say; a
+        # join may read all rows of the tenant instead.
+        found = (
+            one.where(*(column == given.c[column.name] for column in key))
+            .offset(0)
+            .lateral("found")
+        )
+        super().__init__(sa.select(found).select_from(given.join(found, sa.true())))
+        self.key = tuple(column.name for column in key)
 
 
 def reader(fetch: Fetch) -> Lanes[tuple[ByKey, str], Key, Found]:

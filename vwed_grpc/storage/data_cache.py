@@ -14,7 +14,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
 from vwed_grpc.storage import rows
-from vwed_grpc.storage.by_key import ByKey, among
+from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.statement import Statement
@@ -38,10 +38,9 @@ _KEY = (
     c.key == sa.bindparam("key"),
 )
 GET = ByKey(
-    sa.select(table, _NOW.label("read_time")).where(
-        among(c.tenant, c.task_record_id, c.key), _ALIVE
-    ),
-    ["task_record_id", "key"],
+    sa.select(table, _NOW.label("read_time")).where(c.tenant == sa.bindparam("tenant"), _ALIVE),
+    c.task_record_id,
+    c.key,
 )
 
 

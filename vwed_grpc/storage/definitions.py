@@ -14,7 +14,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
-from vwed_grpc.storage.by_key import ByKey, among
+from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.database import Database, Transaction, sqlstate
 from vwed_grpc.storage.statement import Statement
 
@@ -82,10 +82,8 @@ class Definitions(Generic[D]):
     @cached_property
     def _get(self) -> ByKey:
         h = self.heads.c
-        return ByKey(
-            sa.select(self.heads, *self.json).select_from(self.latest).where(among(h.tenant, h.id)),
-            ["id"],
-        )
+        latest = sa.select(self.heads, *self.json).select_from(self.latest)
+        return ByKey(latest.where(h.tenant == sa.bindparam("tenant")), h.id)
 
     @cached_property
     def _get_version(self) -> Statement:

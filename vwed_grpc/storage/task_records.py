@@ -13,7 +13,6 @@ from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.by_key import ByKey
-from vwed_grpc.storage.by_key import among as among_keys
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
@@ -42,7 +41,7 @@ def missing(id_: str) -> NotFound:
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
-_GET = ByKey(sa.select(table).where(among_keys(c.tenant, c.id)), ["id"])
+_GET = ByKey(sa.select(table).where(c.tenant == sa.bindparam("tenant")), c.id)
 
 
 async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:

@@ -1,0 +1,100 @@
+"""Look-ups by key touch what they look up, also before PostgreSQL has any statistics."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from vwed_grpc.progress import flush
+from vwed_grpc.storage import block_records, data_cache, definitions, schema, task_records
+from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.statement import Statement
+
+ROWS, KEYS = 20_000, 200
+BUFFERS = 12
+"""That a key may touch: the pages of an index from its root, and of its table."""
+
+_FILL = """
+    ALTER TABLE block_records SET (autovacuum_enabled = off);
+    ALTER TABLE task_records SET (autovacuum_enabled = off);
+    ALTER TABLE data_cache SET (autovacuum_enabled = off);
+    ALTER TABLE task_defs SET (autovacuum_enabled = off);
+    ALTER TABLE task_def_versions SET (autovacuum_enabled = off);
+    INSERT INTO block_records (tenant, task_record_id, block_id, iteration, attempt, id, status,
+                               first_seq, seq, create_time, update_time)
+    SELECT 't', 'run', 'b' || n, '', 1, 'id' || n, 2, n, n, now(), now()
+      FROM generate_series(1, {rows}) n;
+    INSERT INTO task_records (tenant, id, task_def_id, task_def_version, task_def_name, status,
+                              root_task_record_id, attempt, seq, run_seq, create_time, update_time)
+    SELECT 't', 'run' || n, 'def', 1, 'def', 2, 'run' || n, 1, 1, 1, now(), now()
+      FROM generate_series(1, {rows}) n;
+    INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, version, create_time,
+                            update_time)
+    SELECT 't', 'run', 'k' || n, 'id' || n, 1, '', n, now(), now()
+      FROM generate_series(1, {rows}) n;
+    INSERT INTO task_defs (tenant, id, name, version, status, create_time, update_time)
+    SELECT 't', 'def' || n, 'def' || n, 1, 2, now(), now() FROM generate_series(1, {rows}) n;
+    INSERT INTO task_def_versions (tenant, task_def_id, version, name, config, write_time)
+    SELECT 't', 'def' || n, 1, 'def' || n, '', now() FROM generate_series(1, {rows}) n;
+"""
+
+
+@pytest.fixture(scope="module")
+async def connection(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """To a database whose tables have rows and no statistics."""
+    name = f"vwed_keys_{uuid.uuid4().hex[:8]}"
+    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as session:
+        session.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(postgres_url).set(database=name)
+    engine = sync_engine(url.render_as_string(hide_password=False))
+    schema.migrate(engine)
+    engine.dispose()
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain)
+    await connection.execute(_FILL.format(rows=ROWS))
+    yield connection
+    await connection.close()
+    with admin.connect() as session:
+        session.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def _names(prefix: str) -> list[str]:
+    return [f"{prefix}{n}" for n in range(1, KEYS + 1)]
+
+
+_RUN = ["run"] * KEYS
+LOOK_UPS: Mapping[str, tuple[Statement, dict[str, Any]]] = {
+    "blocks": (
+        block_records._LOOK_UP,
+        {
+            "runs": _RUN,
+            "block_ids": _names("b"),
+            "iterations": [""] * KEYS,
+            "full_views": [False] * KEYS,
+        },
+    ),
+    "parents": (block_records._LOOK_UP_IDS, {"runs": _RUN, "ids": _names("id")}),
+    "runs to report to": (flush._LOCK, {"ids": _names("run")}),
+    "runs": (task_records._GET, {"id": _names("run")}),
+    "entries": (data_cache.GET, {"task_record_id": _RUN, "key": _names("k")}),
+    "definitions": (definitions.task_defs._get, {"id": _names("def")}),
+}
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize(("statement", "keys"), LOOK_UPS.values(), ids=LOOK_UPS)
+async def test_a_key_touches_few_buffers(
+    connection: asyncpg.Connection, statement: Statement, keys: dict[str, Any], mode: str
+) -> None:
+    await connection.execute(f"SET plan_cache_mode = {mode}")
+    arguments = statement._arguments({"tenant": "t", **keys})
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+    plan = json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]
+    assert plan["Actual Rows"] == KEYS
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= KEYS * BUFFERS
