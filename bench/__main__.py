@@ -94,8 +94,9 @@ async def _cases(s: Stand, given: argparse.Namespace) -> dict[str, Cases]:
 
     return {
         "gets": lambda: reads.gets(s, rounds, seconds),
-        "writes": writing,
+        # Before the writes: a disk that still has those to do makes every commit wait.
         "watches": watching,
+        "writes": writing,
         "workers": working,
         "lists": lists,
     }

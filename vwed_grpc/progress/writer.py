@@ -26,6 +26,8 @@ FLUSHES = 4
 """All lanes together have at most these; they take turns."""
 _BUSY_PAUSE = 0.005
 _NO_DEADLINE = 30.0  # seconds that a caller without a deadline waits
+_MOMENT, _MOMENTS = 0.001, 10
+"""How long to wait for company, and how often at the most."""
 _LAST_WORD = 0.1  # seconds that an answer may take to the caller
 
 
@@ -46,6 +48,8 @@ class _Lane:
         self.away: set[str] = set()
         """Runs that a flush has, or that rest because somebody else is changing them."""
         self.flushes = 0
+        self.crowded = False
+        """The last flush had reports of several callers."""
         self.room = asyncio.Event()
         self.room.set()
         self._held = 0
@@ -60,7 +64,7 @@ class _Lane:
     @property
     def is_full(self) -> bool:
         """Whether enough waits to be worth a flush beside the one that is under way."""
-        return self._held - self._under_way >= FLUSH_BLOCKS
+        return self.waits >= FLUSH_BLOCKS
 
     @property
     def is_done(self) -> bool:
@@ -69,6 +73,11 @@ class _Lane:
     def add(self, entry: _Entry) -> None:
         self.waiting.setdefault(entry.report.run, deque()).append(entry)
         self._hold(len(entry.report.blocks))
+
+    @property
+    def waits(self) -> int:
+        """Blocks that no flush has taken."""
+        return self._held - self._under_way
 
     def take(self) -> list[_Entry]:
         """The next entries whose callers still wait; their runs are away until `give_back`."""
@@ -89,6 +98,7 @@ class _Lane:
             if queue:
                 self.waiting[run] = queue  # behind the others, for it has had its turn
         self._under_way += blocks
+        self.crowded = len(taken) > 1
         return taken
 
     def give_back(self, taken: list[_Entry], busy: list[_Entry]) -> None:
@@ -124,6 +134,18 @@ def _runs(entries: Iterable[_Entry]) -> set[str]:
 
 def _late() -> DeadlineExceeded:
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written")
+
+
+async def _gather(lane: _Lane) -> None:
+    """Waits for company while it keeps coming: a flush costs as much as twenty reports in it.
+
+    For 10 ms at the most, and not at all where callers come one by one.
+    """
+    for _ in range(_MOMENTS):
+        before = lane.waits
+        await asyncio.sleep(_MOMENT)
+        if lane.waits <= before or lane.is_full:
+            return
 
 
 async def _wait_for_room(lane: _Lane, left: float | None) -> None:
@@ -183,6 +205,8 @@ class Writer:
     async def _run(self, tenant: str, lane: _Lane) -> None:
         while lane.ready:
             async with self._turns:
+                if lane.crowded:
+                    await _gather(lane)
                 taken = lane.take()
                 self._flush_more(tenant, lane)
                 busy = await self._write(tenant, taken)

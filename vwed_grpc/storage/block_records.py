@@ -44,8 +44,8 @@ async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecor
 _BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
 _DIGESTS = "sha256(b.input_data) AS input_digest, sha256(b.output_data) AS output_digest"
 
-# While there are no statistics a plain join reads all blocks of the tenant. OFFSET 0 has each looked
-# up by itself, and of the indexes that begin with the run the order asks for the right one.
+# While there are no statistics a plain join reads all blocks of the tenant. OFFSET 0 has each one
+# looked up by itself, and the order asks for the right one of the indexes that begin with the run.
 _LOOK_UP = Statement(f"""
     SELECT {_BASIC_NAMES}, {_DIGESTS},
            CASE WHEN k.full_view THEN b.input_data END AS stored_input,
