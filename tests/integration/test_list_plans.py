@@ -17,7 +17,6 @@ from vwed_grpc.storage.statement import Statement
 
 RUNS = 1_000_000
 
-pytestmark = pytest.mark.torture  # a minute to fill the tables
 TENANT = "plant"
 MOST_BUFFERS = 500
 

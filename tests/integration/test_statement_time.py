@@ -1,0 +1,41 @@
+"""A query that takes longer than one may is given up, and says so."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+from grpc import StatusCode
+from sqlalchemy.ext.asyncio import create_async_engine
+from vwed.v1.record_service_pb2 import GetBlockRecordRequest, ListBlockRecordsRequest
+
+from tests.integration.steps import refused, running
+from vwed_grpc.client import Client, connect
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+
+
+@pytest.fixture
+async def impatient(settings: Settings, tenant: str) -> AsyncIterator[Client]:
+    """At a server whose statements have a fifth of a second."""
+    hasty = settings.model_copy(update={"statement_timeout": 0.2})
+    async with (
+        serving(hasty) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+    ):
+        yield client
+
+
+async def test_a_slow_query_is_resource_exhausted(impatient: Client, database_url: str) -> None:
+    run = (await running(impatient)).id
+    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as connection:
+        # Whoever reads the table waits as a query does that has too much to read.
+        await connection.execute(sa.text("LOCK TABLE block_records"))
+        with refused(StatusCode.RESOURCE_EXHAUSTED, "STATEMENT_TIMEOUT"):
+            await impatient.records.ListBlockRecords(ListBlockRecordsRequest(task_record_id=run))
+        with refused(StatusCode.RESOURCE_EXHAUSTED, "STATEMENT_TIMEOUT"):
+            request = GetBlockRecordRequest(task_record_id=run, id="block")
+            await impatient.records.GetBlockRecord(request)
+    await engine.dispose()
+    answer = await impatient.records.ListBlockRecords(ListBlockRecordsRequest(task_record_id=run))
+    assert not answer.block_records
