@@ -15,6 +15,7 @@ from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
 from vwed_grpc.storage.database import Deadline, Transaction, longest
+from vwed_grpc.storage.lanes import COMMIT_MOMENTS, company
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
@@ -26,8 +27,6 @@ FLUSHES = 4
 """All lanes together have at most these; they take turns."""
 _BUSY_PAUSE = 0.005
 _NO_DEADLINE = 30.0  # seconds that a caller without a deadline waits
-_MOMENT, _MOMENTS = 0.001, 10
-"""How long to wait for company, and how often at the most."""
 _LAST_WORD = 0.1  # seconds that an answer may take to the caller
 
 
@@ -136,18 +135,6 @@ def _late() -> DeadlineExceeded:
     return DeadlineExceeded("DEADLINE_EXCEEDED", "the report was not yet written")
 
 
-async def _gather(lane: _Lane) -> None:
-    """Waits for company while it keeps coming: a flush costs as much as twenty reports in it.
-
-    For 10 ms at the most, and not at all where callers come one by one.
-    """
-    for _ in range(_MOMENTS):
-        before = lane.waits
-        await asyncio.sleep(_MOMENT)
-        if lane.waits <= before or lane.is_full:
-            return
-
-
 async def _wait_for_room(lane: _Lane, left: float | None) -> None:
     """Raises ResourceExhausted a moment before the caller's deadline: it is to be heard."""
     patience = _NO_DEADLINE if left is None else left - min(_LAST_WORD, left / 10)
@@ -206,7 +193,7 @@ class Writer:
         while lane.ready:
             async with self._turns:
                 if lane.crowded:
-                    await _gather(lane)
+                    await company(lambda: min(lane.waits, FLUSH_BLOCKS), COMMIT_MOMENTS)
                 taken = lane.take()
                 self._flush_more(tenant, lane)
                 busy = await self._write(tenant, taken)
