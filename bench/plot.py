@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.measure import Result
 
 _LEFT, _WIDTH, _BAR, _GAP, _TOP = 330, 420, 16, 10, 44
-_LEGEND = "floor: constant answers of the same size by the same server; | what must be reached"
+_LEGEND = "floor: constant answers by the same server set-up; | must be reached"
 _COLORS = {True: "#2a7d4f", False: "#b5482f", None: "#7a7a7a"}
 
 
