@@ -174,10 +174,11 @@ class TaskRecords(Servicer):
     async def ListTaskRecords(
         self, request: ListTaskRecordsRequest, call: Call
     ) -> ListTaskRecordsResponse:
+        listing, where = run_lists.listed(call.tenant, request.filter)
         items, token, total = await self.page(
             request,
-            run_lists.listing(next(iter(sorted(request.filter.labels.items())), None)),
-            run_lists.where(call.tenant, request.filter),
+            listing,
+            where,
             fields=ORDERS,
             default="create_time desc",
             ways=run_lists.ways(request.filter),

@@ -83,6 +83,23 @@ def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[boo
     return conditions
 
 
+def listed(
+    tenant: str, f: TaskRecordFilter
+) -> tuple[Listing[TaskRecord], list[sa.ColumnElement[bool]]]:
+    """How the runs of a filter are listed, and what that leaves to be asked of them.
+
+    One label is asked of the index of labels, and not again: asked twice, the planner takes its
+    bearers for much fewer than there are, and reads on for the others with parallel workers.
+    """
+    label = next(iter(sorted(f.labels.items())), None)
+    if label is None:
+        return listing(), where(tenant, f)
+    rest = TaskRecordFilter()
+    rest.CopyFrom(f)
+    del rest.labels[label[0]]
+    return listing(label), where(tenant, rest)
+
+
 def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
     """How runs are listed; by the index of labels, if the filter has one, in its order."""
     source: sa.FromClause = table
