@@ -506,13 +506,13 @@ async def test_more_problems_than_trailers_hold(world: World) -> None:
 
 def test_servicers_are_checked_when_they_are_registered() -> None:
     class Typo:
-        async def GetTaskRecrod(self, request: Any, call: Call) -> None: ...  # noqa: N802
+        async def GetTaskRecrod(self, request: Any, call: Call) -> None: ...  # noqa: N802 - as RPCs are named
 
     class NotAsync:
-        def GetTaskRecord(self, request: Any, call: Call) -> None: ...  # noqa: N802
+        def GetTaskRecord(self, request: Any, call: Call) -> None: ...  # noqa: N802 - as RPCs are named
 
     class NotAStream:
-        async def WatchTaskRecord(self, request: Any, call: Call) -> None: ...  # noqa: N802
+        async def WatchTaskRecord(self, request: Any, call: Call) -> None: ...  # noqa: N802 - as RPCs are named
 
     for servicer, message in (
         (Typo(), "has no RPC GetTaskRecrod"),
