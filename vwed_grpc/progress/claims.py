@@ -1,6 +1,7 @@
-"""Claims that come at the same time share a transaction, and those that ask for the same a look.
+"""Claims that come at the same time and look for the same share a transaction.
 
-Many executors wait for work, and one new run wakes them all: they look once, not one by one.
+Many executors wait for work, and one new run wakes them all: they look once, not one by one. Who
+looks for something else has a transaction apart, so a slow filter is its asker's alone.
 """
 
 from collections import deque
@@ -53,7 +54,7 @@ class Claims:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._lanes: Lanes[str, Claim, Taken] = Lanes(
+        self._lanes: Lanes[tuple[str, bytes], Claim, Taken] = Lanes(
             self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count, moments=COMMIT_MOMENTS
         )
 
@@ -62,11 +63,13 @@ class Claims:
 
         Raises AlreadyExists for a request_id of another request, and the store's own errors.
         """
-        return await self._lanes.ask(tenant, claim)
+        return await self._lanes.ask((tenant, claim.looks_for), claim)
 
     async def _take(
-        self, tenant: str, asked: list[Asked[Claim, Taken]]
+        self, lane: tuple[str, bytes], asked: list[Asked[Claim, Taken]]
     ) -> Sequence[Taken | Exception]:
+        tenant, _ = lane
+
         async def work(tx: Transaction, effects: Effects) -> list[Taken | Exception]:
             # Who has left by now would not know what is theirs.
             waiting = {n: one.question for n, one in enumerate(asked) if not one.left}
@@ -81,7 +84,7 @@ async def _serve(
 ) -> dict[int, Taken | Exception]:
     """What each claim came to; one that repeats another of them is left for the next time."""
     outcomes: dict[int, Taken | Exception] = {}
-    alike: dict[bytes, dict[int, Claim]] = {}
+    fresh: dict[int, Claim] = {}
     request_ids: set[str] = set()
     for n, claim in claims.items():
         request_id = claim.request.request_id.lower()
@@ -97,10 +100,8 @@ async def _serve(
             if before:
                 outcomes[n] = await _taken_before(tx, tenant, before)
                 continue
-        alike.setdefault(claim.looks_for, {})[n] = claim
-    for same in alike.values():
-        outcomes |= await _share_out(tx, effects, tenant, same)
-    return outcomes
+        fresh[n] = claim
+    return outcomes | (await _share_out(tx, effects, tenant, fresh) if fresh else {})
 
 
 async def _taken_before(tx: Transaction, tenant: str, ids: Iterable[str]) -> Taken:
