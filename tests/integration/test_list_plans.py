@@ -117,9 +117,9 @@ FILTERS["robot_ids, two"] = TaskRecordFilter(robot_ids=["rare", "middling"])
 @pytest.mark.parametrize("order_by", ["create_time desc", "create_time"])
 async def test_a_page_touches_few_buffers(million: Explaining, name: str, order_by: str) -> None:
     f = FILTERS[name]
-    listing, where = run_lists.listed(TENANT, f)
+    listed = run_lists.listed(TENANT, f)
+    listing, where, ways = listed.listing, listed.where, listed.ways
     order = parse_order_by(order_by, {"create_time"}, "create_time")
-    ways = run_lists.ways(f)
     million.buffers = 0
     page = await listing.page(million, where, order, size=50, ways=ways)
     assert len(page.items) == 50

@@ -174,14 +174,14 @@ class TaskRecords(Servicer):
     async def ListTaskRecords(
         self, request: ListTaskRecordsRequest, call: Call
     ) -> ListTaskRecordsResponse:
-        listing, where = run_lists.listed(call.tenant, request.filter)
+        listed = run_lists.listed(call.tenant, request.filter)
         items, token, total = await self.page(
             request,
-            listing,
-            where,
+            listed.listing,
+            listed.where,
             fields=ORDERS,
             default="create_time desc",
-            ways=run_lists.ways(request.filter),
+            ways=listed.ways,
         )
         return ListTaskRecordsResponse(task_records=items, next_page_token=token, total_size=total)
 

@@ -1,6 +1,7 @@
 """Which runs a filter means, and how they are listed: a page in order, whatever the data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,15 +66,6 @@ def _among_values(column: sa.Column[Any], values: Sequence[Any]) -> list[sa.Colu
     return conditions
 
 
-def ways(f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
-    """A filter of few values as one condition a value, for `Listing.page` to merge."""
-    for name in _LISTED_BY:
-        values = getattr(f, name)
-        if 1 < len(values) <= _MOST_WAYS:
-            return [_VALUES[name] == value for value in dict.fromkeys(values)]
-    return []
-
-
 def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if span.HasField("from"):
@@ -83,21 +75,35 @@ def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[boo
     return conditions
 
 
-def listed(
-    tenant: str, f: TaskRecordFilter
-) -> tuple[Listing[TaskRecord], list[sa.ColumnElement[bool]]]:
-    """How the runs of a filter are listed, and what that leaves to be asked of them.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """How the runs of a filter are listed, for `Listing.page`."""
 
-    One label is asked of the index of labels, and not again: asked twice, the planner takes its
-    bearers for much fewer than there are, and reads on for the others with parallel workers.
+    listing: Listing[TaskRecord]
+    where: list[sa.ColumnElement[bool]]
+    ways: list[sa.ColumnElement[bool]]
+
+
+def listed(tenant: str, f: TaskRecordFilter) -> Listed:
+    """A label is asked of the index of labels, a field of few values of its own, value by value.
+
+    Neither is asked again: of what is asked twice the planner takes much fewer to be left than
+    there are, and reads and sorts them all.
     """
-    label = next(iter(sorted(f.labels.items())), None)
-    if label is None:
-        return listing(), where(tenant, f)
     rest = TaskRecordFilter()
     rest.CopyFrom(f)
-    del rest.labels[label[0]]
-    return listing(label), where(tenant, rest)
+    label = next(iter(sorted(f.labels.items())), None)
+    if label is not None:
+        del rest.labels[label[0]]
+    ways: list[sa.ColumnElement[bool]] = []
+    for name in _LISTED_BY:
+        values = getattr(f, name)
+        if 1 < len(values) <= _MOST_WAYS:
+            rest.ClearField(name)  # type: ignore[arg-type]  # one of its fields
+            each = dict.fromkeys(values)
+            ways = [sa.and_(*_among_values(_VALUES[name], [value])) for value in each]
+            break
+    return Listed(listing(label), where(tenant, rest), ways)
 
 
 def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
