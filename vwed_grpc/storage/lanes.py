@@ -1,7 +1,7 @@
 """Doing together what is asked for at the same time.
 
 What is asked for while a piece of work is under way gathers, and is done together next: so many
-callers share one commit, or one statement. Nobody waits for company.
+callers share one commit, or one statement. Who comes alone is served at once.
 """
 
 import asyncio
