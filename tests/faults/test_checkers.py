@@ -183,6 +183,38 @@ def test_a_bad_feed_is_found(name: str, spoil: Callable[[FeedLog], object]) -> N
     assert name in feed_checker.check(log, {"run": HISTORY}, Weather())
 
 
+def _feed_of_a_late_snapshot() -> FeedLog:
+    """The blocks of 3, 4 and 5 changed again, by 6, 7 and 8, while the snapshot read them."""
+    log = _feed()
+    first, second = log.streams
+    first.seen[0].at = 105.5
+    del first.seen[1:4]
+    second.opened = 107.0
+    return log
+
+
+def test_blocks_that_change_while_they_are_read_are_told_by_their_changes() -> None:
+    log = _feed_of_a_late_snapshot()
+    assert feed_checker.check(log, {"run": HISTORY}, Weather()) == {}
+    log.streams[0].seen[0].at = 104.5  # before 5 was committed
+    assert "feed whole" in feed_checker.check(log, {"run": HISTORY}, Weather())
+
+
+def test_a_change_that_a_snapshot_left_to_be_told_is_missed() -> None:
+    log = _feed_of_a_late_snapshot()
+    for stream in log.streams:
+        stream.seen = [seen for seen in stream.seen if seen.seq != 6]
+    assert "feed whole" in feed_checker.check(log, {"run": HISTORY}, Weather())
+
+
+def test_a_feed_begins_with_the_connection_that_brought_a_token() -> None:
+    log, gone = _feed(), [replace(HISTORY[0], committed=101.0)]
+    log.streams.insert(0, FeedStream(resumed=False, opened=100.0, ending="BROKEN"))
+    assert feed_checker.check(log, {"run": HISTORY, "gone": gone}, Weather()) == {}
+    log.streams[0].opened, log.streams[1].resumed = 100.0, True
+    assert "feed whole" in feed_checker.check(log, {"run": HISTORY, "gone": gone}, Weather())
+
+
 def test_progress_that_comes_too_often_is_found() -> None:
     log = _feed()
     log.blocks = False
