@@ -105,12 +105,14 @@ class Trouble:
         register, token = random.choice(kinds), f"probe{next(self._probes)}"
         life.proxy.freeze()
         writing = asyncio.create_task(self.clients.write(register, door, token))
-        while not writing.done():
-            if (await register.read(witness.client, strong=True)).token == token:
-                self.done[KILLED] += not writing.done()
-                break
+        seen = False
+        while not (seen or writing.done()):
+            read = await self.clients.read(register, witness, strong=True)
+            seen = read is not None and read.token == token
         await life.restart()
-        await writing
+        write = await writing
+        # Its answer may have been on its way when the server was killed.
+        self.done[KILLED] += seen and write is not None and not write.acknowledged
         self._mend()
 
     def _mend(self) -> None:

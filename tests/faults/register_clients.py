@@ -56,7 +56,10 @@ class Clients:
         while not self.over.is_set():
             await self.read(random.choice(self.registers), random.choice(self.doors))
 
-    async def read(self, register: Register, door: Door, *, strong: bool | None = None) -> None:
+    async def read(
+        self, register: Register, door: Door, *, strong: bool | None = None
+    ) -> Read | None:
+        """What was seen; None: nothing was answered."""
         if strong is None:
             strong = random.random() < STRONG_SHARE
         began = time.time()
@@ -64,10 +67,10 @@ class Clients:
             state = await register.read(door.client, strong=strong)
         except grpc.aio.AioRpcError as error:
             await self._failed(error)
-            return
-        self.journal.reads.append(
-            Read(register.name, door.process(), began, time.time(), *state, strong=strong)
-        )
+            return None
+        done = Read(register.name, door.process(), began, time.time(), *state, strong=strong)
+        self.journal.reads.append(done)
+        return done
 
     async def _writer(self, register: Register) -> None:
         while not self.over.is_set():
