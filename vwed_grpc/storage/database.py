@@ -14,14 +14,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncSession,
-    async_sessionmaker,
     create_async_engine,
 )
 from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
-from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement
+from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, command
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -51,13 +50,21 @@ _DECISION_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Transaction:
-    """A write under way: its session, the database's clock at its begin, and its number."""
+    """A write under way: the database's clock at its begin, and its number."""
 
-    session: AsyncSession
     now: datetime
     xact: int
+    _connection: AsyncConnection
     _driver: asyncpg.Connection
-    """The session's own connection."""
+    """The same one, without SQLAlchemy."""
+    _session: AsyncSession | None = None
+
+    @property
+    def session(self) -> AsyncSession:
+        """For statements that are put together at run time; it neither begins nor ends anything."""
+        if self._session is None:
+            self._session = AsyncSession(self._connection, expire_on_commit=False)
+        return self._session
 
     async def fetch(
         self, statement: Statement, parameters: Mapping[str, Any]
@@ -94,16 +101,16 @@ class Database:
             },
         }
         reading = max(1, connections // 3)
+        # SQLAlchemy begins no transaction on these: the driver does, for a third of the cost.
         self._engine = create_async_engine(
             self.url,
+            isolation_level="AUTOCOMMIT",
             pool_size=max(1, connections - reading),
             max_overflow=0,
             # Waiting longer for a connection than a statement may take helps nobody.
             pool_timeout=statement_timeout,
             connect_args=options,
         )
-        self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._patience = statement_timeout
         self._readers = asyncpg.create_pool(
             min_size=0,
@@ -150,7 +157,7 @@ class Database:
                 await self._readers  # set up by whoever comes first; no connection is made by that
                 async with self._readers.acquire(timeout=self._patience) as reader:
                     return await statement.run(reader, parameters or {})
-            async with self._single.connect() as connection:
+            async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
     async def run(
@@ -181,23 +188,28 @@ class Database:
                 await asyncio.sleep(pause)
 
     async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
-        session = self._sessions()
         with _connection_losses():
-            try:
-                now, xact = (await session.execute(_BEGIN)).one()
-                raw = await (await session.connection()).get_raw_connection()
-                answer = await work(Transaction(session, now, xact, raw.driver_connection))
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
                 try:
+                    await command(driver, "BEGIN")
+                    begun = (await _BEGUN.run(driver, {}))[0]
+                    answer = await work(Transaction(begun.now, begun.xact, connection, driver))
                     if commit:
-                        await session.commit()
-                except (DBAPIError, OSError) as exc:
-                    if not _answer_lost(exc) or not await self._committed(xact):
-                        raise
-                return answer
-            finally:
-                # On a lost connection it fails as well, which says nothing of the transaction.
-                with suppress(DBAPIError, OSError):
-                    await session.close()
+                        await self._commit(driver, begun.xact)
+                    return answer
+                finally:
+                    await _leave(connection, driver)
+
+    async def _commit(self, driver: asyncpg.Connection, xact: int) -> None:
+        try:
+            done = await command(driver, "COMMIT")
+        except (DBAPIError, OSError) as exc:
+            if not _answer_lost(exc) or not await self._committed(xact):
+                raise
+        else:
+            if done != "COMMIT":  # PostgreSQL's whole answer to the COMMIT of what has failed
+                raise RuntimeError("a statement had failed, and its error was passed over")
 
     async def _committed(self, xact: int) -> bool:
         """Whether the transaction whose COMMIT was not answered took place.
@@ -219,8 +231,17 @@ class Database:
             await asyncio.sleep(0.05)
 
 
-_BEGIN = sa.text("SELECT clock_timestamp(), (pg_current_xact_id()::text)::bigint")
+_BEGUN = Statement("SELECT clock_timestamp() AS now, (pg_current_xact_id()::text)::bigint AS xact")
 _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
+
+
+async def _leave(connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+    """Rolls back what was not committed; a connection where that fails is not used again."""
+    try:
+        if driver.is_closed() or driver.is_in_transaction():
+            await command(driver, "ROLLBACK")
+    except (DBAPIError, OSError) as exc:
+        await connection.invalidate(exc)
 
 
 async def _decode_json(reader: asyncpg.Connection) -> None:

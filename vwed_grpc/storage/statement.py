@@ -61,7 +61,7 @@ class Statement:
         self, connection: asyncpg.Connection, parameters: Mapping[str, Any]
     ) -> Sequence[Any]:
         """The rows that it answers. Raises DBAPIError, as the ordinary way does."""
-        with self._errors():
+        with _errors(self.sql):
             rows: Sequence[Any] = await connection.fetch(
                 self.sql, *self._arguments(parameters), record_class=Row
             )
@@ -71,7 +71,7 @@ class Statement:
         self, connection: asyncpg.Connection, parameters: Sequence[Mapping[str, Any]]
     ) -> None:
         """Once for each, without a round trip for each. Raises DBAPIError."""
-        with self._errors():
+        with _errors(self.sql):
             await connection.executemany(self.sql, [self._arguments(each) for each in parameters])
 
     def _arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
@@ -80,9 +80,17 @@ class Statement:
             values[name] = encode(values[name])
         return [values[name] for name in self._names]
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except DRIVER_ERRORS as exc:
-            raise DBAPIError(self.sql, None, exc) from exc
+
+async def command(connection: asyncpg.Connection, sql: str) -> str:
+    """What PostgreSQL says it did, for a command without parameters or rows. Raises DBAPIError."""
+    with _errors(sql):
+        done: str = await connection.execute(sql)
+    return done
+
+
+@contextmanager
+def _errors(sql: str) -> Iterator[None]:
+    try:
+        yield
+    except DRIVER_ERRORS as exc:
+        raise DBAPIError(sql, None, exc) from exc
