@@ -93,7 +93,7 @@ async def test_a_key_touches_few_buffers(
     connection: asyncpg.Connection, statement: Statement, keys: dict[str, Any], mode: str
 ) -> None:
     await connection.execute(f"SET plan_cache_mode = {mode}")
-    arguments = statement._arguments({"tenant": "t", **keys})
+    arguments = statement.arguments({"tenant": "t", **keys})
     explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
     plan = json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]
     assert plan["Actual Rows"] == KEYS

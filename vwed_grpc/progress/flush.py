@@ -6,6 +6,7 @@ fails alone: it is applied to copies, which are kept only if all of it went well
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,7 +23,7 @@ from vwed_grpc.storage import block_records, events, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event
-from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.statement import Statement, Together
 from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 MAX_BLOCKS = 200_000
@@ -107,9 +108,15 @@ async def flush(
         except VwedError as refusal:
             outcomes.append(refusal)
     changed = [s for s in states.values() if s.news or s.renewed]
-    await block_records.upsert(tx, tenant, [(key[0], block) for key, block in touched.items()])
-    await events.append(tx, tenant, tx.now, ((s.id, s.news) for s in changed))
-    await _save(tx, tenant, changed)
+    if changed:
+        blocks = [(key[0], block) for key, block in touched.items()]
+        news = [(state.id, state.news) for state in changed]
+        await tx.together(
+            _WRITE,
+            block_records.upserted(tenant, tx.now, blocks),
+            events.appended(tenant, tx.now, news),
+            _saved(tenant, tx.now, changed),
+        )
     return outcomes, changed
 
 
@@ -334,12 +341,14 @@ _SAVE = Statement(f"""
 """)  # noqa: S608 - column names from the mapping above
 
 
-async def _save(tx: Transaction, tenant: str, changed: Sequence[RunState]) -> None:
-    if not changed:
-        return
+_WRITE = Together(block_records.UPSERT, events.APPEND, _SAVE)
+
+
+def _saved(tenant: str, now: datetime, changed: Sequence[RunState]) -> dict[str, Any]:
+    """The parameters of _SAVE."""
     values: dict[str, Any] = {
         "tenant": tenant,
-        "now": tx.now,
+        "now": now,
         "ids": [s.id for s in changed],
         "renewed": [s.renewed for s in changed],
         "seq": [s.seq for s in changed],
@@ -347,4 +356,4 @@ async def _save(tx: Transaction, tenant: str, changed: Sequence[RunState]) -> No
     }
     for n, name in enumerate(BLOCK_COUNTS):
         values[f"blocks_{name}"] = [s.counts[n] for s in changed]
-    await tx.fetch(_SAVE, values)
+    return values

@@ -51,13 +51,15 @@ async def delete_runs(
 ) -> int:
     """Deletes runs with their blocks, labels and data caches; each history says so last."""
     runs = await task_records.lock_where(tx, where, limit)
+    if not runs:
+        return 0
     told = []
     for run in runs:
         run.record.seq += 1
         rows.put_time(run.record.update_time, tx.now)
         told.append((run.record.id, [deleted_event(run.record, actor, reason)]))
     entries = await task_records.delete(tx, tenant, [run.record.id for run in runs])
-    await events.append(tx, tenant, tx.now, told)
+    await events.append(tx, tenant, told)
     for id_, news in told:
         effects.run_changed(tenant, id_, news)
     for id_, key in entries:

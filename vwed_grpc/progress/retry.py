@@ -46,7 +46,7 @@ async def copy_work(change: RunChange, old: str, actor: str, reason: str) -> Non
                     record.id, row, group_seq, actor, reason, block.input_data, block.output_data
                 )
             )
-        await block_records.upsert(tx, tenant, copies)
+        await tx.fetch(block_records.UPSERT, block_records.upserted(tenant, tx.now, copies))
     if not told:
         return
     rows.put_total(counts, change.run.config_blocks)

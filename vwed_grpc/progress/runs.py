@@ -146,7 +146,7 @@ class RunChange:
 
     async def tell(self, told: list[Event]) -> None:
         """Appends events to the history, and to what is announced after the commit."""
-        await events.append(self.tx, self.tenant, self.tx.now, [(self.record.id, told)])
+        await events.append(self.tx, self.tenant, [(self.record.id, told)])
         self.effects.run_changed(self.tenant, self.record.id, told)
 
 
@@ -167,6 +167,6 @@ async def write_all(prepared: Sequence[Prepared]) -> None:
     tx, tenant, effects = first.tx, first.tenant, first.effects
     await task_records.write(tx, [one.row for one in prepared])
     told = [(one.change.record.id, one.told) for one in prepared]
-    await events.append(tx, tenant, tx.now, told)
+    await events.append(tx, tenant, told)
     for id_, news in told:
         effects.run_changed(tenant, id_, news)

@@ -1,6 +1,7 @@
 """Blocks of runs: looked up and written many at a time, for many runs at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -136,7 +137,7 @@ def _assignment(name: str) -> str:
     return f"{name} = excluded.{name}"
 
 
-_UPSERT = Statement(f"""
+UPSERT = Statement(f"""
     INSERT INTO block_records (tenant, {", ".join(_UPSERTED)}, create_time, update_time)
     SELECT :tenant, u.*, :now, :now
       FROM unnest({", ".join(f"CAST(:{n} AS {t}[])" for n, t in _UPSERTED.items())})
@@ -147,10 +148,8 @@ _UPSERT = Statement(f"""
 """)  # noqa: S608 - column names from the mapping above
 
 
-async def upsert(tx: Transaction, tenant: str, blocks: Sequence[tuple[str, Block]]) -> None:
-    """Writes blocks of any number of locked runs in one statement; each (run, block) once."""
-    if not blocks:
-        return
+def upserted(tenant: str, now: datetime, blocks: Iterable[tuple[str, Block]]) -> dict[str, Any]:
+    """The parameters of UPSERT: blocks of any number of locked runs, each (run, block) once."""
     columns: dict[str, list[Any]] = {name: [] for name in _UPSERTED}
     for run, block in blocks:
         r = block.record
@@ -164,7 +163,7 @@ async def upsert(tx: Transaction, tenant: str, blocks: Sequence[tuple[str, Block
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    await tx.fetch(_UPSERT, {"tenant": tenant, "now": tx.now, **columns})
+    return {"tenant": tenant, "now": now, **columns}
 
 
 # By ctid: the run's lock keeps its blocks where they are, and with whatever statistics, or none,

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
-from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, command
+from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, Together, command
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -71,6 +71,10 @@ class Transaction:
     ) -> Sequence[sa.Row[Any]]:
         """The rows of one statement of this transaction."""
         return await statement.run(self._driver, parameters)
+
+    async def together(self, statements: Together, *parameters: Mapping[str, Any]) -> None:
+        """Runs statements that answer nothing as one, with the parameters of each."""
+        await statements.run(self._driver, parameters)
 
     async def each(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         """Runs a statement that answers nothing once for each set of parameters."""

@@ -43,7 +43,7 @@ class Event:
         return self.event + self.payload if full and self.payload else self.event
 
 
-_APPEND = Statement("""
+APPEND = Statement("""
     INSERT INTO task_record_events
            (tenant, task_record_id, seq, group_seq, kind, event_time, event, payload)
     SELECT :tenant, u.run, u.seq, u.group_seq, u.kind, :now, u.event, u.payload
@@ -66,25 +66,26 @@ _READ = Statement("""
 """)
 
 
-async def append(
-    tx: Transaction, tenant: str, now: datetime, runs: Iterable[tuple[str, Sequence[Event]]]
-) -> None:
-    """Writes the events of any number of runs, whose rows are locked, in one statement."""
+def appended(
+    tenant: str, now: datetime, runs: Iterable[tuple[str, Sequence[Event]]]
+) -> dict[str, Any]:
+    """The parameters of APPEND: events of any number of runs, whose rows are locked."""
     rows = [(run, event) for run, batch in runs for event in batch]
-    if rows:
-        await tx.fetch(
-            _APPEND,
-            {
-                "tenant": tenant,
-                "now": now,
-                "runs": [run for run, _ in rows],
-                "seqs": [e.seq for _, e in rows],
-                "group_seqs": [e.group_seq for _, e in rows],
-                "kinds": [int(e.kind) for _, e in rows],
-                "events": [e.event for _, e in rows],
-                "payloads": [e.payload for _, e in rows],
-            },
-        )
+    return {
+        "tenant": tenant,
+        "now": now,
+        "runs": [run for run, _ in rows],
+        "seqs": [e.seq for _, e in rows],
+        "group_seqs": [e.group_seq for _, e in rows],
+        "kinds": [int(e.kind) for _, e in rows],
+        "events": [e.event for _, e in rows],
+        "payloads": [e.payload for _, e in rows],
+    }
+
+
+async def append(tx: Transaction, tenant: str, runs: Iterable[tuple[str, Sequence[Event]]]) -> None:
+    """Writes events; see `appended`."""
+    await tx.fetch(APPEND, appended(tenant, tx.now, runs))
 
 
 async def read(

@@ -5,6 +5,7 @@ runs with every call or commit is therefore built at import, once, and goes to a
 statements that are put together for a request (lists, filters) go the ordinary way.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -63,7 +64,7 @@ class Statement:
         """The rows that it answers. Raises DBAPIError, as the ordinary way does."""
         with _errors(self.sql):
             rows: Sequence[Any] = await connection.fetch(
-                self.sql, *self._arguments(parameters), record_class=Row
+                self.sql, *self.arguments(parameters), record_class=Row
             )
         return rows
 
@@ -72,13 +73,49 @@ class Statement:
     ) -> None:
         """Once for each, without a round trip for each. Raises DBAPIError."""
         with _errors(self.sql):
-            await connection.executemany(self.sql, [self._arguments(each) for each in parameters])
+            await connection.executemany(self.sql, [self.arguments(each) for each in parameters])
 
-    def _arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+    @property
+    def width(self) -> int:
+        """How many parameters it takes."""
+        return len(self._names)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The parameters, encoded and in order."""
         values = {**self._fixed, **parameters}
         for name, encode in self._encode.items():
             values[name] = encode(values[name])
         return [values[name] for name in self._names]
+
+
+class Together:
+    """Statements that write different tables, as one: what would be round trips is one.
+
+    Each sees what was there before all of them.
+    """
+
+    def __init__(self, *statements: Statement) -> None:
+        self._statements = statements
+        texts: list[str] = []
+        taken = 0
+        for statement in statements:
+            texts.append(_moved(statement.sql, taken))
+            taken += statement.width
+        *firsts, last = texts
+        self.sql = f"WITH {', '.join(f's{n} AS ({t})' for n, t in enumerate(firsts))} {last}"
+
+    async def run(
+        self, connection: asyncpg.Connection, parameters: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """With the parameters of each, in the same order. Raises DBAPIError."""
+        each = zip(self._statements, parameters, strict=True)
+        arguments = [value for statement, given in each for value in statement.arguments(given)]
+        with _errors(self.sql):
+            await connection.fetch(self.sql, *arguments)
+
+
+def _moved(sql: str, places: int) -> str:
+    return re.sub(r"\$(\d+)", lambda number: f"${int(number[1]) + places}", sql)
 
 
 async def command(connection: asyncpg.Connection, sql: str) -> str:
