@@ -39,12 +39,13 @@ async def test_who_wakes_as_a_read_ends_begins_another(
 ) -> None:
     """One that awaits what is done does not let the loop go on: nobody would be served again."""
     run = await running(client)
-    with hub.topic(tenant, run.id) as topic:
+    with hub.topic(tenant, run.id) as topic, topic.sleep() as sleep:
         topic.begin(1)
         topic.learn(2)
+        await sleep.until(0)  # that it has learned so much is no news
 
         async def woken() -> None:
-            assert await topic.change(5)
+            await sleep.until(asyncio.get_running_loop().time() + 5)
             topic.learn(3)
             await hub.fill(tenant, run.id, topic)
 

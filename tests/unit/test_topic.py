@@ -10,6 +10,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.progress import topic as module
+from vwed_grpc.progress.sleep import Sleep
 from vwed_grpc.progress.topic import MAX_BYTES, MAX_EVENTS, Topic
 from vwed_grpc.storage.events import Event, Kind
 
@@ -135,6 +136,14 @@ def test_watchers_at_one_place_share_one_batch(topic: Topic) -> None:
     assert held(topic, 10) == [11, 12]
 
 
+async def asleep(sleep: Sleep, seconds: float) -> float:
+    """Sleeps at most so long; how long it was."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    await sleep.until(began + seconds)
+    return now() - began
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -145,16 +154,18 @@ def test_watchers_at_one_place_share_one_batch(topic: Topic) -> None:
     ids=["extend", "learn", "pass_over"],
 )
 async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic], None]) -> None:
-    waiting = [asyncio.create_task(topic.change(5)) for _ in range(3)]
-    await asyncio.sleep(0)
-    act(topic)
-    assert await asyncio.gather(*waiting) == [True] * 3
+    with topic.sleep() as one, topic.sleep() as other:
+        waiting = [asyncio.create_task(asleep(sleep, 5)) for sleep in (one, other)]
+        await asyncio.sleep(0)
+        act(topic)
+        assert all(seconds < 1 for seconds in await asyncio.gather(*waiting))
 
 
 async def test_nothing_new_wakes_nobody(topic: Topic) -> None:
     topic.extend(events(11))
-    waiting = asyncio.create_task(topic.change(0.02))
-    await asyncio.sleep(0)
-    topic.learn(11)
-    topic.extend(events(11))
-    assert not await waiting
+    with topic.sleep() as sleep:
+        waiting = asyncio.create_task(asleep(sleep, 0.05))
+        await asyncio.sleep(0)
+        topic.learn(11)
+        topic.extend(events(11))
+        assert await waiting >= 0.04

@@ -4,14 +4,18 @@ A watcher that is up to date is fed from here; one that lags reads the database 
 up, so it costs no memory and delays nobody.
 """
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from vwed_grpc.progress.events import Batch, batch
+from vwed_grpc.progress.sleep import Sleep
 from vwed_grpc.storage.events import Event
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_EVENTS = 1000
 MAX_BYTES = 512 * 1024
@@ -32,7 +36,7 @@ class Topic:
         self._events: deque[tuple[float, Event]] = deque()
         self._bytes = 0
         self._framed: dict[tuple[int, bool], Batch] = {}
-        self._changed = asyncio.Event()
+        self._asleep: set[Sleep] = set()
 
     def begin(self, seq: int) -> None:
         """The first watcher found the run at `seq`: from there on events are held."""
@@ -68,18 +72,20 @@ class Topic:
         self.end = seq
         self.notify()
 
-    def notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def change(self, seconds: float) -> bool:
-        """Waits until something has changed; False after `seconds` without a change."""
-        changed = self._changed
+    @contextmanager
+    def sleep(self) -> Iterator[Sleep]:
+        """A watcher's, which every change ends."""
+        sleep = Sleep()
+        self._asleep.add(sleep)
         try:
-            async with asyncio.timeout(seconds):
-                return await changed.wait()
-        except TimeoutError:
-            return False
+            yield sleep
+        finally:
+            self._asleep.discard(sleep)
+            sleep.end()
+
+    def notify(self) -> None:
+        for sleep in self._asleep:
+            sleep.wake()
 
     def after(self, seq: int, *, full: bool) -> Batch | None:
         """What is held after `seq`, made once for all watchers who stand there; None: not held."""

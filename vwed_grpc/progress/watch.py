@@ -1,6 +1,6 @@
 """Watching one run: the contract's promises, kept by reading one event log in order."""
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
 
 from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
@@ -9,6 +9,7 @@ from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.progress.events import Batch, batch, messages
 from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.sleep import Sleep
 from vwed_grpc.progress.snapshot import present_states
 from vwed_grpc.progress.topic import Topic
 from vwed_grpc.storage import events, task_records
@@ -58,8 +59,9 @@ class Watch:
                 self.seq = resume(extent, after_seq)
                 if extent.final_seq is not None and self.seq >= extent.final_seq:
                     return
-            async for message in self._changes(topic):
-                yield message
+            with topic.sleep() as sleep:
+                async for message in self._changes(topic, sleep):
+                    yield message
 
     async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
         """Present states; the last message of all says how far they go."""
@@ -72,9 +74,10 @@ class Watch:
         self.seq = run.record.seq
         yield (held or _SNAPSHOT) + _bookmark(self.seq)
 
-    async def _changes(self, topic: Topic) -> AsyncIterator[bytes]:
+    async def _changes(self, topic: Topic, sleep: Sleep) -> AsyncIterator[bytes]:
         """Everything after `seq`, as it happens; bookmarks while nothing does."""
-        said = time.monotonic()
+        now = asyncio.get_running_loop().time
+        said = now()
         while True:
             news = topic.after(self.seq, full=self._full)
             if news is None and self.seq < topic.end:
@@ -82,7 +85,7 @@ class Watch:
             if news is not None:
                 for message in news.messages:
                     yield message
-                said = time.monotonic()
+                said = now()
                 self.seq = news.end
                 if news.closed_by == Kind.DELETED:
                     raise _deleted(self._run)
@@ -90,9 +93,11 @@ class Watch:
                     return
             elif self.seq < topic.newest:
                 await self._hub.fill(self._tenant, self._run, topic)
-            elif not await topic.change(said + self._bookmark - time.monotonic()):
+            elif now() >= said + self._bookmark:
                 yield _bookmark(self.seq)
-                said = time.monotonic()
+                said = now()
+            else:
+                await sleep.until(said + self._bookmark)
 
     async def _read(self) -> Batch:
         """The next events from the log, for a reader that lags behind the topic."""
