@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 from sqlalchemy.exc import DBAPIError
 
-from bench import h2load, memory, reads, seed, table, watches, workers, writes
+from bench import h2load, holds, memory, reads, seed, table, watches, workers, writes
 from bench.measure import Result
 from bench.plot import draw
 from bench.process import ROOT, end_with_sigterm
@@ -33,23 +33,31 @@ async def main() -> None:
         print(f"no h2load: our own client takes its place. {h2load.HOW_TO_INSTALL}")
     end_with_sigterm()
     results: list[Result] = []
+    held: dict[str, holds.Holds] = {}
     async with stand(os.environ.get("VWED_BENCH_DATABASE_URL")) as s:
         cases = await _cases(s, given)
         for name, run in cases.items():
             if given.only and name not in given.only:
                 continue
+            before = holds.holds(s.server.metrics)
             for result in _whatever_comes(name, run):
                 results.append(result)
                 print(table.markdown([result]).splitlines()[-1], flush=True)
+            held[name] = holds.holds(s.server.metrics).since(before)
         sizes = {} if given.only and "memory" not in given.only else await _memory(s, given)
+    held.pop("workers", None)  # they are other servers
     print("\n" + table.markdown(results))
+    print("\n" + holds.markdown(held) + "\n")
     lines = [f"- {what}: {size:,.0f} MiB" for what, size in sizes.items()]
     print("\n".join(lines))
     if given.only:
         return
-    table.write_json(Path(given.json), results, {"resident_mib": sizes})
+    longest = {name: found.share(1) for name, found in held.items()}
+    more = {"resident_mib": sizes, "longest_hold_within_ms": longest}
+    table.write_json(Path(given.json), results, more)
     if not given.dry:
         table.fill(PAGE, "table", table.markdown(results))
+        table.fill(PAGE, "holds", holds.markdown(held))
         table.fill(PAGE, "memory", "\n".join(lines))
         draw(PLOT, results)
 
@@ -90,7 +98,7 @@ async def _cases(s: Stand, given: argparse.Namespace) -> dict[str, Cases]:
         yield watches.fan_out(s, watched, 50, rounds, seconds)
 
     def working() -> Iterator[Result]:
-        yield workers.two_workers(s, rounds, seconds)
+        yield from workers.two_workers(s, rounds, seconds)
 
     return {
         "gets": lambda: reads.gets(s, rounds, seconds),

@@ -49,16 +49,17 @@ def pinned(
     command: Sequence[str],
     log: Path,
     *,
-    core: int = SERVER_CORE,
+    cores: Sequence[int] = (SERVER_CORE,),
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Runs a command on one core while entered; its output goes to `log`.
+    """Runs a command on these cores while entered; its output goes to `log`.
 
     It ends with us, however we end.
     """
+    on = ",".join(map(str, cores))
     with log.open("ab") as output:
         child = subprocess.Popen(
-            ["setpriv", "--pdeathsig=TERM", "taskset", "-c", str(core), *command],
+            ["setpriv", "--pdeathsig=TERM", "taskset", "-c", on, *command],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             stdout=output,

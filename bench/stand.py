@@ -4,12 +4,12 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import LOAD_CORE, Process, pinned, python, wait_until
+from bench.process import LOAD_CORE, SERVER_CORE, Process, pinned, python, wait_until
 from vwed_grpc import embedded
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
@@ -21,6 +21,8 @@ _SERVE = [sys.executable, "-c", "from vwed_grpc.cli.main import main; main()", "
 class Server:
     target: str
     process: Process
+    metrics: str = ""
+    """Where it shows them."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class Stand:
     floor: Server
 
     @contextmanager
-    def another(self, name: str, **settings: str) -> Iterator[Server]:
+    def another(
+        self, name: str, cores: Sequence[int] = (SERVER_CORE,), **settings: str
+    ) -> Iterator[Server]:
         """A further server on the same stores; settings by their VWED_ name."""
-        with serving(self.room, self.database_url, self.redis_url, name, **settings) as server:
+        with serving(
+            self.room, self.database_url, self.redis_url, name, cores=cores, **settings
+        ) as server:
             yield server
 
 
@@ -46,20 +52,26 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    room: Path, database_url: str, redis_url: str, name: str, **settings: str
+    room: Path,
+    database_url: str,
+    redis_url: str,
+    name: str,
+    cores: Sequence[int] = (SERVER_CORE,),
+    **settings: str,
 ) -> Iterator[Server]:
-    """`vwed-grpc serve` on its core."""
-    target = f"127.0.0.1:{free_port()}"
+    """`vwed-grpc serve` on its core, or cores."""
+    target, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
     env = {
         "VWED_LISTEN": target,
+        "VWED_METRICS_LISTEN": metrics,
         "VWED_DATABASE_URL": database_url,
         "VWED_REDIS_URL": redis_url,
         **settings,
     }
     log = room / f"{name}.log"
-    with pinned(_SERVE, log, env=env) as process:
+    with pinned(_SERVE, log, cores=cores, env=env) as process:
         wait_until(log, "listening")
-        yield Server(target, process)
+        yield Server(target, process, metrics)
 
 
 @contextmanager

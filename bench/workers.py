@@ -1,8 +1,10 @@
-"""Two workers beside one: what a call costs, on the same core."""
+"""Two workers beside one: what a call costs, with a core for each, or one for both."""
 
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from bench.measure import Result, Sample, Shape, repeated
+from bench.process import LOAD_CORE, SERVER_CORE
 from bench.reads import GETS
 from bench.stand import Server, Stand
 from bench.trial import answer_to
@@ -11,13 +13,23 @@ SHAPE = Shape(callers=128, connections=16)
 """Connections enough for the kernel to spread."""
 
 
-def two_workers(stand: Stand, rounds: int, seconds: float) -> Result:
+def two_workers(stand: Stand, rounds: int, seconds: float) -> Iterator[Result]:
+    """A core each is what workers are for; there they share the second with Redis and the load."""
+    yield _beside_one(stand, "a core each", (SERVER_CORE, LOAD_CORE), rounds, seconds)
+    shared = _beside_one(stand, "on one core", (SERVER_CORE,), rounds, seconds)
+    shared.target, shared.met = "none: they take turns on it", None
+    yield shared
+
+
+def _beside_one(
+    stand: Stand, how: str, cores: Sequence[int], rounds: int, seconds: float
+) -> Result:
     case = GETS[1]
     target = "CPU per call <= 1.15 of one worker"
-    result = Result(f"two workers: {case.case}", "calls", target)
+    result = Result(f"two workers, {how}: {case.case}", "calls", target)
     with (
-        stand.another("one-worker") as one,
-        stand.another("two-workers", VWED_WORKERS="2") as two,
+        stand.another(f"one worker, {how}") as one,
+        stand.another(f"two workers, {how}", cores, VWED_WORKERS="2") as two,
     ):
         size = len(answer_to(one.target, case.path, case.body))
 

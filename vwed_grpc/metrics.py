@@ -11,6 +11,7 @@ from dataclasses import fields
 
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
+from vwed_grpc.lag import Lag
 from vwed_grpc.stores import CannotServeError
 
 _NOW = {"undelivered"}
@@ -19,9 +20,9 @@ _PATIENCE = 5.0
 """Seconds for a request to come."""
 
 
-def page(counters: CacheCounters, state: BreakerState) -> str:
-    """The cache's counters and the breaker's state, in Prometheus's text format."""
-    return "\n".join([*_counters(counters), *_states(state), ""])
+def page(counters: CacheCounters, state: BreakerState, lag: Lag) -> str:
+    """The cache's counters, the breaker's state and the loop's lag, in Prometheus's text format."""
+    return "\n".join([*_counters(counters), *_states(state), *_lag(lag), ""])
 
 
 def _counters(counters: CacheCounters) -> Iterator[str]:
@@ -39,6 +40,17 @@ def _states(state: BreakerState) -> Iterator[str]:
     yield f"# TYPE {name} gauge"
     for one in BreakerState:
         yield f'{name}{{state="{one.name.lower()}"}} {int(one is state)}'
+
+
+def _lag(lag: Lag) -> Iterator[str]:
+    name = "vwed_loop_lag_seconds"
+    yield f"# HELP {name} How late timers went off: what held the event loop held every caller."
+    yield f"# TYPE {name} histogram"
+    for bound, looks in lag.within():
+        yield f'{name}_bucket{{le="{bound:g}"}} {looks}'
+    yield f'{name}_bucket{{le="+Inf"}} {lag.looks}'
+    yield f"{name}_sum {lag.seconds:.6f}"
+    yield f"{name}_count {lag.looks}"
 
 
 @asynccontextmanager

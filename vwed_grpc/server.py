@@ -16,6 +16,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.progress import retention
 from vwed_grpc.progress.claims import Claims
@@ -100,9 +101,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
 
         if settings.metrics_listen:
+            lag = Lag()
+            _in_background(stack, lag.run())
 
             def page() -> str:
-                return metrics.page(guest.counters, guest.state)
+                return metrics.page(guest.counters, guest.state, lag)
 
             await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
 

@@ -1,6 +1,8 @@
 """What an operator reads of the cache: its counters and the breaker's state, over HTTP."""
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -17,6 +19,7 @@ from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_guest import Guest
 from vwed_grpc.client import Client, connect
+from vwed_grpc.lag import Lag
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.stores import CannotServeError
@@ -52,7 +55,8 @@ async def test_reads_are_counted_by_how_they_were_answered(
         await get_entry(client, run, "k")
         request = GetDataCacheRequest(task_record_id=run, key="k")
         await client.cache.GetDataCache(request, metadata=STRONG)
-        assert await figures(address) == {
+        found = await figures(address)
+        assert {name: found[name] for name in found if "_loop_" not in name} == {
             "vwed_cache_hits_total": 1,
             "vwed_cache_misses_total": 1,
             "vwed_cache_bypasses_total": 0,
@@ -98,11 +102,26 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
 
 
 def test_every_figure_says_what_it_is() -> None:
-    lines = metrics.page(CacheCounters(), BreakerState.CLOSED).splitlines()
+    lines = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag()).splitlines()
     named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
     typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
-    shown = {line.partition(" ")[0].partition("{")[0] for line in lines if line[0] != "#"}
-    assert named == typed == shown
+    shown = {re.split("[ {]", line)[0] for line in lines if line[0] != "#"}
+    assert named == typed == {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+
+
+async def test_what_holds_the_loop_is_seen(address: str) -> None:
+    lag = Lag()
+    looking = asyncio.create_task(lag.run())
+    await asyncio.sleep(0.02)
+    time.sleep(0.06)  # noqa: ASYNC251 - holds the loop
+    await asyncio.sleep(0.02)
+    looking.cancel()
+    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag)
+    async with metrics.showing(address, lambda: page):
+        found = await figures(address)
+    assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
+    assert found['vwed_loop_lag_seconds_bucket{le="+Inf"}'] == found["vwed_loop_lag_seconds_count"]
+    assert found["vwed_loop_lag_seconds_sum"] >= 0.05
 
 
 async def test_only_a_get_is_answered_and_nobody_is_waited_for(

@@ -1,0 +1,42 @@
+"""How long the server's event loop was held, by the histogram that the server itself keeps."""
+
+import urllib.request
+from dataclasses import dataclass
+
+_BUCKET = 'vwed_loop_lag_seconds_bucket{le="'
+
+
+@dataclass(frozen=True)
+class Holds:
+    """Timers, by how late they went off at the most (seconds)."""
+
+    within: dict[float, int]
+
+    def since(self, earlier: "Holds") -> "Holds":
+        return Holds({bound: n - earlier.within[bound] for bound, n in self.within.items()})
+
+    def share(self, quantile: float) -> float:
+        """Milliseconds that so many of the timers were not later than."""
+        looks = max(self.within.values())
+        return next(
+            1e3 * bound for bound, n in sorted(self.within.items()) if n >= quantile * looks
+        )
+
+
+def holds(metrics: str) -> Holds:
+    """So far; `metrics` is where the server shows them."""
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    found = (line.removeprefix(_BUCKET).split('"} ') for line in lines if line.startswith(_BUCKET))
+    return Holds({float(bound): int(n) for bound, n in found})
+
+
+def markdown(by_group: dict[str, Holds]) -> str:
+    lines = [
+        "| while | half within | 99 % within | the longest within |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for group, found in by_group.items():
+        cells = (f"{found.share(q):g} ms" for q in (0.5, 0.99, 1.0))
+        lines.append(f"| {group} | {' | '.join(cells)} |")
+    return "\n".join(lines)
