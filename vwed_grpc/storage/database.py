@@ -1,4 +1,4 @@
-"""PostgreSQL: one engine for transactions, one for single reads, sync sessions for scripts."""
+"""PostgreSQL: transactions, single reads, sync sessions for scripts."""
 
 import asyncio
 import json
