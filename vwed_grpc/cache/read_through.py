@@ -15,6 +15,7 @@ import structlog
 
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.flights import Flight
+from vwed_grpc.cache.looks import looks
 from vwed_grpc.cache.redis_guest import CommandRefused, Guest
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.domain.errors import Unavailable
@@ -39,7 +40,6 @@ _LEASE: Final = b"L"
 
 _UNKNOWN: Final = _LEASE
 """Redis did not say: as good as a lease of somebody else, since a token is never empty."""
-_FOREIGN: Final = b"?"
 
 FILL = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -82,6 +82,7 @@ class ReadThrough:
     def __init__(self, guest: Guest) -> None:
         self.counters = guest.counters
         self._guest = guest
+        self._looks = looks(guest)
         self._flights: dict[str, Flight] = {}  # the latest of each key
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = 0
@@ -158,12 +159,9 @@ class ReadThrough:
     async def _look(self, key: str) -> bytes | None:
         """What stands under the key."""
         try:
-            held: bytes | None = await self._guest.ask("GET", key)
-        except CommandRefused:
-            return _FOREIGN
+            return await self._looks.ask(None, key)
         except RedisAway:
             return _UNKNOWN
-        return held
 
     def _launch(self, key: str, ttl: float, load: Load, held: bytes | None) -> Flight:
         before = self._flights.get(key)
@@ -207,11 +205,16 @@ class ReadThrough:
     async def _take_lease(self, key: str) -> tuple[bytes, bool]:
         """The lease that stands in Redis now, empty if none is known to, and whether it is ours."""
         lease = _LEASE + next(self._tokens)
+        take = ("SET", key, lease, "NX", "GET", "PX", _LEASE_MS)
         try:
-            taken = await self._guest.ask("SET", key, lease, "NX", "PX", _LEASE_MS, once=True)
+            held: bytes | None = await self._guest.ask(*take, once=True)
+        except CommandRefused:
+            # A value of a foreign type, which `looks` does not see: make room. Or no memory.
+            await self.invalidate((key,))
+            return b"", False
         except RedisAway:
             return b"", False
-        return (lease, True) if taken else (_lease(await self._look(key)), False)
+        return (lease, True) if held is None else (_lease(held), False)
 
     async def _fill(self, key: str, lease: bytes, ttl: float, loaded: Loaded) -> None:
         value, limit = loaded

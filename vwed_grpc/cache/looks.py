@@ -1,0 +1,30 @@
+"""Looks at keys in Redis, many in one command: what a look costs is the command, not the key."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.wire import RedisAway
+from vwed_grpc.storage.lanes import READ_ROUNDS, Asked, Lanes
+
+AT_ONCE = 16
+"""Keys in one command: the answer is one, so all of it must come within the time-out of the wire
+and is handed out in one round of the loop, however large the values are."""
+
+Held: TypeAlias = bytes | None
+
+
+def looks(guest: Guest) -> Lanes[None, str, Held]:
+    """A lane that answers a key with what stands under it, as it is after it was asked for.
+
+    A value of a foreign type looks like nothing at all. Raise `RedisAway`.
+    """
+
+    async def look(_: None, asked: list[Asked[str, Held]]) -> Sequence[Held]:
+        if not guest.trusted:  # any more: it was when they asked
+            raise RedisAway(guest.state)
+        keys = list(dict.fromkeys(one.question for one in asked))
+        held = dict(zip(keys, await guest.ask("MGET", *keys), strict=True))
+        return [held[one.question] for one in asked]
+
+    return Lanes(look, most=AT_ONCE, rounds=READ_ROUNDS)
