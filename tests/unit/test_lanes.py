@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vwed_grpc.storage.lanes import QUIET_ROUNDS, Again, Asked, Lanes, arrivals, company
+from vwed_grpc.storage.lanes import Again, Asked, Lanes, company
 
 
 class Desk:
@@ -128,27 +128,3 @@ async def test_and_for_so_long_at_the_most() -> None:
     waiting = itertools.count()
     await company(waiting.__next__, 3)
     assert next(waiting) == 6
-
-
-async def test_arrivals_are_waited_for_until_some_rounds_bring_none() -> None:
-    waiting = iter([1, 1, 1, 2, *[2, 2] * QUIET_ROUNDS, 9])
-    await arrivals(waiting.__next__, 100)
-    assert [*waiting] == [9]
-
-
-async def test_and_for_so_many_rounds_at_the_most() -> None:
-    waiting = itertools.count()
-    await arrivals(waiting.__next__, 20)
-    assert next(waiting) == 40
-
-
-async def test_who_comes_some_rounds_later_comes_along(desk: Desk) -> None:
-    asked = Lanes(desk, most=100, rounds=64)
-
-    async def late(rounds: int) -> int:
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        return await asked.ask("a", rounds)
-
-    await asyncio.gather(*(late(n) for n in (0, 5, 10, 15)))
-    assert desk.together == [[0, 5, 10, 15]]

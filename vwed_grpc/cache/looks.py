@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from vwed_grpc.cache.redis_guest import Guest
 from vwed_grpc.cache.wire import RedisAway
-from vwed_grpc.storage.lanes import READ_ROUNDS, Asked, Lanes
+from vwed_grpc.storage.lanes import Asked, Lanes
 
 AT_ONCE = 16
 """Keys in one command: the answer is one, so all of it must come within the time-out of the wire
@@ -27,4 +27,4 @@ def looks(guest: Guest) -> Lanes[None, str, Held]:
         held = dict(zip(keys, await guest.ask("MGET", *keys), strict=True))
         return [held[one.question] for one in asked]
 
-    return Lanes(look, most=AT_ONCE, rounds=READ_ROUNDS)
+    return Lanes(look, most=AT_ONCE)

@@ -19,6 +19,7 @@ from structlog.contextvars import bind_contextvars
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.errors import draining, to_status
+from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.limits import OpenCall, Room
 from vwed_grpc.rpc.methods import Context, Method, serve
 
@@ -35,6 +36,7 @@ class Edge:
         self._calls = Room(max_calls, "TOO_MANY_CALLS")
         self._streams = Room(max_streams, "TOO_MANY_STREAMS")
         self._draining = False
+        self._gate = Gate()
         self._log = structlog.get_logger().bind()
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
 
@@ -54,6 +56,8 @@ class Edge:
             bind_contextvars(request_id=call.request_id)
             opened: OpenCall | None = None
             try:
+                if not streams:
+                    await self._gate.enter()
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 if self._draining:
                     raise draining()  # noqa: TRY301 - becomes a status as any other error does

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from vwed_grpc.storage.lanes import READ_ROUNDS, Asked, Lanes
+from vwed_grpc.storage.lanes import Asked, Lanes
 from vwed_grpc.storage.statement import Statement
 
 AT_ONCE = 32
@@ -56,4 +56,4 @@ def reader(fetch: Fetch) -> Lanes[tuple[ByKey, str], Key, Found]:
         found = {tuple(getattr(row, name) for name in statement.key): row for row in rows}
         return [found.get(one.question) for one in asked]
 
-    return Lanes(read, most=AT_ONCE, rounds=READ_ROUNDS)
+    return Lanes(read, most=AT_ONCE)

@@ -1,7 +1,7 @@
 """Doing together what is asked for at the same time.
 
 What is asked for while a piece of work is under way gathers, and is done together next: so many
-callers share one commit, or one statement. Who comes alone is served at once, or nearly so.
+callers share one commit, or one statement. Who comes alone is served at once.
 """
 
 import asyncio
@@ -24,9 +24,6 @@ MOMENT = 0.001
 """Seconds."""
 COMMIT_MOMENTS = 10
 """How long company is waited for: a commit costs as much as twenty reports in it."""
-READ_ROUNDS, QUIET_ROUNDS = 64, 8
-"""The same for what costs little, in rounds of the loop, and how many without company are enough:
-on a busy server a read comes about every fourth."""
 
 
 async def company(waiting: Callable[[], int], moments: int) -> None:
@@ -38,21 +35,6 @@ async def company(waiting: Callable[[], int], moments: int) -> None:
         before = waiting()
         await asyncio.sleep(MOMENT)
         if waiting() <= before:
-            return
-
-
-async def arrivals(waiting: Callable[[], int], rounds: int) -> None:
-    """Returns when nobody came for some rounds of the loop, or after so many.
-
-    A loop that has nothing else to do is through with the quiet ones in 50 µs, so who comes alone
-    need not be told from the others; on a busy one they are the work that is to be done anyway.
-    """
-    quiet = 0
-    for _ in range(rounds):
-        before = waiting()
-        await asyncio.sleep(0)
-        quiet = 0 if waiting() > before else quiet + 1
-        if quiet == QUIET_ROUNDS:
             return
 
 
@@ -84,18 +66,15 @@ class Lanes(Generic[K, Q, A]):
         weigh: Callable[[Q], int] = lambda _: 1,
         at_once: int = 0,
         moments: int = 0,
-        rounds: int = 0,
     ) -> None:
         """Questions are taken together until they weigh `most`.
 
         Of all lanes `at_once` may be at work at a time (0: all of them), each in its turn. Where
-        callers do not come one by one, up to `moments` are waited for more of them (`company`), and
-        up to `rounds` in any case (`arrivals`).
+        callers do not come one by one, up to `moments` are waited for more of them (`company`).
         """
         self._work = work
         self._most = most
         self._moments = moments
-        self._rounds = rounds
         self._weigh = weigh
         self._turns: AbstractAsyncContextManager[None] = (
             asyncio.Semaphore(at_once) if at_once else nullcontext()
@@ -127,7 +106,6 @@ class Lanes(Generic[K, Q, A]):
             async with self._turns:
                 if crowded:
                     await company(waiting, self._moments)
-                await arrivals(waiting, self._rounds)
                 taken = self._take(lane)
                 crowded = len(taken) > 1
                 lane += await self._answer(key, taken)
