@@ -1,12 +1,11 @@
 """What is asked for at the same time is done together, and each is answered by itself."""
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 
 import pytest
 
-from vwed_grpc.storage.lanes import Again, Asked, Lanes, company
+from vwed_grpc.storage.lanes import Again, Asked, Lanes
 
 
 class Desk:
@@ -41,12 +40,8 @@ def desk() -> Desk:
     return Desk()
 
 
-def lanes(
-    desk: Desk, *, most: int = 100, at_once: int = 0, moments: int = 0
-) -> Lanes[str, int, int]:
-    return Lanes(
-        desk, most=most, weigh=lambda number: max(abs(number), 1), at_once=at_once, moments=moments
-    )
+def lanes(desk: Desk, *, most: int = 100, at_once: int = 0) -> Lanes[str, int, int]:
+    return Lanes(desk, most=most, weigh=lambda number: max(abs(number), 1), at_once=at_once)
 
 
 async def test_who_comes_alone_is_served_alone(desk: Desk) -> None:
@@ -110,21 +105,3 @@ async def test_lanes_do_not_wait_for_each_other_but_for_a_turn(desk: Desk) -> No
     desk.most_under_way, asked = 0, lanes(desk, at_once=2)
     await asyncio.gather(*(asked.ask(str(n), n) for n in range(5)))
     assert desk.most_under_way == 2
-
-
-async def test_nobody_waits_for_company_who_comes_alone(desk: Desk) -> None:
-    asked = lanes(desk, moments=10**9)
-    assert [await asked.ask("a", n) for n in range(3)] == [0, 1, 4]
-    assert desk.together == [[0], [1], [2]]
-
-
-async def test_company_is_waited_for_while_it_keeps_coming() -> None:
-    waiting = iter([1, 2, 2, 4, 4, 4, 9])  # before and after each moment
-    await company(waiting.__next__, 100)
-    assert [*waiting] == [9]
-
-
-async def test_and_for_so_long_at_the_most() -> None:
-    waiting = itertools.count()
-    await company(waiting.__next__, 3)
-    assert next(waiting) == 6

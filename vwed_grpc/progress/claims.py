@@ -18,7 +18,7 @@ from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.runs import RunChange, write_all
 from vwed_grpc.storage import idempotency, rows, task_records
 from vwed_grpc.storage.database import Deadline, Transaction, longest
-from vwed_grpc.storage.lanes import COMMIT_MOMENTS, Again, Asked, Lanes
+from vwed_grpc.storage.lanes import Again, Asked, Lanes
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 
 CLAIM_LEASE = timedelta(seconds=60)
@@ -55,7 +55,7 @@ class Claims:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._lanes: Lanes[tuple[str, bytes], Claim, Taken] = Lanes(
-            self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count, moments=COMMIT_MOMENTS
+            self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count
         )
 
     async def claim(self, tenant: str, claim: Claim) -> Taken:

@@ -16,7 +16,7 @@ from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.storage import task_records
 from vwed_grpc.storage.data_cache_put import do_not_wait, put
 from vwed_grpc.storage.database import Deadline, Transaction, longest, sqlstate
-from vwed_grpc.storage.lanes import COMMIT_MOMENTS, Again, Asked, Lanes
+from vwed_grpc.storage.lanes import Again, Asked, Lanes
 
 FLUSH_BYTES = 4 << 20
 ENTRY_BYTES = 20 << 10
@@ -44,7 +44,6 @@ class EntryWriter:
             most=FLUSH_BYTES,
             weigh=_Set.weight,
             at_once=LANES_AT_ONCE,
-            moments=COMMIT_MOMENTS,
         )
 
     async def set(

@@ -15,7 +15,6 @@ from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
 from vwed_grpc.storage.database import Deadline, Transaction, longest
-from vwed_grpc.storage.lanes import COMMIT_MOMENTS, company
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
@@ -47,8 +46,6 @@ class _Lane:
         self.away: set[str] = set()
         """Runs that a flush has, or that rest because somebody else is changing them."""
         self.flushes = 0
-        self.crowded = False
-        """The last flush had reports of several callers."""
         self.room = asyncio.Event()
         self.room.set()
         self._held = 0
@@ -97,7 +94,6 @@ class _Lane:
             if queue:
                 self.waiting[run] = queue  # behind the others, for it has had its turn
         self._under_way += blocks
-        self.crowded = len(taken) > 1
         return taken
 
     def give_back(self, taken: list[_Entry], busy: list[_Entry]) -> None:
@@ -192,8 +188,6 @@ class Writer:
     async def _run(self, tenant: str, lane: _Lane) -> None:
         while lane.ready:
             async with self._turns:
-                if lane.crowded:
-                    await company(lambda: min(lane.waits, FLUSH_BLOCKS), COMMIT_MOMENTS)
                 taken = lane.take()
                 self._flush_more(tenant, lane)
                 busy = await self._write(tenant, taken)

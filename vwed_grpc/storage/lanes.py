@@ -20,24 +20,6 @@ class Again(Exception):
     """The outcome of what could not be done this time: it comes again, behind the others."""
 
 
-MOMENT = 0.001
-"""Seconds."""
-COMMIT_MOMENTS = 10
-"""How long company is waited for: a commit costs as much as twenty reports in it."""
-
-
-async def company(waiting: Callable[[], int], moments: int) -> None:
-    """Returns when nobody came for a moment, or after so many moments.
-
-    On a busy server what is done quickly is done for few, and each pays for all that comes with it.
-    """
-    for _ in range(moments):
-        before = waiting()
-        await asyncio.sleep(MOMENT)
-        if waiting() <= before:
-            return
-
-
 @dataclass(slots=True, eq=False)
 class Asked(Generic[Q, A]):
     """A question whose caller waits for the answer."""
@@ -65,16 +47,13 @@ class Lanes(Generic[K, Q, A]):
         most: int,
         weigh: Callable[[Q], int] = lambda _: 1,
         at_once: int = 0,
-        moments: int = 0,
     ) -> None:
         """Questions are taken together until they weigh `most`.
 
-        Of all lanes `at_once` may be at work at a time (0: all of them), each in its turn. Where
-        callers do not come one by one, up to `moments` are waited for more of them (`company`).
+        Of all lanes `at_once` may be at work at a time (0: all of them), each in its turn.
         """
         self._work = work
         self._most = most
-        self._moments = moments
         self._weigh = weigh
         self._turns: AbstractAsyncContextManager[None] = (
             asyncio.Semaphore(at_once) if at_once else nullcontext()
@@ -97,17 +76,9 @@ class Lanes(Generic[K, Q, A]):
 
     async def _run(self, key: K) -> None:
         lane = self._lanes[key]
-        crowded = False
-
-        def waiting() -> int:
-            return min(len(lane), self._most)  # more would not be taken
-
         while lane:
             async with self._turns:
-                if crowded:
-                    await company(waiting, self._moments)
                 taken = self._take(lane)
-                crowded = len(taken) > 1
                 lane += await self._answer(key, taken)
         del self._lanes[key]
 
