@@ -1,5 +1,7 @@
 """Lists of runs at a million: a page of 50 touches at most 500 buffers, however skewed the data."""
 
+import copy
+import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
@@ -7,7 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.domain.ordering import parse_order_by
@@ -38,29 +39,20 @@ _FILL_LABELS = """
 """
 
 
-class _Explain(sa.Executable, sa.ClauseElement):
-    inherit_cache = False
-
-    def __init__(self, statement: Any) -> None:
-        self.statement = statement
-
-
-@compiles(_Explain)
-def _explain(element: _Explain, compiler: Any, **kw: Any) -> str:
-    return f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiler.process(element.statement, **kw)}"
-
-
 class Explaining(Database):
-    """Notes what each statement costs before it runs it."""
+    """Notes what each page costs before it reads it."""
 
     buffers = 0
 
     async def fetch(
         self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        assert not isinstance(statement, Statement)  # lists are put together for their request
-        plan = (await super().fetch(_Explain(statement), parameters))[0][0][0]["Plan"]
-        self.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        assert isinstance(statement, Statement)
+        explained = copy.copy(statement)
+        explained.sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+        ((plan,),) = await super().fetch(explained, parameters)
+        blocks = json.loads(plan)[0]["Plan"]
+        self.buffers += blocks["Shared Hit Blocks"] + blocks["Shared Read Blocks"]
         return await super().fetch(statement, parameters)
 
 

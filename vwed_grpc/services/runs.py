@@ -123,7 +123,7 @@ class TaskRecords(Servicer):
     async def BatchGetTaskRecords(
         self, request: BatchGetTaskRecordsRequest, call: Call
     ) -> BatchGetTaskRecordsResponse:
-        found = await run_lists.listing().batch(
+        found = await run_lists.LISTING.batch(
             self.backend.database,
             [task_records.c.tenant == call.tenant],
             request.ids,

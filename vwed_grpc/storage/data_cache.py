@@ -191,5 +191,5 @@ def listing() -> Listing[DataCache]:
         payload=[c.value],
         identity=c.key,
         orders={"key": c.key},
-        to_message=rows.data_cache,
+        reader=rows.data_caches,
     )

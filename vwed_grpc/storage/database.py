@@ -1,4 +1,4 @@
-"""PostgreSQL: one engine for transactions, one for single reads, sync sessions for scripts."""
+"""PostgreSQL: an engine for transactions, a pool for reads, sync sessions for scripts."""
 
 import asyncio
 import json
@@ -148,8 +148,12 @@ class Database:
         with _connection_losses():
             if isinstance(statement, Statement):
                 await self._readers  # set up by whoever comes first; no connection is made by that
-                async with self._readers.acquire(timeout=self._patience) as reader:
+                async with asyncio.timeout(self._patience):  # the pool's own makes a task for it
+                    reader = await self._readers.acquire()
+                try:
                     return await statement.run(reader, parameters or {})
+                finally:
+                    await self._readers.release(reader)
             async with self._single.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
@@ -225,7 +229,11 @@ _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid
 
 async def _decode_json(reader: asyncpg.Connection) -> None:
     await reader.set_type_codec(
-        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+        # What is given has been encoded by the statement.
+        "jsonb",
+        encoder=str,
+        decoder=json.loads,
+        schema="pg_catalog",
     )
 
 
