@@ -1,7 +1,6 @@
 """PostgreSQL: an engine for transactions, a pool for reads, sync sessions for scripts."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
+from vwed_grpc.storage.codecs import set_codecs
 from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Database:
         self._readers = asyncpg.create_pool(
             min_size=0,
             max_size=reading,
-            init=_decode_json,
+            init=set_codecs,
             # Single reads leave nothing behind; the driver's own reset is a round trip.
             reset=_nothing_to_reset,
             **self._engine.dialect.create_connect_args(self.url)[1],
@@ -130,7 +130,10 @@ class Database:
     async def fetch(
         self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        """The rows of one read. Retried once on a connection that had died while it was pooled."""
+        """The rows of one read. Retried once on a connection that had died while it was pooled.
+
+        Those of a Statement have times as `storage.codecs` says.
+        """
         try:
             return await self._fetch(statement, parameters)
         except DBAPIError as exc:
@@ -225,16 +228,6 @@ class Database:
 
 _BEGIN = sa.text("SELECT clock_timestamp(), (pg_current_xact_id()::text)::bigint")
 _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
-
-
-async def _decode_json(reader: asyncpg.Connection) -> None:
-    await reader.set_type_codec(
-        # What is given has been encoded by the statement.
-        "jsonb",
-        encoder=str,
-        decoder=json.loads,
-        schema="pg_catalog",
-    )
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.storage.codecs import moment
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.shapes import Shapes
 
@@ -101,9 +102,7 @@ class Listing(Generic[M]):
         last = rows[len(items) - 1] if items else None
         return Page(
             items=items,
-            next_position=tuple(last._mapping[f"key_{i}"] for i in range(len(order)))
-            if more and last
-            else None,
+            next_position=self._position(last, order) if more and last else None,
             total=await self._count(database, [*where, sa.or_(*ways)] if ways else where)
             if total
             else 0,
@@ -147,6 +146,13 @@ class Listing(Generic[M]):
     def _kind(self) -> tuple[Hashable, ...]:
         """What sets the statements of this listing apart from those of others."""
         return (type(self), self.source, *self.columns)
+
+    def _position(self, last: sa.Row[Any], order: Sequence[OrderTerm]) -> Position:
+        keys = [(self.orders[t.field], last._mapping[f"key_{i}"]) for i, t in enumerate(order)]
+        return tuple(
+            moment(key) if key is not None and isinstance(column.type, sa.DateTime) else key
+            for column, key in keys
+        )
 
     def _place(self, order: Sequence[OrderTerm], position: Position | None) -> Place | None:
         if position is None:
