@@ -73,7 +73,8 @@ class Transaction:
 class Database:
     """Everything that reaches PostgreSQL goes through here.
 
-    A third of its connections is for single reads, which are short, the rest for transactions.
+    A third of its connections is for reads by key and pages of lists, which are short; the rest is
+    for transactions, and for what may look at many rows (totals, figures).
 
     Raises SQLAlchemy's and the driver's own errors; `rpc.errors` knows what callers are told.
     """
