@@ -1,7 +1,7 @@
 """Lists of definitions at 100,000: a page of 50 touches at most 500 buffers, whatever the data."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import product
 
 import pytest
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefFilter
 
-from tests.integration.test_list_plans import MOST_BUFFERS, Explaining
+from tests.integration.test_list_plans import MOST_BUFFERS, PLANS, Metered, metered
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.services.definitions import ORDERS
 from vwed_grpc.storage import schema
@@ -49,7 +49,7 @@ _FILL = f"""
 
 
 @pytest.fixture(scope="module")
-async def many(postgres_url: str) -> AsyncIterator[Explaining]:
+def filled(postgres_url: str) -> Iterator[str]:
     name = f"vwed_plans_{uuid.uuid4().hex[:8]}"
     admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -74,12 +74,16 @@ async def many(postgres_url: str) -> AsyncIterator[Explaining]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(sa.text("VACUUM ANALYZE task_defs, task_def_facets"))
     engine.dispose()
-    database = Explaining(url, statement_timeout=20)
-    yield database
-    await database.close()
+    yield url
     with admin.connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture(scope="module", params=PLANS)
+async def many(filled: str, request: pytest.FixtureRequest) -> AsyncIterator[Metered]:
+    async with metered(filled, request.param) as database:
+        yield database
 
 
 FILTERS: dict[str, TaskDefFilter] = {
@@ -101,7 +105,7 @@ EVERY_ORDER = [f"{field}{way}" for field, way in product(sorted(ORDERS), ("", " 
 
 
 async def page_of(
-    many: Explaining,
+    many: Metered,
     f: TaskDefFilter,
     order_by: str,
     position: Position | None = None,
@@ -123,7 +127,7 @@ async def page_of(
 
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("order_by", EVERY_ORDER)
-async def test_a_page_touches_few_buffers(many: Explaining, name: str, order_by: str) -> None:
+async def test_a_page_touches_few_buffers(many: Metered, name: str, order_by: str) -> None:
     f = FILTERS[name]
     page, buffers = await page_of(many, f, order_by)
     assert len(page.items) == 50 or "rare" in name or name in {"names", "two labels"}

@@ -1,12 +1,17 @@
 """A query that takes longer than one may is given up, and says so."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
 from grpc import StatusCode
 from sqlalchemy.ext.asyncio import create_async_engine
-from vwed.v1.record_service_pb2 import GetBlockRecordRequest, ListBlockRecordsRequest
+from vwed.v1.record_service_pb2 import (
+    GetBlockRecordRequest,
+    GetTaskRecordRequest,
+    ListBlockRecordsRequest,
+)
 
 from tests.integration.steps import refused, running
 from vwed_grpc.client import Client, connect
@@ -39,3 +44,26 @@ async def test_a_slow_query_is_resource_exhausted(impatient: Client, database_ur
     await engine.dispose()
     answer = await impatient.records.ListBlockRecords(ListBlockRecordsRequest(task_record_id=run))
     assert not answer.block_records
+
+
+async def test_slow_pages_leave_a_connection_for_reads_by_key(
+    settings: Settings, database_url: str, tenant: str
+) -> None:
+    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
+    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        run = (await running(client)).id
+        request = ListBlockRecordsRequest(task_record_id=run)
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("LOCK TABLE block_records"))
+            pages = [
+                asyncio.ensure_future(client.records.ListBlockRecords(request)) for _ in range(8)
+            ]
+            await asyncio.sleep(0.2)
+            strong = (("x-vwed-consistency", "strong"),)
+            found = await client.records.GetTaskRecord(
+                GetTaskRecordRequest(id=run), metadata=strong, timeout=2
+            )
+            assert found.id == run
+            assert not any(page.done() for page in pages)
+        assert [len((await page).block_records) for page in pages] == [0] * 8
+    await engine.dispose()

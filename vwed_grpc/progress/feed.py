@@ -98,7 +98,7 @@ class Feed:
                 yield message
 
     async def _snapshot(self, point: ResumePoint) -> AsyncIterator[bytes]:
-        what, listing = self._what, run_lists.listing()
+        what, listing = self._what, run_lists.LISTING
         where = [*run_lists.where(what.tenant, what.filter), task_records.among(OPEN)]
         told: dict[str, int] = {}
         more = True

@@ -18,6 +18,7 @@ from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerpri
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.progress.claims import Claims
 from vwed_grpc.progress.commit import Committer, Effects
+from vwed_grpc.progress.events import field
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer
@@ -131,16 +132,16 @@ def named_id(id_: str, path: str) -> None:
         raise InvalidArgument.of(f"{path}.id", ID_DEMAND)
 
 
-async def holding(answer: Message, field: str, items: Sequence[Message]) -> bytes:
-    """The answer with the items in `field`, for items that may be large."""
-    return await aside(sum(item.ByteSize() for item in items), _held, answer, field, items)
+async def holding(answer: Message, name: str, items: Sequence[Message]) -> bytes:
+    """The answer with the items in the field of that name."""
+    number = answer.DESCRIPTOR.fields_by_name[name].number
+    return await aside(sum(item.ByteSize() for item in items), _held, answer, number, items)
 
 
-def _held(answer: Message, field: str, items: Sequence[Message]) -> bytes:
-    # One by one, for the loop gets its turn between them: 3 MiB at once are copied in 26 ms.
-    for item in items:
-        getattr(answer, field).append(item)
-    return answer.SerializeToString()
+def _held(answer: Message, number: int, items: Sequence[Message]) -> bytes:
+    # Put together as bytes, for to append a message copies it. The loop gets its turn between them.
+    parts = [field(number, item.SerializeToString()) for item in items]
+    return b"".join([*parts, answer.SerializeToString()])
 
 
 def in_order(

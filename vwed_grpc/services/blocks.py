@@ -21,7 +21,7 @@ from vwed_grpc.progress.flush import Answer, Report
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.validation import Checked
-from vwed_grpc.services.backend import Servicer
+from vwed_grpc.services.backend import Servicer, holding
 from vwed_grpc.storage import block_records
 
 IN_FLIGHT = 64
@@ -104,9 +104,7 @@ class BlockRecords(Servicer):
             raise block_records.missing(request.id)
         return record
 
-    async def ListBlockRecords(
-        self, request: ListBlockRecordsRequest, call: Call
-    ) -> ListBlockRecordsResponse:
+    async def ListBlockRecords(self, request: ListBlockRecordsRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
             block_records.listing(),
@@ -117,9 +115,8 @@ class BlockRecords(Servicer):
         )
         if not items and not request.page_token:
             await self.run_must_exist(call, request.task_record_id)
-        return ListBlockRecordsResponse(
-            block_records=items, next_page_token=token, total_size=total
-        )
+        answer = ListBlockRecordsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "block_records", items)
 
 
 def _report_of(

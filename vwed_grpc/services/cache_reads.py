@@ -11,7 +11,7 @@ from vwed.v1.common_pb2 import View
 
 from vwed_grpc.cache.read_through import Loaded
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import RUN_TTL, Servicer
+from vwed_grpc.services.backend import RUN_TTL, Servicer, holding
 from vwed_grpc.storage import data_cache
 
 _EXACT = 1.0
@@ -53,9 +53,7 @@ class CacheReads(Servicer):
             missing_keys=[key for key in request.keys if key not in found],
         )
 
-    async def ListDataCache(
-        self, request: ListDataCacheRequest, call: Call
-    ) -> ListDataCacheResponse:
+    async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
             data_cache.listing(),
@@ -66,4 +64,5 @@ class CacheReads(Servicer):
         )
         if not items and not request.page_token:
             await self.run_must_exist(call, request.task_record_id)
-        return ListDataCacheResponse(data_caches=items, next_page_token=token, total_size=total)
+        answer = ListDataCacheResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "data_caches", items)

@@ -28,7 +28,7 @@ from vwed_grpc.progress.commit import Effects
 from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
-from vwed_grpc.services.backend import RUN_TTL, Servicer, in_order, named_id, once
+from vwed_grpc.services.backend import RUN_TTL, Servicer, holding, in_order, named_id, once
 from vwed_grpc.storage import block_records, definitions, events, run_lists, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
@@ -123,7 +123,7 @@ class TaskRecords(Servicer):
     async def BatchGetTaskRecords(
         self, request: BatchGetTaskRecordsRequest, call: Call
     ) -> BatchGetTaskRecordsResponse:
-        found = await run_lists.listing().batch(
+        found = await run_lists.LISTING.batch(
             self.backend.database,
             [task_records.c.tenant == call.tenant],
             request.ids,
@@ -171,9 +171,7 @@ class TaskRecords(Servicer):
 
         return await self.write(call, work)
 
-    async def ListTaskRecords(
-        self, request: ListTaskRecordsRequest, call: Call
-    ) -> ListTaskRecordsResponse:
+    async def ListTaskRecords(self, request: ListTaskRecordsRequest, call: Call) -> bytes:
         listed = run_lists.listed(call.tenant, request.filter)
         items, token, total = await self.page(
             request,
@@ -183,7 +181,8 @@ class TaskRecords(Servicer):
             default="create_time desc",
             ways=listed.ways,
         )
-        return ListTaskRecordsResponse(task_records=items, next_page_token=token, total_size=total)
+        answer = ListTaskRecordsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "task_records", items)
 
 
 async def _present(tx: Transaction, call: Call, id_: str) -> TaskRecord:

@@ -17,16 +17,14 @@ from vwed_grpc.domain.retention import of_tenant
 from vwed_grpc.progress.feed import Feed, Selection
 from vwed_grpc.progress.watch import Watch, resume
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Servicer
+from vwed_grpc.services.backend import Servicer, holding
 from vwed_grpc.storage import events, rows, task_records
 
 BOOKMARK_SECONDS = 15.0
 
 
 class History(Servicer):
-    async def ListTaskRecordEvents(
-        self, request: ListTaskRecordEventsRequest, call: Call
-    ) -> ListTaskRecordEventsResponse:
+    async def ListTaskRecordEvents(self, request: ListTaskRecordEventsRequest, call: Call) -> bytes:
         run = request.task_record_id
         extent = await events.extent(self.backend.database, call.tenant, run)
         if extent is None:
@@ -40,7 +38,8 @@ class History(Servicer):
             default="seq",
             tie_breaker="seq",
         )
-        return ListTaskRecordEventsResponse(events=items, next_page_token=token, total_size=total)
+        answer = ListTaskRecordEventsResponse(next_page_token=token, total_size=total)
+        return await holding(answer, "events", items)
 
     async def WatchTaskRecords(
         self, request: WatchTaskRecordsRequest, call: Call

@@ -256,7 +256,7 @@ def listing() -> Listing[BlockRecord]:
         payload=PAYLOAD,
         identity=c.id,
         orders={"first_seq": c.first_seq},
-        to_message=rows.block_record,
+        reader=rows.block_records,
     )
 
 

@@ -51,7 +51,7 @@ async def get(
     row = await database.row(GET, tenant, run, key)
     if row is None:
         return None
-    left = None if row.expire_time is None else (row.expire_time - row.read_time).total_seconds()
+    left = None if row.expire_time is None else (row.expire_time - row.read_time) / 1e6
     return rows.data_cache(row), left
 
 
@@ -191,5 +191,5 @@ def listing() -> Listing[DataCache]:
         payload=[c.value],
         identity=c.key,
         orders={"key": c.key},
-        to_message=rows.data_cache,
+        reader=rows.data_caches,
     )

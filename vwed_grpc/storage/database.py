@@ -1,7 +1,6 @@
 """PostgreSQL: transactions, single reads, sync sessions for scripts."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
+from vwed_grpc.storage.codecs import set_codecs
 from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, Together, command
 
 T = TypeVar("T")
@@ -84,7 +84,8 @@ class Transaction:
 class Database:
     """Everything that reaches PostgreSQL goes through here.
 
-    A third of its connections is for single reads, which are short, the rest for transactions.
+    A third of its connections is for reads by key and pages of lists, which are short; the rest is
+    for transactions, and for what may look at many rows (totals, figures).
 
     Raises SQLAlchemy's and the driver's own errors; `rpc.errors` knows what callers are told.
     """
@@ -119,13 +120,14 @@ class Database:
         self._readers = asyncpg.create_pool(
             min_size=0,
             max_size=reading,
-            init=_decode_json,
+            init=set_codecs,
             # Single reads leave nothing behind; the driver's own reset is a round trip.
             reset=_nothing_to_reset,
             **self._engine.dialect.create_connect_args(self.url)[1],
             **options,
         )
 
+        self._pages = asyncio.Semaphore(max(1, reading - 1))
         self._by_key = reader(self.fetch)
 
     async def close(self) -> None:
@@ -141,13 +143,27 @@ class Database:
     async def fetch(
         self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        """The rows of one read. Retried once on a connection that had died while it was pooled."""
+        """The rows of one read. Retried once on a connection that had died while it was pooled.
+
+        Those of a Statement have times as `storage.codecs` says.
+        """
         try:
             return await self._fetch(statement, parameters)
         except DBAPIError as exc:
             if not exc.connection_invalidated:
                 raise
             return await self._fetch(statement, parameters)
+
+    async def page(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Sequence[sa.Row[Any]]:
+        """As `fetch`, for what a filter may make slow: a connection is left for reads by key."""
+        async with asyncio.timeout(self._patience):
+            await self._pages.acquire()
+        try:
+            return await self.fetch(statement, parameters)
+        finally:
+            self._pages.release()
 
     async def row(self, statement: ByKey, tenant: str, *key: str) -> sa.Row[Any] | None:
         """The row under a key, as it is after this call began; who asks at once shares a read."""
@@ -159,8 +175,12 @@ class Database:
         with _connection_losses():
             if isinstance(statement, Statement):
                 await self._readers  # set up by whoever comes first; no connection is made by that
-                async with self._readers.acquire(timeout=self._patience) as reader:
+                async with asyncio.timeout(self._patience):  # the pool's own makes a task for it
+                    reader = await self._readers.acquire()
+                try:
                     return await statement.run(reader, parameters or {})
+                finally:
+                    await self._readers.release(reader)
             async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
@@ -246,12 +266,6 @@ async def _leave(connection: AsyncConnection, driver: asyncpg.Connection) -> Non
             await command(driver, "ROLLBACK")
     except (DBAPIError, OSError) as exc:
         await connection.invalidate(exc)
-
-
-async def _decode_json(reader: asyncpg.Connection) -> None:
-    await reader.set_type_codec(
-        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
-    )
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:

@@ -1,18 +1,22 @@
 """How definitions and templates are listed, with their histories."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.definitions import Definitions
-from vwed_grpc.storage.faceted_listing import FacetedListing, each_of
+from vwed_grpc.storage.faceted_listing import FacetedListing, conditions, each_of, texts
 from vwed_grpc.storage.facets import asked
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.tables import Text
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -31,7 +35,9 @@ async def filtered(
 ) -> FacetedListing[D]:
     """What a filter leaves, in any of the documented orders."""
     h, facets = definitions.heads.c, definitions.facets
-    read, *needed = await _rarest_first(database, facets, tenant, asked(f, deleted=deleted))
+    rarest, *needed = await _rarest_first(database, facets, tenant, asked(f, deleted=deleted))
+    read = texts(rarest)
+    others = [*conditions(facets, tenant, needed, f.name_contains)]
     return FacetedListing(
         source=definitions.latest,
         columns=list(h),
@@ -41,14 +47,13 @@ async def filtered(
             name: facets.c[name]
             for name in ("id", "name", "create_time", "update_time", "task_type")
         },
-        to_message=definitions.to_message,
+        reader=definitions.reader,
         unset=frozenset({"task_type"}),
         heads=definitions.heads,
         facets=facets,
-        tenant=tenant,
         read=read,
-        needed=needed,
-        name_contains=f.name_contains,
+        conditions=others,
+        asked=[read, *others],
     )
 
 
@@ -58,17 +63,9 @@ async def _rarest_first(
     """A list costs least that reads what fewest have, and looks up the rest."""
     if len(wanted) == 1:
         return wanted
-    facet = each_of([facet for one_of in wanted for facet in one_of])
-    members = (
-        sa.select(sa.literal(1))
-        .where(facets.c.tenant == tenant, facets.c.facet == facet.c.facet)
-        .limit(_FEW)
-        .lateral()
-    )
     counted = await database.fetch(
-        sa.select(facet.c.facet, sa.func.count().label("members"))
-        .select_from(facet.join(members, sa.true()))
-        .group_by(facet.c.facet)
+        _members(facets),
+        {"tenant": tenant, "facets": [facet for one_of in wanted for facet in one_of]},
     )
     counts: dict[str, int] = {row.facet: row.members for row in counted}
 
@@ -76,6 +73,23 @@ async def _rarest_first(
         return sum(counts.get(facet, 0) for facet in one_of)
 
     return sorted(wanted, key=size)
+
+
+@cache
+def _members(facets: sa.Table) -> Statement:
+    """How many stand under each facet, counted to a few."""
+    facet = each_of(sa.bindparam("facets", type_=ARRAY(Text)))
+    members = (
+        sa.select(sa.literal(1))
+        .where(facets.c.tenant == sa.bindparam("tenant"), facets.c.facet == facet.c.facet)
+        .limit(_FEW)
+        .lateral()
+    )
+    return Statement(
+        sa.select(facet.c.facet, sa.func.count().label("members"))
+        .select_from(facet.join(members, sa.true()))
+        .group_by(facet.c.facet)
+    )
 
 
 def by_id(definitions: Definitions[D]) -> Listing[D]:
@@ -86,7 +100,7 @@ def by_id(definitions: Definitions[D]) -> Listing[D]:
         payload=definitions.json,
         identity=definitions.heads.c.id,
         orders={},
-        to_message=definitions.to_message,
+        reader=definitions.reader,
     )
 
 
@@ -99,5 +113,5 @@ def history(definitions: Definitions[D]) -> Listing[D]:
         payload=definitions.json,
         identity=version,
         orders={"version": version},
-        to_message=definitions.to_message,
+        reader=definitions.reader,
     )

@@ -34,13 +34,16 @@ class Definitions(Generic[D]):
     facets: sa.Table
     json_fields: tuple[str, ...]
     own_fields: tuple[str, ...]
-    to_message: Callable[[sa.Row[Any]], D]
+    reader: Callable[[tuple[str, ...]], Callable[[sa.Row[Any]], D]]
+
+    def to_message(self, row: sa.Row[Any]) -> D:
+        return self.reader(tuple(row._fields))(row)
 
     @property
     def parent(self) -> sa.Column[str]:
         return self.versions.c[f"{self.noun}_id"]
 
-    @property
+    @cached_property
     def latest(self) -> sa.Join:
         """The present state with the content of its version."""
         h, v = self.heads, self.versions
@@ -49,7 +52,7 @@ class Definitions(Generic[D]):
             sa.and_(v.c.tenant == h.c.tenant, self.parent == h.c.id, v.c.version == h.c.version),
         )
 
-    @property
+    @cached_property
     def history(self) -> sa.Join:
         """Each version with the present state."""
         h, v = self.heads, self.versions
@@ -59,7 +62,7 @@ class Definitions(Generic[D]):
     def json(self) -> list[sa.Column[Any]]:
         return [self.versions.c[name] for name in self.json_fields]
 
-    @property
+    @cached_property
     def at_a_version(self) -> list[sa.ColumnElement[Any]]:
         """What of `history` a version answers; its JSON apart.
 
@@ -75,8 +78,11 @@ class Definitions(Generic[D]):
             h.create_time,
             v.write_time.label("update_time"),
             sa.null().label("delete_time"),
-            sa.literal("").label("etag"),
-            *(sa.literal(0).label(n) if n == "status" else h[n] for n in self.own_fields),
+            sa.literal_column("''", tables.Text).label("etag"),
+            *(
+                sa.literal_column("0", sa.Integer).label(n) if n == "status" else h[n]
+                for n in self.own_fields
+            ),
         ]
 
     @cached_property
@@ -295,7 +301,7 @@ task_defs = Definitions(
     tables.task_def_facets,
     ("config",),
     ("status", "task_template_id", "task_template_version"),
-    rows.task_def,
+    rows.task_defs,
 )
 task_templates = Definitions(
     "task_template",
@@ -304,5 +310,5 @@ task_templates = Definitions(
     tables.task_template_facets,
     ("config", "parameters_schema"),
     (),
-    rows.task_template,
+    rows.task_templates,
 )

@@ -1,6 +1,6 @@
 """The event log of runs: appended to under the run's row lock, read by seq."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -212,12 +212,17 @@ def listing() -> Listing[TaskRecordEvent]:
         payload=[c.payload],
         identity=c.seq,
         orders={"seq": c.seq},
-        to_message=_message,
+        reader=_reader,
     )
 
 
-def _message(row: sa.Row[Any]) -> TaskRecordEvent:
-    message = TaskRecordEvent.FromString(row.event)
-    if "payload" in row._mapping and row.payload:
-        message.MergeFromString(row.payload)
-    return message
+def _reader(names: tuple[str, ...]) -> Callable[[sa.Row[Any]], TaskRecordEvent]:
+    full = "payload" in names
+
+    def read(row: sa.Row[Any]) -> TaskRecordEvent:
+        message = TaskRecordEvent.FromString(row.event)
+        if full and row.payload:
+            message.MergeFromString(row.payload)
+        return message
+
+    return read

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage.database import Database
-from vwed_grpc.storage.listing import Listing, Position
+from vwed_grpc.storage.listing import Listing, Place
 from vwed_grpc.storage.tables import Text
 
 M = TypeVar("M", bound=Message)
@@ -26,25 +26,23 @@ class FacetedListing(Listing[M]):
 
     heads: sa.Table
     facets: sa.Table
-    tenant: str
-    read: Sequence[str]
+    read: sa.BindParameter[Sequence[str]]
     """An item stands under one of these, which no item has two of."""
-    needed: Sequence[Sequence[str]]
-    """And under one of each of these, which is looked up item by item."""
-    name_contains: str
+    conditions: Sequence[sa.ColumnElement[bool]]
+    """What else is asked of facets, one by one: see `conditions`."""
 
     def first_rows(
         self,
         where: Sequence[sa.ColumnElement[bool]],
         order: Sequence[OrderTerm],
-        limit: int,
+        limit: sa.BindParameter[int],
         *,
-        position: Position | None,
+        place: Place | None,
         weighed: bool,
         ways: Sequence[sa.ColumnElement[bool]],  # noqa: ARG002 - the facets are the ways
     ) -> sa.Select[Any]:
         # No page ends where nothing can follow, but a forged token says so.
-        ranges = [*self._ranges(order, position)] or [[sa.false()]]
+        ranges = [*self._ranges(order, place)] or [[sa.false()]]
         firsts = [self._first_of(range_, order, limit) for range_ in ranges]
         union = sa.union_all(*firsts).subquery()
         page = (
@@ -60,46 +58,36 @@ class FacetedListing(Listing[M]):
         )
 
     def _first_of(
-        self, range_: Sequence[sa.ColumnElement[bool]], order: Sequence[OrderTerm], limit: int
+        self,
+        range_: Sequence[sa.ColumnElement[bool]],
+        order: Sequence[OrderTerm],
+        limit: sa.BindParameter[int],
     ) -> sa.Select[Any]:
         """The first rows of a range in each facet."""
         facet = each_of(self.read)
         c = self.facets.c
         members = (
             sa.select(c.id, *self._keys(order))
-            .where(c.facet == facet.c.facet, *self._conditions(), *range_)
+            .where(c.facet == facet.c.facet, *self.conditions, *range_)
             .order_by(*(self._ordered(term) for term in order))
             .limit(limit)
             .lateral()
         )
         return sa.select(members).select_from(facet.join(members, sa.true()))
 
-    def _conditions(self) -> Iterator[sa.ColumnElement[bool]]:
-        c = self.facets.c
-        yield c.tenant == self.tenant
-        for wanted in self.needed:
-            other = self.facets.alias().c
-            # EXISTS would be planned as a join, which may read all that have the other facet.
-            has_one = sa.select(sa.true()).where(
-                other.tenant == self.tenant, other.id == c.id, other.facet == any_of(wanted)
-            )
-            yield has_one.limit(1).scalar_subquery().is_(sa.true())
-        if self.name_contains:
-            yield c.name.contains(self.name_contains, autoescape=True)
-
     def _ranges(
-        self, order: Sequence[OrderTerm], position: Position | None
+        self, order: Sequence[OrderTerm], place: Place | None
     ) -> Iterator[list[sa.ColumnElement[bool]]]:
-        """What comes after `position`, as ranges that an index in this order is entered at.
+        """What comes after `place`, as ranges that an index in this order is entered at.
 
         One range for each column that may be the first to differ; an OR of them would be a filter,
         which reads all before the position.
         """
-        if position is None:
+        if place is None:
             yield []
             return
         equal: list[sa.ColumnElement[bool]] = []
-        for term, value in zip(order, position, strict=True):
+        for term, value in zip(order, place, strict=True):
             column = self.orders[term.field]
             if value is None:
                 equal.append(column.is_(None))
@@ -112,19 +100,32 @@ class FacetedListing(Listing[M]):
     async def _count(self, database: Database, where: Sequence[sa.ColumnElement[bool]]) -> int:
         del where  # the facets say it all
         counted = sa.select(sa.func.count()).where(
-            self.facets.c.facet == any_of(self.read), *self._conditions()
+            self.facets.c.facet == sa.any_(self.read), *self.conditions
         )
         return int((await database.fetch(counted))[0][0])
 
 
-def each_of(values: Sequence[str]) -> sa.TableValuedAlias:
+def conditions(
+    facets: sa.Table, tenant: str, needed: Sequence[Sequence[str]], name_contains: str
+) -> Iterator[sa.ColumnElement[bool]]:
+    """A tenant's, under one of each of `needed`, which is looked up item by item."""
+    c = facets.c
+    yield c.tenant == tenant
+    for wanted in needed:
+        other = facets.alias().c
+        # EXISTS would be planned as a join, which may read all that have the other facet.
+        has_one = sa.select(sa.true()).where(
+            other.tenant == tenant, other.id == c.id, other.facet == sa.any_(texts(wanted))
+        )
+        yield has_one.limit(sa.literal_column("1")).scalar_subquery().is_(sa.true())
+    if name_contains:
+        yield c.name.contains(name_contains, autoescape=True)
+
+
+def each_of(values: sa.BindParameter[Sequence[str]]) -> sa.TableValuedAlias:
     """The values as rows, in a column `facet`."""
-    return sa.func.unnest(_texts(values)).table_valued("facet").render_derived()
+    return sa.func.unnest(values).table_valued("facet").render_derived()
 
 
-def any_of(values: Sequence[str]) -> sa.ColumnElement[Any]:
-    return sa.any_(_texts(values))
-
-
-def _texts(values: Sequence[str]) -> sa.ColumnElement[Any]:
+def texts(values: Sequence[str]) -> sa.BindParameter[Sequence[str]]:
     return sa.literal(list(values), ARRAY(Text))

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed_grpc.storage import run_lists
+from vwed_grpc.storage import codecs, run_lists
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.statement import Statement
@@ -66,7 +66,7 @@ _HORIZON = Statement("""
 
 async def horizon(database: Database) -> Horizon:
     row = (await database.fetch(_HORIZON))[0]
-    return Horizon(row.readable, row.begun, row.now)
+    return Horizon(row.readable, row.begun, codecs.moment(row.now))
 
 
 _RUNS_AND_REPORTS = (events.c.kind != Kind.BLOCK) | (events.c.seq == events.c.group_seq)

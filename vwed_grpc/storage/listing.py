@@ -1,7 +1,7 @@
 """Keyset paging: one way to read any list, page by page, in any documented order."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, TypeVar
@@ -12,11 +12,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.storage.codecs import moment
 from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.shapes import Shapes
 
 M = TypeVar("M", bound=Message)
 Position = tuple[Any, ...]
 """The order columns' values of the last row of a page."""
+Place = Sequence[sa.BindParameter[Any] | None]
+"""A position in a statement; None where it is unset."""
 
 MAX_ANSWER_BYTES = 4 << 20
 """Every client's default limit."""
@@ -24,6 +28,7 @@ MAX_PAGE_BYTES = 3 << 20
 """A page ends early here: every client's default limit is 4 MiB."""
 _TURN = 0.005
 """Seconds of parsing after which the event loop goes on."""
+_SHAPES = Shapes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,12 @@ class Listing(Generic[M]):
     """Names a row among those that one call can list."""
     orders: Mapping[str, sa.ColumnElement[Any]]
     """Field of order_by -> what it orders by."""
-    to_message: Callable[[sa.Row[Any]], M]
+    reader: Callable[[tuple[str, ...]], Callable[[sa.Row[Any]], M]]
+    """What makes messages of a result's rows, given the names of its columns; as in `rows`."""
     unset: frozenset[str] = frozenset()
     """Fields of order_by that may be unset: such rows come last in both directions."""
+    asked: Sequence[sa.ColumnElement[Any]] = ()
+    """What of a request a listing has in itself; other values must not be in its statements."""
 
     async def page(
         self,
@@ -67,13 +75,23 @@ class Listing(Generic[M]):
         `ways`, if given, are ORed with each other and exclude each other; each is read in order by
         an index of its own, and merged: an OR over them would read all and sort.
         """
-        rows = await database.fetch(
-            self.first_rows(where, order, size + 1, position=position, weighed=full, ways=ways)
+        limit, place = sa.literal(size + 1), self._place(order, position)
+        values = [value for value in place or () if value is not None]
+        statement, parameters = _SHAPES.bound(
+            (
+                *self._kind(),
+                *order,
+                full,
+                len(where),
+                place and tuple(value is None for value in place),
+            ),
+            [*where, *ways, *self.asked, limit, *values],
+            lambda: self.first_rows(where, order, limit, place=place, weighed=full, ways=ways),
         )
+        rows = await database.page(statement, parameters)
         items: list[M] = []
         room = MAX_PAGE_BYTES
-        for row in rows[:size]:
-            item = self.to_message(row)
+        for row, item in zip(rows[:size], self._read(rows), strict=False):
             room -= item.ByteSize() + (row.weight or 0 if full else 0)
             if room < 0 and items:
                 break
@@ -84,9 +102,7 @@ class Listing(Generic[M]):
         last = rows[len(items) - 1] if items else None
         return Page(
             items=items,
-            next_position=tuple(last._mapping[f"key_{i}"] for i in range(len(order)))
-            if more and last
-            else None,
+            next_position=self._position(last, order) if more and last else None,
             total=await self._count(database, [*where, sa.or_(*ways)] if ways else where)
             if total
             else 0,
@@ -113,50 +129,88 @@ class Listing(Generic[M]):
                 raise ResourceExhausted(
                     "RESPONSE_TOO_LARGE", "the answer is above 4 MiB: ask for fewer"
                 )
-        rows = await database.fetch(
-            sa.select(*self.columns, *(self.payload if full else ()))
-            .select_from(self.source)
-            .where(*where, among)
+        return await self._messages(await self._rows(database, [*where, among], full=full))
+
+    async def _rows(
+        self, database: Database, where: Sequence[sa.ColumnElement[bool]], *, full: bool
+    ) -> Sequence[sa.Row[Any]]:
+        """All that `where` leaves."""
+        columns = [*self.columns, *(self.payload if full else ())]
+        statement, parameters = _SHAPES.bound(
+            (*self._kind(), full),
+            where,
+            lambda: sa.select(*columns).select_from(self.source).where(*where),
         )
-        return await self._messages(rows)
+        return await database.page(statement, parameters)
+
+    def _kind(self) -> tuple[Hashable, ...]:
+        """What sets the statements of this listing apart from those of others."""
+        return (type(self), self.source, *self.columns)
+
+    def _position(self, last: sa.Row[Any], order: Sequence[OrderTerm]) -> Position:
+        keys = [(self.orders[t.field], last._mapping[f"key_{i}"]) for i, t in enumerate(order)]
+        return tuple(
+            moment(key) if key is not None and isinstance(column.type, sa.DateTime) else key
+            for column, key in keys
+        )
+
+    def _place(self, order: Sequence[OrderTerm], position: Position | None) -> Place | None:
+        if position is None:
+            return None
+        return [
+            # Not even a forged token is a fault of ours: PostgreSQL compares 64 bits with 32 bits.
+            None
+            if value is None
+            else sa.literal(
+                value,
+                sa.BigInteger() if isinstance(value, int) else self.orders[term.field].type,
+            )
+            for term, value in zip(order, position, strict=True)
+        ]
 
     async def _messages(self, rows: Sequence[sa.Row[Any]]) -> dict[Any, M]:
         """By identity. Megabytes are parsed in tens of ms, so the event loop gets its turns."""
         messages: dict[Any, M] = {}
         began = perf_counter()
-        for row in rows:
+        for row, item in zip(rows, self._read(rows), strict=True):
+            messages[row._mapping[self.identity.name]] = item
             if perf_counter() - began > _TURN:
                 await asyncio.sleep(0)
                 began = perf_counter()
-            messages[row._mapping[self.identity.name]] = self.to_message(row)
         return messages
+
+    def _read(self, rows: Sequence[sa.Row[Any]]) -> Iterator[M]:
+        """The message of each row, made when it is asked for."""
+        if rows:
+            yield from map(self.reader(tuple(rows[0]._fields)), rows)
 
     def _among(self, wanted: Sequence[Any]) -> sa.ColumnElement[bool]:
         return self.identity == sa.any_(sa.literal(list(wanted), ARRAY(self.identity.type)))
 
     def _weight(self) -> sa.ColumnElement[int]:
         """Bytes of a row's payload."""
-        lengths = (sa.func.coalesce(sa.func.octet_length(c), 0) for c in self.payload)
-        return sum(lengths, sa.literal(0))
+        nothing: sa.ColumnElement[int] = sa.literal_column("0", sa.Integer)
+        lengths = (sa.func.coalesce(sa.func.octet_length(c), nothing) for c in self.payload)
+        return sum(lengths, nothing)
 
     def first_rows(
         self,
         where: Sequence[sa.ColumnElement[bool]],
         order: Sequence[OrderTerm],
-        limit: int,
+        limit: sa.BindParameter[int],
         *,
-        position: Position | None,
+        place: Place | None,
         weighed: bool,
         ways: Sequence[sa.ColumnElement[bool]],
     ) -> sa.Select[Any]:
-        """The rows after `position`, with what orders them as `key_0`, `key_1`, ….
+        """The rows after `place`, with what orders them as `key_0`, `key_1`, ….
 
         With `weighed`, `weight` has the bytes of each row's payload.
         """
         base = (
             sa.select(*self.columns, *self._keys(order), *self._weights(weighed=weighed))
             .select_from(self.source)
-            .where(*where, *self._after(order, position))
+            .where(*where, *self._after(order, place))
         )
         if len(ways) > 1:
             return self._merged(base, ways, order, limit)
@@ -180,7 +234,7 @@ class Listing(Generic[M]):
         base: sa.Select[Any],
         ways: Sequence[sa.ColumnElement[bool]],
         order: Sequence[OrderTerm],
-        limit: int,
+        limit: sa.BindParameter[int],
     ) -> sa.Select[Any]:
         """The first rows of each way, put in order together."""
         firsts = [
@@ -202,11 +256,7 @@ class Listing(Generic[M]):
     ) -> list[M]:
         """The same rows with their payload, read again: some may be gone meanwhile."""
         wanted = [row._mapping[self.identity.name] for row in rows]
-        found = await database.fetch(
-            sa.select(*self.columns, *self.payload)
-            .select_from(self.source)
-            .where(*where, self._among(wanted))
-        )
+        found = await self._rows(database, [*where, self._among(wanted)], full=True)
         messages = await self._messages(found)
         return [messages[key] for key in wanted if key in messages]
 
@@ -220,19 +270,14 @@ class Listing(Generic[M]):
         return _direction(self.orders[term.field], term, self.unset)
 
     def _after(
-        self, order: Sequence[OrderTerm], position: Position | None
+        self, order: Sequence[OrderTerm], place: Place | None
     ) -> list[sa.ColumnElement[bool]]:
-        """What comes after `position`: greater in the first column that differs."""
-        if position is None:
+        """What comes after `place`: greater in the first column that differs."""
+        if place is None:
             return []
-        # Not even a forged token is a fault of ours: PostgreSQL compares 64 bits with 32 bits.
-        position = tuple(
-            sa.literal(value, sa.BigInteger) if isinstance(value, int) else value
-            for value in position
-        )
         ways: list[sa.ColumnElement[bool]] = []
         equal: sa.ColumnElement[bool] = sa.true()
-        for term, value in zip(order, position, strict=True):
+        for term, value in zip(order, place, strict=True):
             column = self.orders[term.field]
             if value is not None:
                 beyond = column < value if term.descending else column > value
@@ -243,7 +288,8 @@ class Listing(Generic[M]):
                 equal, column.is_not_distinct_from(value) if value is None else column == value
             )
         # The bound on the first column alone lets an index be entered where the page begins.
-        first, value = self.orders[order[0].field], position[0]
+        first, value = self.orders[order[0].field], place[0]
+        bound: sa.ColumnElement[bool]
         if value is None:
             bound = first.is_(None)
         else:

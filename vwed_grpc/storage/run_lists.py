@@ -92,9 +92,11 @@ def listed(tenant: str, f: TaskRecordFilter) -> Listed:
     """
     rest = TaskRecordFilter()
     rest.CopyFrom(f)
-    label = next(iter(sorted(f.labels.items())), None)
-    if label is not None:
-        del rest.labels[label[0]]
+    listing, bears = LISTING, []
+    if f.labels:
+        key, value = min(f.labels.items())
+        del rest.labels[key]
+        listing, bears = _BY_LABEL, [labels.c.key == key, labels.c.value == value]
     ways: list[sa.ColumnElement[bool]] = []
     for name in _LISTED_BY:
         values = getattr(f, name)
@@ -103,23 +105,12 @@ def listed(tenant: str, f: TaskRecordFilter) -> Listed:
             each = dict.fromkeys(values)
             ways = [sa.and_(*_among_values(_VALUES[name], [value])) for value in each]
             break
-    return Listed(listing(label), where(tenant, rest), ways)
+    return Listed(listing, [*bears, *where(tenant, rest)], ways)
 
 
-def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
-    """How runs are listed; by the index of labels, if the filter has one, in its order."""
-    source: sa.FromClause = table
-    create_time, id_ = c.create_time, c.id
-    if by_label is not None:
-        key, value = by_label
-        bears = sa.and_(
-            labels.c.tenant == c.tenant,
-            labels.c.task_record_id == c.id,
-            labels.c.key == key,
-            labels.c.value == value,
-        )
-        source = labels.join(table, bears)
-        create_time, id_ = labels.c.create_time, labels.c.task_record_id
+def _listing(
+    source: sa.FromClause, create_time: sa.Column[Any], id_: sa.Column[Any]
+) -> Listing[TaskRecord]:
     return Listing(
         source=source,
         columns=BASIC,
@@ -132,6 +123,15 @@ def listing(by_label: tuple[str, str] | None = None) -> Listing[TaskRecord]:
             "end_time": c.end_time,
             "priority": c.priority,
         },
-        to_message=rows.task_record,
+        reader=rows.task_records,
         unset=frozenset({"start_time", "end_time"}),
     )
+
+
+LISTING = _listing(table, c.create_time, c.id)
+_BY_LABEL = _listing(
+    labels.join(table, sa.and_(labels.c.tenant == c.tenant, labels.c.task_record_id == c.id)),
+    labels.c.create_time,
+    labels.c.task_record_id,
+)
+"""By the index of labels, in its order, if a filter has one."""

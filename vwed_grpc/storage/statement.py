@@ -1,8 +1,9 @@
 """Statements that never change: compiled once, and run by the driver alone.
 
 SQLAlchemy's own execution costs two to four times what the driver does for a short statement. What
-runs with every call or commit is therefore built at import, once, and goes to asyncpg as it is;
-statements that are put together for a request (lists, filters) go the ordinary way.
+runs with every call or commit is therefore built at import, once, and goes to asyncpg as it is.
+Lists, which are put together for a request, are built once for each shape (`storage.shapes`); other
+statements with filters go the ordinary way.
 """
 
 import re
@@ -41,6 +42,10 @@ class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
         names: Iterator[str] = self.keys()
         return names
 
+    @property
+    def _mapping(self) -> "Row":
+        return self
+
 
 class Statement:
     """One SQL text, and the order in which it takes its parameters."""
@@ -50,11 +55,13 @@ class Statement:
         clause = sa.text(statement) if isinstance(statement, str) else statement
         compiled = clause.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every clause can
         self.sql = str(compiled)
+        self.binds: Mapping[sa.BindParameter[Any], str] = compiled.bind_names
+        """The values in `statement`, and their names."""
         self._names: Sequence[str] = compiled.positiontup
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
         self._encode = {
             name: encode
-            for name, bind in compiled.binds.items()
+            for bind, name in self.binds.items()
             if (encode := bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) is not None
         }
 
