@@ -1,6 +1,6 @@
 """Definitions and templates: one repository, for the rules of names and versions are the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -114,26 +114,29 @@ class Definitions(Generic[D]):
         )
         return self.to_message(found[0]) if found else None
 
+    @cached_property
+    def _delete_time(self) -> Statement:
+        h = self.heads.c
+        return Statement(
+            sa.select(h.delete_time).where(
+                h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id")
+            )
+        )
+
     async def require_live(self, database: Database, tenant: str, id_: str) -> None:
         """Raises NotFound, or FailedPrecondition if it is soft-deleted."""
-        h = self.heads.c
-        found = await database.fetch(
-            sa.select(h.delete_time).where(h.tenant == tenant, h.id == id_)
-        )
+        found = await database.fetch(self._delete_time, {"tenant": tenant, "id": id_})
         if not found:
             raise self.missing(id_)
         if found[0].delete_time is not None:
             raise self.deleted(id_)
 
-    async def pinned(self, tx: Transaction, tenant: str, id_: str, version: int) -> D | None:
-        """A version's content with the definition's present status: what a run is made of.
-
-        The status cannot change before the transaction ends.
-        """
+    @cached_property
+    def _pinned(self) -> Statement:
         h, v = self.heads.c, self.versions.c
-        wanted = v.version == (version or h.version)
-        row = await self._locked(
-            tx,
+        version = sa.bindparam("version", type_=sa.Integer)
+        wanted = v.version == sa.case((version == sa.literal_column("0"), h.version), else_=version)
+        return Statement(
             sa.select(
                 *(c for c in h if c.name not in {"version", *CONTENT}),
                 v.version,
@@ -145,17 +148,34 @@ class Definitions(Generic[D]):
                     self.versions, sa.and_(v.tenant == h.tenant, self.parent == h.id, wanted)
                 )
             )
-            .where(h.tenant == tenant, h.id == id_)
-            .with_for_update(of=self.heads, read=True),
+            .where(h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id"))
+            .with_for_update(of=self.heads, read=True)
         )
+
+    async def pinned(self, tx: Transaction, tenant: str, id_: str, version: int) -> D | None:
+        """A version's content with the definition's present status: what a run is made of.
+
+        The status cannot change before the transaction ends.
+        """
+        key = {"tenant": tenant, "id": id_, "version": version}
+        row = await self._locked(tx, self._pinned, key)
         return self.to_message(row) if row else None
+
+    @cached_property
+    def _named(self) -> Statement:
+        h = self.heads.c
+        return Statement(
+            sa.select(h.id).where(
+                h.tenant == sa.bindparam("tenant"),
+                h.name == sa.bindparam("name"),
+                h.delete_time.is_(None),
+            )
+        )
 
     async def named(self, tx: Transaction, tenant: str, name: str) -> str | None:
         """The id of the live definition of that name."""
-        h = self.heads.c
-        return await tx.session.scalar(
-            sa.select(h.id).where(h.tenant == tenant, h.name == name, h.delete_time.is_(None))
-        )
+        found = await tx.fetch(self._named, {"tenant": tenant, "name": name})
+        return found[0].id if found else None
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
         """The latest content, locked until the transaction ends; compares `etag` if given."""
@@ -168,31 +188,34 @@ class Definitions(Generic[D]):
             )
         return message
 
-    async def find(self, tx: Transaction, tenant: str, id_: str) -> D | None:
-        """As `lock`; None: there is none."""
-        row = await self._locked(
-            tx,
+    @cached_property
+    def _find(self) -> Statement:
+        h = self.heads.c
+        return Statement(
             sa.select(self.heads, *self.json)
             .select_from(self.latest)
-            .where(self.heads.c.tenant == tenant, self.heads.c.id == id_)
-            .with_for_update(of=self.heads, key_share=True),
+            .where(h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id"))
+            .with_for_update(of=self.heads, key_share=True)
         )
+
+    async def find(self, tx: Transaction, tenant: str, id_: str) -> D | None:
+        """As `lock`; None: there is none."""
+        row = await self._locked(tx, self._find, {"tenant": tenant, "id": id_})
         if row is None:
             return None
         # Versions never go back in time, whichever transaction began first.
         tx.now = max(tx.now, row.update_time)
         return self.to_message(row)
 
-    async def _locked(self, tx: Transaction, statement: sa.Select[Any]) -> Any:
+    async def _locked(self, tx: Transaction, statement: Statement, key: Mapping[str, Any]) -> Any:
         """The row of a locking statement, None if there is none.
 
         One that had to wait for a writer gets the new head, but cannot see the version that goes
         with it, and so finds nothing: the next statement sees both, and the head is locked by now.
         """
         for _ in range(2):
-            row = (await tx.session.execute(statement)).one_or_none()
-            if row is not None:
-                return row
+            if found := await tx.fetch(statement, key):
+                return found[0]
         return None
 
     def missing(self, id_: str) -> NotFound:

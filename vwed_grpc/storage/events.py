@@ -190,13 +190,14 @@ async def prune(tx: Transaction, tenant: str, before: datetime, runs: int) -> bo
     return cast("CursorResult[Any]", pruned).rowcount > 0
 
 
+_ANY = Statement(
+    "SELECT seq FROM task_record_events WHERE tenant = :tenant AND task_record_id = :run LIMIT 1"
+)
+
+
 async def exists(tx: Transaction, tenant: str, run: str) -> bool:
     """Whether a deleted run's events still keep its id taken."""
-    return bool(
-        await tx.session.scalar(
-            sa.select(sa.exists().where(events.c.tenant == tenant, events.c.task_record_id == run))
-        )
-    )
+    return bool(await tx.fetch(_ANY, {"tenant": tenant, "run": run}))
 
 
 def where(tenant: str, run: str, after_seq: int) -> list[sa.ColumnElement[bool]]:

@@ -7,13 +7,33 @@ from typing import Any, cast
 import sqlalchemy as sa
 from google.protobuf.message import Message
 from sqlalchemy import CursorResult
-from sqlalchemy.dialects.postgresql import insert
 
 from vwed_grpc.domain.errors import AlreadyExists
 from vwed_grpc.storage.database import Transaction
-from vwed_grpc.storage.tables import idempotency_keys as keys
+from vwed_grpc.storage.statement import Statement
 
 KEPT = timedelta(hours=24)
+
+
+# One that has expired is as good as none.
+_TAKE = Statement("""
+    INSERT INTO idempotency_keys AS k
+           (tenant, request_id, method, fingerprint, resource_ids, expire_time)
+    VALUES (:tenant, :request_id, :method, :fingerprint, '{}', :expire_time)
+        ON CONFLICT (tenant, request_id) DO UPDATE
+       SET method = excluded.method, fingerprint = excluded.fingerprint,
+           resource_ids = excluded.resource_ids, expire_time = excluded.expire_time
+     WHERE k.expire_time <= :now
+ RETURNING request_id
+""")
+_TAKEN = Statement("""
+    SELECT fingerprint, resource_ids FROM idempotency_keys
+     WHERE tenant = :tenant AND request_id = :request_id
+""")
+_REMEMBER = Statement("""
+    UPDATE idempotency_keys SET resource_ids = CAST(:ids AS text[])
+     WHERE tenant = :tenant AND request_id = :request_id
+""")
 
 
 async def recall(
@@ -25,31 +45,20 @@ async def recall(
     Raises AlreadyExists if another request took the id.
     """
     fingerprint = _fingerprint(request)
-    mine = {
-        "tenant": tenant,
-        "request_id": request_id.lower(),
-        "method": request.DESCRIPTOR.name,
-        "fingerprint": fingerprint,
-        "resource_ids": [],
-        "expire_time": tx.now + KEPT,
-    }
-    new = insert(keys).values(mine)
-    fresh = {name: new.excluded[name] for name in mine}
-    taken = await tx.session.execute(
-        # One that has expired is as good as none.
-        new.on_conflict_do_update(
-            index_elements=[keys.c.tenant, keys.c.request_id],
-            set_=fresh,
-            where=keys.c.expire_time <= tx.now,
-        ).returning(keys.c.request_id)
+    key = {"tenant": tenant, "request_id": request_id.lower()}
+    taken = await tx.fetch(
+        _TAKE,
+        {
+            **key,
+            "method": request.DESCRIPTOR.name,
+            "fingerprint": fingerprint,
+            "expire_time": tx.now + KEPT,
+            "now": tx.now,
+        },
     )
-    if taken.one_or_none() is not None:
+    if taken:
         return None
-    row = (
-        await tx.session.execute(
-            sa.select(keys).where(keys.c.tenant == tenant, keys.c.request_id == request_id.lower())
-        )
-    ).one()
+    (row,) = await tx.fetch(_TAKEN, key)
     if row.fingerprint != fingerprint:
         raise AlreadyExists(
             "REQUEST_ID_REUSED",
@@ -61,11 +70,7 @@ async def recall(
 
 async def remember(tx: Transaction, tenant: str, request_id: str, ids: list[str]) -> None:
     """Notes what a request taken by `recall` has made."""
-    await tx.session.execute(
-        sa.update(keys)
-        .where(keys.c.tenant == tenant, keys.c.request_id == request_id.lower())
-        .values(resource_ids=ids)
-    )
+    await tx.fetch(_REMEMBER, {"tenant": tenant, "request_id": request_id.lower(), "ids": ids})
 
 
 _SWEEP = sa.text("""

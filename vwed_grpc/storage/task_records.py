@@ -14,6 +14,7 @@ from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.shapes import Shapes
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
@@ -87,46 +88,57 @@ def _locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
     return runs
 
 
-async def insert(tx: Transaction, tenant: str, run: Run) -> None:
-    """A new run. Raises AlreadyExists if the id is taken."""
-    record = run.record
-    rows.put_time(record.create_time, tx.now)
-    record.etag = new_etag()
-    added = await tx.session.execute(
-        tables.insert_unless_taken(table)
-        .values(
-            tenant=tenant,
-            id=record.id,
-            task_def_id=record.task_def_id,
-            task_def_version=record.task_def_version,
-            task_def_name=record.task_def_name,
-            task_type=record.task_type,
-            input=record.input.SerializeToString(deterministic=True),
-            parent_task_record_id=record.parent_task_record_id,
-            parent_block_record_id=record.parent_block_record_id,
-            root_task_record_id=record.root_task_record_id,
-            retry_of=record.retry_of,
-            attempt=record.attempt,
-            config_blocks=run.config_blocks,
-            created_by=record.created_by,
-            create_time=tx.now,
-            **_mutable(tx, run),
-        )
-        .returning(c.id)
-    )
-    if added.one_or_none() is None:
-        raise AlreadyExists(
-            "ID_TAKEN", f"there is a task_record {record.id!r}", metadata={"id": record.id}
-        )
-    await _write_labels(tx, tenant, record)
-
-
+_GIVEN = (
+    "tenant", "id", "task_def_id", "task_def_version", "task_def_name", "task_type", "input",
+    "parent_task_record_id", "parent_block_record_id", "root_task_record_id", "retry_of", "attempt",
+    "config_blocks", "created_by", "create_time",
+)  # fmt: skip
 _MUTABLE = (
     "status", "result", "start_time", "end_time", "error_message", "error_code", "executor_id",
     "lease_epoch", "lease", "lease_expire_time", "robot_id", "message", "priority", "external_id",
     "labels", *(f"blocks_{name}" for name in tables.BLOCK_COUNTS), "seq", "run_seq", "final_seq",
     "pinned", "status_actor", "status_reason", "update_time", "etag",
 )  # fmt: skip
+_INSERT = Statement(
+    tables.insert_unless_taken(table)
+    .values({name: sa.bindparam(name) for name in (*_GIVEN, *_MUTABLE)})
+    .returning(c.id)
+)
+
+
+async def insert(tx: Transaction, tenant: str, run: Run) -> None:
+    """A new run. Raises AlreadyExists if the id is taken."""
+    record = run.record
+    rows.put_time(record.create_time, tx.now)
+    record.etag = new_etag()
+    added = await tx.fetch(
+        _INSERT,
+        {
+            "tenant": tenant,
+            "id": record.id,
+            "task_def_id": record.task_def_id,
+            "task_def_version": record.task_def_version,
+            "task_def_name": record.task_def_name,
+            "task_type": record.task_type,
+            "input": record.input.SerializeToString(deterministic=True),
+            "parent_task_record_id": record.parent_task_record_id,
+            "parent_block_record_id": record.parent_block_record_id,
+            "root_task_record_id": record.root_task_record_id,
+            "retry_of": record.retry_of,
+            "attempt": record.attempt,
+            "config_blocks": run.config_blocks,
+            "created_by": record.created_by,
+            "create_time": tx.now,
+            **_mutable(tx, run),
+        },
+    )
+    if not added:
+        raise AlreadyExists(
+            "ID_TAKEN", f"there is a task_record {record.id!r}", metadata={"id": record.id}
+        )
+    await _write_labels(tx, tenant, record)
+
+
 _SAVE = Statement(
     sa.update(table)
     .where(c.tenant == sa.bindparam("tenant_"), c.id == sa.bindparam("id_"))
@@ -151,29 +163,30 @@ async def write(tx: Transaction, changes: Sequence[Mapping[str, Any]]) -> None:
     await tx.each(_SAVE, changes)
 
 
+_UNLABEL = Statement(
+    sa.delete(labels).where(
+        labels.c.tenant == sa.bindparam("tenant"), labels.c.task_record_id == sa.bindparam("run")
+    )
+)
+_LABEL = Statement(
+    sa.insert(labels).values({column.name: sa.bindparam(column.name) for column in labels.c})
+)
+
+
 async def relabel(tx: Transaction, tenant: str, record: TaskRecord) -> None:
     """Makes the index of labels what a run's labels have become."""
-    await tx.session.execute(
-        sa.delete(labels).where(labels.c.tenant == tenant, labels.c.task_record_id == record.id)
-    )
+    await tx.fetch(_UNLABEL, {"tenant": tenant, "run": record.id})
     await _write_labels(tx, tenant, record)
 
 
 async def _write_labels(tx: Transaction, tenant: str, record: TaskRecord) -> None:
+    place = {
+        "tenant": tenant,
+        "create_time": rows.moment(record.create_time),
+        "task_record_id": record.id,
+    }
     if record.labels:
-        await tx.session.execute(
-            sa.insert(labels),
-            [
-                {
-                    "tenant": tenant,
-                    "key": key,
-                    "value": value,
-                    "create_time": rows.moment(record.create_time),
-                    "task_record_id": record.id,
-                }
-                for key, value in record.labels.items()
-            ],
-        )
+        await tx.each(_LABEL, [{**place, "key": k, "value": v} for k, v in record.labels.items()])
 
 
 def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
@@ -226,16 +239,24 @@ async def claim(
 
     Rows that others are claiming or changing are skipped, so no two claimers get the same run.
     """
-    waiting = [PENDING, INTERRUPTED] if interrupted else [PENDING]
-    status = among(waiting)
-    found = await tx.session.execute(
-        sa.select(table)
-        .where(*run_lists.where(tenant, f), status)
-        .order_by(c.priority.desc(), c.create_time, c.id)
-        .limit(count)
-        .with_for_update(key_share=True, skip_locked=True)
+    where = run_lists.where(tenant, f)
+    waiting = among([PENDING, INTERRUPTED] if interrupted else [PENDING])
+    limit = sa.literal(count)
+    statement, parameters = _CLAIMS.bound(
+        len(where),
+        [*where, waiting, limit],
+        lambda: (
+            sa.select(table)
+            .where(*where, waiting)
+            .order_by(c.priority.desc(), c.create_time, c.id)
+            .limit(limit)
+            .with_for_update(key_share=True, skip_locked=True)
+        ),
     )
-    return _locked(tx, found)
+    return _locked(tx, await tx.fetch(statement, parameters))
+
+
+_CLAIMS = Shapes()
 
 
 async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[Run]:
@@ -277,69 +298,84 @@ async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
     return _locked(tx, found)
 
 
+_RESERVE = Statement("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_OPEN_RUN_WITH = Statement(
+    sa.select(c.id)
+    .where(
+        c.tenant == sa.bindparam("tenant"),
+        c.external_id == sa.bindparam("external_id"),
+        among(OPEN),
+    )
+    .limit(sa.literal_column("1"))
+)
+
+
 async def open_run_with(tx: Transaction, tenant: str, external_id: str) -> str | None:
     """The id of an open run that carries the external id, while no other such run can be made."""
     # Serializes those who ask for uniqueness of this very external id, and nobody else.
-    await tx.session.execute(
-        sa.select(
-            sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{tenant}\x1f{external_id}", 0))
-        )
-    )
-    return await tx.session.scalar(
-        sa.select(c.id)
-        .where(c.tenant == tenant, c.external_id == external_id, c.status.in_([*map(int, OPEN)]))
-        .limit(1)
-    )
+    await tx.fetch(_RESERVE, {"name": f"{tenant}\x1f{external_id}"})
+    found = await tx.fetch(_OPEN_RUN_WITH, {"tenant": tenant, "external_id": external_id})
+    return found[0].id if found else None
+
+
+_OPEN_OF = Statement(
+    sa.select(c.id)
+    .where(c.tenant == sa.bindparam("tenant"), c.task_def_id == sa.bindparam("id_"), among(OPEN))
+    .limit(sa.literal_column("1"))
+)
 
 
 async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
     """Whether a definition has open runs."""
-    return bool(
-        await tx.session.scalar(
-            sa.select(
-                sa.exists().where(
-                    c.tenant == tenant,
-                    c.task_def_id == task_def_id,
-                    among(OPEN),
-                )
-            )
-        )
-    )
+    return bool(await tx.fetch(_OPEN_OF, {"tenant": tenant, "id_": task_def_id}))
+
+
+_KEEP = Statement(
+    sa.select(c.root_task_record_id)
+    .where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id_"))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 async def keep(tx: Transaction, tenant: str, id_: str) -> str | None:
     """The run's root, None if there is no such run; while the transaction lasts it stays."""
-    return await tx.session.scalar(
-        sa.select(c.root_task_record_id)
-        .where(c.tenant == tenant, c.id == id_)
-        .with_for_update(read=True, key_share=True)
-    )
+    found = await tx.fetch(_KEEP, {"tenant": tenant, "id_": id_})
+    return found[0].root_task_record_id if found else None
+
+
+_ADD_RECORDED = Statement(
+    "UPDATE task_records SET blocks_recorded = blocks_recorded + CAST(:blocks AS int)"
+    " WHERE tenant = :tenant AND id = :id"
+)
 
 
 async def add_recorded(tx: Transaction, tenant: str, id_: str, blocks: int) -> None:
     """Counts block rows against the limit of a run."""
-    await tx.session.execute(
-        sa.update(table)
-        .where(c.tenant == tenant, c.id == id_)
-        .values(blocks_recorded=c.blocks_recorded + blocks)
+    await tx.fetch(_ADD_RECORDED, {"tenant": tenant, "id": id_, "blocks": blocks})
+
+
+_OPEN_RETRY_OF = Statement(
+    sa.select(c.id).where(
+        c.tenant == sa.bindparam("tenant"), c.retry_of == sa.bindparam("id_"), among(OPEN)
     )
+)
 
 
 async def open_retry_of(tx: Transaction, tenant: str, id_: str) -> str | None:
     """The id of an open run that retries another; ask under the other's lock."""
-    return await tx.session.scalar(
-        sa.select(c.id).where(
-            c.tenant == tenant, c.retry_of == id_, c.status.in_([*map(int, OPEN)])
-        )
-    )
+    found = await tx.fetch(_OPEN_RETRY_OF, {"tenant": tenant, "id_": id_})
+    return found[0].id if found else None
+
+
+_BELOW = Statement(
+    sa.select(c.id)
+    .where(c.tenant == sa.bindparam("tenant"), c.parent_task_record_id == sa.bindparam("id_"))
+    .limit(sa.literal_column("1"))
+)
 
 
 async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
-    return bool(
-        await tx.session.scalar(
-            sa.select(sa.exists().where(c.tenant == tenant, c.parent_task_record_id == id_))
-        )
-    )
+    return bool(await tx.fetch(_BELOW, {"tenant": tenant, "id_": id_}))
 
 
 async def delete(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[tuple[str, str]]:
