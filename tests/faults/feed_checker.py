@@ -20,6 +20,9 @@ class Seen:
     digest: int
     at: float
     snapshot: bool
+    upto: int = 0
+    """Of a run's present state: its blocks' states are as old as this seq. What changes while it is
+    read may drop out, for its change is told."""
 
 
 @dataclass(slots=True)
@@ -48,44 +51,24 @@ Violations = Iterator[str]
 
 def whole(log: FeedLog, history: History) -> Violations:
     """At least all changes since the snapshot, of every run, as they are in the table."""
-    states: dict[str, int] = {}
+    upto: dict[str, int] = {}
     got: dict[str, set[int]] = {}
     for seen in log.everything():
-        if seen.snapshot:
-            states[seen.run] = max(seen.seq, states.get(seen.run, 0))
-        else:
+        if not seen.snapshot:
             got.setdefault(seen.run, set()).add(seen.seq)
+        elif seen.upto:
+            upto[seen.run] = max(seen.upto, upto.get(seen.run, 0))
     # Who was cut before the first message has no token to resume with, and begins anew.
     began = max(stream.opened for stream in log.streams if not stream.resumed)
-    read = max((seen.at for seen in log.everything() if seen.snapshot), default=began)
     for run, events in history.items():
-        told = got.get(run, set())
-        if run in states:
-            first = min(told, default=events[-1].seq + 1)
-            past = _past(events, read, first)
-            owed = {event.seq for event in events if event.seq > states[run]} - past
-        else:
-            owed = {event.seq for event in events if event.committed > began}
-        if not log.blocks:
-            owed -= {event.seq for event in events if event.kind == Kind.BLOCK}
-        if missing := owed - told:
+        owed = {
+            event.seq
+            for event in events
+            if (event.seq > upto[run] if run in upto else event.committed > began)
+            and (log.blocks or event.kind != Kind.BLOCK)
+        }
+        if missing := owed - got.get(run, set()):
             yield f"{run}: missing {sorted(missing)}"
-
-
-def _past(events: Sequence[Stored], read: float, first: int) -> set[int]:
-    """What may lie before a run's present state though none of the states told has its seq.
-
-    A block that changes while the snapshot reads it drops out: its newer state is told as a change.
-    A signal leaves no state. Both lie before the first change that was told.
-    """
-    newest = {event.block[:3]: event.seq for event in events if event.block}
-    return {
-        event.seq
-        for event in events
-        if event.committed <= read
-        and event.seq < first
-        and (newest[event.block[:3]] > event.seq if event.block else event.kind == Kind.SIGNAL)
-    }
 
 
 def true(log: FeedLog, history: History) -> Violations:

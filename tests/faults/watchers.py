@@ -148,7 +148,14 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
 def _seen(message: WatchTaskRecordsResponse) -> list[Seen]:
     now = time.time()
     return [
-        Seen(event.task_record_id, event.seq, digest(event), now, message.snapshot)
+        Seen(
+            event.task_record_id,
+            event.seq,
+            digest(event),
+            now,
+            message.snapshot,
+            event.task_record.seq if message.snapshot else 0,
+        )
         for event in message.events
     ]
 
