@@ -1,7 +1,10 @@
 """A transaction of the service: the driver's and the session's statements are one, or nothing."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -84,6 +87,89 @@ async def test_who_is_cancelled_leaves_nothing_either(database: Database, tenant
         await hanging
     await database.run(goes_well)
     assert await made(database, tenant) == 1
+
+
+@pytest.mark.parametrize("again", [None, 0, 1, 2, 4])
+async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
+    database: Database, tenant: str, again: int | None
+) -> None:
+    """Once or twice, at any turn of the loop: while it begins, writes or is rolled back."""
+
+    async def never_kept(tx: Transaction) -> None:
+        await make(tx, tenant, "never")
+
+    async def nothing(tx: Transaction) -> None:
+        await tx.session.execute(sa.text("SELECT 1"))
+
+    for turns in range(40):
+        running = asyncio.create_task(database.run(never_kept, commit=False))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        if again is not None:
+            for _ in range(again):
+                await asyncio.sleep(0)
+            running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        await database.run(nothing)
+        assert await made(database, tenant) == 0
+
+
+async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
+    database_url: str, tenant: str
+) -> None:
+    hasty = Database(database_url, connections=1, statement_timeout=0.1)
+
+    async def its_pid(tx: Transaction) -> int:
+        return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
+
+    async def goes_well(tx: Transaction) -> None:
+        await make(tx, tenant, "1")
+
+    pid = await hasty.run(its_pid)
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except OSError:
+        pytest.skip("the given PostgreSQL's processes are not ours to stop")
+    try:
+        with pytest.raises((DBAPIError, OSError)):
+            await hasty.run(goes_well)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(0.2)
+    await hasty.run(goes_well)
+    state = await hasty.fetch(
+        sa.text("SELECT state FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}
+    )
+    assert "transaction" not in str(state)
+    assert await made(hasty, tenant) == 1
+    await hasty.close()
+
+
+async def test_after_a_restart_the_first_write_goes_well(database_url: str, tenant: str) -> None:
+    """All pooled connections are dead then: none of them costs a try."""
+    database = Database(database_url, connections=30)
+    everybody = asyncio.Barrier(20)
+
+    async def its_pid(tx: Transaction) -> int:
+        found = await tx.session.execute(sa.text("SELECT pg_backend_pid()"))
+        await everybody.wait()
+        return int(found.scalar_one())
+
+    pids = await asyncio.gather(*(database.run(its_pid) for _ in range(20)))
+    await database.fetch(
+        sa.text("SELECT pg_terminate_backend(p) FROM unnest(CAST(:pids AS int[])) p"
+                " WHERE p <> pg_backend_pid()"), {"pids": [*pids]}
+    )  # fmt: skip
+    await asyncio.sleep(0.3)
+
+    async def goes_well(tx: Transaction) -> None:
+        await make(tx, tenant, "1")
+
+    await database.run(goes_well, lambda: 0.0)
+    assert await made(database, tenant) == 1
+    await database.close()
 
 
 async def test_an_error_that_was_passed_over_is_not_taken_for_a_commit(

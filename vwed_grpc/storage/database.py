@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, sessionmaker
 
-from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.domain.errors import ResourceExhausted, Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
 from vwed_grpc.storage.codecs import set_codecs
 from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, Together, command
@@ -116,6 +116,7 @@ class Database:
             pool_timeout=statement_timeout,
             connect_args=options,
         )
+        sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
         self._patience = statement_timeout
         self._readers = asyncpg.create_pool(
             min_size=0,
@@ -157,9 +158,17 @@ class Database:
     async def page(
         self, statement: Statement, parameters: Mapping[str, Any]
     ) -> Sequence[sa.Row[Any]]:
-        """As `fetch`, for what a filter may make slow: a connection is left for reads by key."""
-        async with asyncio.timeout(self._patience):
-            await self._pages.acquire()
+        """As `fetch`, for what a filter may make slow: a connection is left for reads by key.
+
+        Raises ResourceExhausted if other pages do not end.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._pages.acquire()
+        except TimeoutError:
+            raise ResourceExhausted(
+                "TOO_MANY_LISTS", "other lists take long to read", retry_after=1.0
+            ) from None
         try:
             return await self.fetch(statement, parameters)
         finally:
@@ -180,7 +189,7 @@ class Database:
                 try:
                     return await statement.run(reader, parameters or {})
                 finally:
-                    await self._readers.release(reader)
+                    await self._readers.release(reader, timeout=self._patience)
             async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
@@ -215,25 +224,29 @@ class Database:
         with _connection_losses():
             async with self._engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
+                committed = False
                 try:
                     await command(driver, "BEGIN")
                     begun = (await _BEGUN.run(driver, {}))[0]
                     answer = await work(Transaction(begun.now, begun.xact, connection, driver))
                     if commit:
-                        await self._commit(driver, begun.xact)
+                        committed = await self._commit(driver, begun.xact)
                     return answer
                 finally:
-                    await _leave(connection, driver)
+                    if not committed:
+                        await _roll_back(connection, driver)
 
-    async def _commit(self, driver: asyncpg.Connection, xact: int) -> None:
+    async def _commit(self, driver: asyncpg.Connection, xact: int) -> bool:
+        """Whether PostgreSQL said that it is committed; False: it was looked up that it is."""
         try:
             done = await command(driver, "COMMIT")
         except (DBAPIError, OSError) as exc:
             if not _answer_lost(exc) or not await self._committed(xact):
                 raise
-        else:
-            if done != "COMMIT":  # PostgreSQL's whole answer to the COMMIT of what has failed
-                raise RuntimeError("a statement had failed, and its error was passed over")
+            return False
+        if done != "COMMIT":  # PostgreSQL's whole answer to the COMMIT of what has failed
+            raise RuntimeError("a statement had failed, and its error was passed over")
+        return True
 
     async def _committed(self, xact: int) -> bool:
         """Whether the transaction whose COMMIT was not answered took place.
@@ -259,13 +272,27 @@ _BEGUN = Statement("SELECT clock_timestamp() AS now, (pg_current_xact_id()::text
 _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
 
 
-async def _leave(connection: AsyncConnection, driver: asyncpg.Connection) -> None:
-    """Rolls back what was not committed; a connection where that fails is not used again."""
+async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+    """Whatever the driver believes: it does not know of a BEGIN that is still under way.
+
+    Where that fails the connection is not used again.
+    """
     try:
-        if driver.is_closed() or driver.is_in_transaction():
-            await command(driver, "ROLLBACK")
+        await command(driver, "ROLLBACK")
     except (DBAPIError, OSError) as exc:
         await connection.invalidate(exc)
+    except asyncio.CancelledError as exc:
+        await connection.invalidate(exc)
+        raise
+
+
+def _is_alive(connection: Any, _record: object, _proxy: object) -> None:
+    """Raises InvalidatePoolError if a pooled connection is dead: after a restart all of them are.
+
+    The driver knows without a round trip. SQLAlchemy would learn it from statements of its own.
+    """
+    if connection.driver_connection.is_closed():
+        raise sa.exc.InvalidatePoolError
 
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
