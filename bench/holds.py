@@ -3,6 +3,8 @@
 import urllib.request
 from dataclasses import dataclass
 
+from vwed_grpc.lag import BOUNDS
+
 _BUCKET = 'vwed_loop_lag_seconds_bucket{le="'
 
 
@@ -16,11 +18,10 @@ class Holds:
         return Holds({bound: n - earlier.within[bound] for bound, n in self.within.items()})
 
     def share(self, quantile: float) -> float:
-        """Milliseconds that so many of the timers were not later than."""
+        """Milliseconds that so many of the timers were not later than, at most the last bound."""
         looks = max(self.within.values())
-        return next(
-            1e3 * bound for bound, n in sorted(self.within.items()) if n >= quantile * looks
-        )
+        found = (1e3 * bound for bound, n in sorted(self.within.items()) if n >= quantile * looks)
+        return min(next(found), 1e3 * BOUNDS[-1])
 
 
 def holds(metrics: str) -> Holds:

@@ -5,7 +5,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator
 
-BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
+BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 5.0)
 """Seconds."""
 _PERIOD = 0.005
 

@@ -59,9 +59,17 @@ def test_a_value_that_would_stay_in_the_statement_is_refused() -> None:
         Shapes().bound("runs", parts, lambda: sa.select(c.id).where(*parts, c.id == "secret"))
 
 
-def test_shapes_are_kept_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes, "_MOST", 2)
+def test_what_is_kept_holds_no_values() -> None:
+    kept = Shapes()
+    statement, _ = asked(kept, c.tenant == "a" * 100_000)
+    del _
+    assert "a" * 100_000 not in {*statement.binds.values(), *statement._fixed.values()}
+    assert not statement.binds
+
+
+def test_shapes_are_kept_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "_MOST_TEXT", 300)
     kept = Shapes()
     for n in range(5):
         asked(kept, c.tenant == "a", kind=str(n))
-        assert len(kept._compiled) <= 2
+        assert len(kept._compiled) <= 3

@@ -16,7 +16,7 @@ class Sleep:
         self._timer: asyncio.TimerHandle | None = None
 
     async def until(self, time: float) -> None:
-        """Returns when woken, or at this time by the running loop's clock."""
+        """Returns when woken, or at this time by the running loop's clock; it never goes back."""
         self._until = time
         if self._timer is None:
             self._set_timer()

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from vwed_grpc.storage.statement import Statement
 
-_MOST = 500
-"""Shapes that are kept, at some ten KiB each."""
+_MOST_TEXT = 2 << 20
+"""Characters of SQL that are kept; a shape has a few thousand and costs a few times as much."""
 
 
 class Shapes:
@@ -20,6 +20,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self._compiled: dict[Hashable, tuple[Statement, list[str]]] = {}
+        self._text = 0
 
     def bound(
         self,
@@ -40,11 +41,19 @@ class Shapes:
         values = [value for key in keys for value in key.bindparams]
         shape = (kind, *(key.key for key in keys))
         if (made := self._compiled.get(shape)) is None:
-            if len(self._compiled) >= _MOST:
-                self._compiled.clear()
-            made = self._compiled[shape] = _compiled(build(), values)
+            made = self._keep(shape, *_compiled(build(), values))
         statement, names = made
         return statement, {n: v.value for n, v in zip(names, values, strict=True)}
+
+    def _keep(
+        self, shape: Hashable, statement: Statement, names: list[str]
+    ) -> tuple[Statement, list[str]]:
+        self._text += len(statement.sql)
+        if self._text > _MOST_TEXT:
+            self._compiled.clear()
+            self._text = len(statement.sql)
+        self._compiled[shape] = statement, names
+        return statement, names
 
 
 def _compiled(
@@ -55,4 +64,6 @@ def _compiled(
     if strangers := set(statement.binds) - set(values):
         raise LookupError(f"values of no part: {[bind.value for bind in strangers]}")
     # What is given but not used is bound to no name of the statement's.
-    return statement, [statement.binds.get(value, "") for value in values]
+    names = [statement.binds.get(value, "") for value in values]
+    statement.forget_values()
+    return statement, names

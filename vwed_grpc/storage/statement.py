@@ -58,7 +58,9 @@ class Statement:
         self.binds: Mapping[sa.BindParameter[Any], str] = compiled.bind_names
         """The values in `statement`, and their names."""
         self._names: Sequence[str] = compiled.positiontup
-        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+        self._fixed: Mapping[str, Any] = {
+            name: value for name, value in compiled.params.items() if value is not None
+        }
         self._encode = {
             name: encode
             for bind, name in self.binds.items()
@@ -81,6 +83,10 @@ class Statement:
         """Once for each, without a round trip for each. Raises DBAPIError."""
         with _errors(self.sql):
             await connection.executemany(self.sql, [self.arguments(each) for each in parameters])
+
+    def forget_values(self) -> None:
+        """Those it was built with: it is kept for others, which may be as large."""
+        self.binds, self._fixed = {}, {}
 
     @property
     def width(self) -> int:
