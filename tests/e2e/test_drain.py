@@ -41,3 +41,23 @@ async def test_a_watch_and_a_waiting_claim_end(server: Process) -> None:
         assert await stopped == 0
         # Drain time, and what closing PostgreSQL takes.
         assert time.monotonic() - began < 2 + 8
+
+
+async def test_of_many_who_call_all_the_time_none_ends_without_a_word(server: Process) -> None:
+    """Not even those that gRPC has taken in when the server stops, which it would just cancel."""
+    async with connect(server.address) as client:
+        run = await create_run(client, (await create_def(client)).id)
+
+        async def call_until_refused() -> grpc.aio.AioRpcError:
+            while True:
+                try:
+                    await get(client, run.id)
+                except grpc.aio.AioRpcError as refusal:
+                    return refusal
+
+        calling = [asyncio.create_task(call_until_refused()) for _ in range(64)]
+        await asyncio.sleep(0.5)
+        assert await asyncio.to_thread(server.stop) == 0
+        refusals = await asyncio.gather(*calling)
+    assert {refusal.code() for refusal in refusals} == {grpc.StatusCode.UNAVAILABLE}
+    assert all((info := error_info(each)) and info.reason == "DRAINING" for each in refusals)

@@ -36,6 +36,7 @@ class Edge:
         self._calls = Room(max_calls, "TOO_MANY_CALLS")
         self._streams = Room(max_streams, "TOO_MANY_STREAMS")
         self._draining = False
+        self._refused = 0
         self._gate = Gate()
         self._log = structlog.get_logger().bind()
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
@@ -60,6 +61,7 @@ class Edge:
                     await self._gate.enter()
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 if self._draining:
+                    self._refused += 1
                     raise draining()  # noqa: TRY301 - becomes a status as any other error does
                 if problems:
                     raise InvalidArgument(*problems)  # noqa: TRY301 - as above
@@ -96,6 +98,18 @@ class Edge:
             await asyncio.wait(tasks, timeout=grace)
         for late in set(self._calls.calls):
             late.end()
+        await self._refuse_the_rest()
+
+    async def _refuse_the_rest(self) -> None:
+        """Until no more calls come, a second at the most.
+
+        What gRPC has taken in, but not handed over yet, is CANCELLED without a word by its stop.
+        """
+        for _ in range(20):
+            refused = self._refused
+            await asyncio.sleep(0.05)
+            if self._refused == refused:
+                return
 
     def _note(
         self, method: MethodDescriptor, call: Call, began: float, code: str, *, timed: bool
