@@ -40,10 +40,7 @@ class EntryWriter:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._lanes: Lanes[str, _Set, DataCache] = Lanes(
-            self._write,
-            most=FLUSH_BYTES,
-            weigh=_Set.weight,
-            at_once=LANES_AT_ONCE,
+            self._write, most=FLUSH_BYTES, weigh=_Set.weight, at_once=LANES_AT_ONCE
         )
 
     async def set(

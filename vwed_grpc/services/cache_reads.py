@@ -40,7 +40,7 @@ class CacheReads(Servicer):
     async def BatchGetDataCache(
         self, request: BatchGetDataCacheRequest, call: Call
     ) -> BatchGetDataCacheResponse:
-        found = await data_cache.listing().batch(
+        found = await data_cache.LISTING.batch(
             self.backend.database,
             data_cache.where(call.tenant, request.task_record_id),
             request.keys,
@@ -56,7 +56,7 @@ class CacheReads(Servicer):
     async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
-            data_cache.listing(),
+            data_cache.LISTING,
             data_cache.where(call.tenant, request.task_record_id, request.key_prefix),
             fields=frozenset({"key"}),
             default="key",

@@ -32,7 +32,7 @@ class History(Servicer):
         after = resume(extent, request.after_seq)
         items, token, total = await self.page(
             request,
-            events.listing(),
+            events.LISTING,
             events.where(call.tenant, run, after),
             fields=frozenset({"seq"}),
             default="seq",

@@ -249,15 +249,14 @@ def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[
     return conditions
 
 
-def listing() -> Listing[BlockRecord]:
-    return Listing(
-        source=table,
-        columns=BASIC,
-        payload=PAYLOAD,
-        identity=c.id,
-        orders={"first_seq": c.first_seq},
-        reader=rows.block_records,
-    )
+LISTING: Listing[BlockRecord] = Listing(
+    source=table,
+    columns=BASIC,
+    payload=PAYLOAD,
+    identity=c.id,
+    orders={"first_seq": c.first_seq},
+    reader=rows.block_records,
+)
 
 
 _SNAPSHOT = Statement(f"""

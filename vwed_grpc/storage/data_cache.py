@@ -184,12 +184,11 @@ def where(tenant: str, run: str, prefix: str = "") -> list[sa.ColumnElement[bool
     return conditions
 
 
-def listing() -> Listing[DataCache]:
-    return Listing(
-        source=table,
-        columns=BASIC,
-        payload=[c.value],
-        identity=c.key,
-        orders={"key": c.key},
-        reader=rows.data_caches,
-    )
+LISTING: Listing[DataCache] = Listing(
+    source=table,
+    columns=BASIC,
+    payload=[c.value],
+    identity=c.key,
+    orders={"key": c.key},
+    reader=rows.data_caches,
+)

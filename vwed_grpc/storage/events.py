@@ -205,18 +205,6 @@ def where(tenant: str, run: str, after_seq: int) -> list[sa.ColumnElement[bool]]
     return [c.tenant == tenant, c.task_record_id == run, c.seq > after_seq]
 
 
-def listing() -> Listing[TaskRecordEvent]:
-    c = events.c
-    return Listing(
-        source=events,
-        columns=[c.seq, c.event],
-        payload=[c.payload],
-        identity=c.seq,
-        orders={"seq": c.seq},
-        reader=_reader,
-    )
-
-
 def _reader(names: tuple[str, ...]) -> Callable[[sa.Row[Any]], TaskRecordEvent]:
     full = "payload" in names
 
@@ -227,3 +215,13 @@ def _reader(names: tuple[str, ...]) -> Callable[[sa.Row[Any]], TaskRecordEvent]:
         return message
 
     return read
+
+
+LISTING = Listing(
+    source=events,
+    columns=[events.c.seq, events.c.event],
+    payload=[events.c.payload],
+    identity=events.c.seq,
+    orders={"seq": events.c.seq},
+    reader=_reader,
+)

@@ -78,8 +78,7 @@ class Lanes(Generic[K, Q, A]):
         lane = self._lanes[key]
         while lane:
             async with self._turns:
-                taken = self._take(lane)
-                lane += await self._answer(key, taken)
+                lane += await self._answer(key, self._take(lane))
         del self._lanes[key]
 
     def _take(self, lane: deque[Asked[Q, A]]) -> list[Asked[Q, A]]:

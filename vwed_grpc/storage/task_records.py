@@ -180,12 +180,12 @@ async def relabel(tx: Transaction, tenant: str, record: TaskRecord) -> None:
 
 
 async def _write_labels(tx: Transaction, tenant: str, record: TaskRecord) -> None:
-    place = {
-        "tenant": tenant,
-        "create_time": rows.moment(record.create_time),
-        "task_record_id": record.id,
-    }
     if record.labels:
+        place = {
+            "tenant": tenant,
+            "create_time": rows.moment(record.create_time),
+            "task_record_id": record.id,
+        }
         await tx.each(_LABEL, [{**place, "key": k, "value": v} for k, v in record.labels.items()])
 
 
@@ -298,36 +298,39 @@ async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
     return _locked(tx, found)
 
 
-_RESERVE = Statement("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-_OPEN_RUN_WITH = Statement(
-    sa.select(c.id)
-    .where(
-        c.tenant == sa.bindparam("tenant"),
-        c.external_id == sa.bindparam("external_id"),
-        among(OPEN),
+def _first(column: sa.Column[str], *more: sa.ColumnElement[bool]) -> Statement:
+    """A run of the tenant's whose column has `value`."""
+    return Statement(
+        sa.select(c.id)
+        .where(c.tenant == sa.bindparam("tenant"), column == sa.bindparam("value"), *more)
+        .limit(sa.literal_column("1"))
     )
-    .limit(sa.literal_column("1"))
-)
+
+
+_OPEN_RUN_WITH = _first(c.external_id, among(OPEN))
+_OPEN_OF = _first(c.task_def_id, among(OPEN))
+_OPEN_RETRY_OF = _first(c.retry_of, among(OPEN))
+_BELOW = _first(c.parent_task_record_id)
+
+
+async def _id_of(tx: Transaction, statement: Statement, tenant: str, value: str) -> str | None:
+    found = await tx.fetch(statement, {"tenant": tenant, "value": value})
+    return found[0].id if found else None
+
+
+_RESERVE = Statement("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 async def open_run_with(tx: Transaction, tenant: str, external_id: str) -> str | None:
     """The id of an open run that carries the external id, while no other such run can be made."""
     # Serializes those who ask for uniqueness of this very external id, and nobody else.
     await tx.fetch(_RESERVE, {"name": f"{tenant}\x1f{external_id}"})
-    found = await tx.fetch(_OPEN_RUN_WITH, {"tenant": tenant, "external_id": external_id})
-    return found[0].id if found else None
-
-
-_OPEN_OF = Statement(
-    sa.select(c.id)
-    .where(c.tenant == sa.bindparam("tenant"), c.task_def_id == sa.bindparam("id_"), among(OPEN))
-    .limit(sa.literal_column("1"))
-)
+    return await _id_of(tx, _OPEN_RUN_WITH, tenant, external_id)
 
 
 async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
     """Whether a definition has open runs."""
-    return bool(await tx.fetch(_OPEN_OF, {"tenant": tenant, "id_": task_def_id}))
+    return await _id_of(tx, _OPEN_OF, tenant, task_def_id) is not None
 
 
 _KEEP = Statement(
@@ -354,28 +357,13 @@ async def add_recorded(tx: Transaction, tenant: str, id_: str, blocks: int) -> N
     await tx.fetch(_ADD_RECORDED, {"tenant": tenant, "id": id_, "blocks": blocks})
 
 
-_OPEN_RETRY_OF = Statement(
-    sa.select(c.id).where(
-        c.tenant == sa.bindparam("tenant"), c.retry_of == sa.bindparam("id_"), among(OPEN)
-    )
-)
-
-
 async def open_retry_of(tx: Transaction, tenant: str, id_: str) -> str | None:
     """The id of an open run that retries another; ask under the other's lock."""
-    found = await tx.fetch(_OPEN_RETRY_OF, {"tenant": tenant, "id_": id_})
-    return found[0].id if found else None
-
-
-_BELOW = Statement(
-    sa.select(c.id)
-    .where(c.tenant == sa.bindparam("tenant"), c.parent_task_record_id == sa.bindparam("id_"))
-    .limit(sa.literal_column("1"))
-)
+    return await _id_of(tx, _OPEN_RETRY_OF, tenant, id_)
 
 
 async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
-    return bool(await tx.fetch(_BELOW, {"tenant": tenant, "id_": id_}))
+    return await _id_of(tx, _BELOW, tenant, id_) is not None
 
 
 async def delete(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[tuple[str, str]]:
