@@ -10,14 +10,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
+from tests.databases import own_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +48,8 @@ async def redis_url(data_dir: Path) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """A migrated database of this test run's own."""
-    name = f"vwed_test_{uuid.uuid4().hex[:12]}"
-    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    engine = sync_engine(url)
-    schema.migrate(engine)
-    engine.dispose()
-    yield url
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

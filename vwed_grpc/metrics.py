@@ -5,13 +5,14 @@ A page of text needs no client library. Every process has its own: of several wo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.lag import Lag
+from vwed_grpc.progress.condition import Condition
 from vwed_grpc.stores import CannotServeError
 
 _NOW = {"undelivered"}
@@ -20,9 +21,11 @@ _PATIENCE = 5.0
 """Seconds for a request to come."""
 
 
-def page(counters: CacheCounters, state: BreakerState, lag: Lag) -> str:
-    """The cache's counters, the breaker's state and the loop's lag, in Prometheus's text format."""
-    return "\n".join([*_counters(counters), *_states(state), *_lag(lag), ""])
+def page(
+    counters: CacheCounters, state: BreakerState, lag: Lag, duties: Mapping[str, Condition]
+) -> str:
+    """The cache's counters, the breaker's state, the loop's lag and the duties, for Prometheus."""
+    return "\n".join([*_counters(counters), *_states(state), *_lag(lag), *_conditions(duties), ""])
 
 
 def _counters(counters: CacheCounters) -> Iterator[str]:
@@ -51,6 +54,34 @@ def _lag(lag: Lag) -> Iterator[str]:
     yield f'{name}_bucket{{le="+Inf"}} {lag.looks}'
     yield f"{name}_sum {lag.seconds:.6f}"
     yield f"{name}_count {lag.looks}"
+
+
+_OF_DUTIES: dict[str, tuple[str, str, Callable[[Condition], float]]] = {
+    "failures_total": (
+        "counter",
+        "What failed of a duty: looks, turns of a tenant, single rows.",
+        lambda duty: duty.failures,
+    ),
+    "failing_seconds": (
+        "gauge",
+        "For how long a duty has got nothing done although it tried; 0 while it is well.",
+        lambda duty: duty.failing_seconds,
+    ),
+    "last_success_seconds": (
+        "gauge",
+        "UNIX time at which a duty last did something, or found nothing to do.",
+        lambda duty: duty.last_success,
+    ),
+}
+
+
+def _conditions(duties: Mapping[str, Condition]) -> Iterator[str]:
+    for metric, (kind, meaning, value) in _OF_DUTIES.items():
+        name = f"vwed_duty_{metric}"
+        yield f"# HELP {name} {meaning}"
+        yield f"# TYPE {name} {kind}"
+        for duty, condition in duties.items():
+            yield f'{name}{{duty="{duty}"}} {value(condition):.3f}'
 
 
 @asynccontextmanager

@@ -1,16 +1,15 @@
 """The composition root: opens everything in one exit stack, wires it, serves, drains."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from functools import partial
 
 import grpc
 import sqlalchemy as sa
-import structlog
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
 from vwed_grpc import metrics
+from vwed_grpc.background import keep_going
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
@@ -21,7 +20,8 @@ from vwed_grpc.listening import check_address
 from vwed_grpc.progress import retention
 from vwed_grpc.progress.claims import Claims
 from vwed_grpc.progress.commit import Committer
-from vwed_grpc.progress.duties import ENTRIES, KEYS, LEASES, Duties
+from vwed_grpc.progress.duties import Duties
+from vwed_grpc.progress.expiry import ENTRIES, KEYS, LEASES
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer
@@ -37,18 +37,23 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
 
-log = structlog.get_logger("vwed")
-
 MAX_MESSAGE_BYTES = 4 << 20
 """Of a request, and of an answer: the default limit of every client."""
 VERSIONS_BYTES = 64 << 20
 """What immutable versions may take in the process."""
 
-SERVICERS = {
-    task_def_service_pb2.DESCRIPTOR.services_by_name["TaskDefService"].full_name: TaskDefService,
-    record_service_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name: RecordService,
-    cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"].full_name: CacheService,
+DEFINITIONS = task_def_service_pb2.DESCRIPTOR.services_by_name["TaskDefService"].full_name
+RECORDS = record_service_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name
+CACHE = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"].full_name
+SERVICERS = {DEFINITIONS: TaskDefService, RECORDS: RecordService, CACHE: CacheService}
+PROMISED = {
+    DEFINITIONS: ("request_ids",),
+    RECORDS: ("leases", "retention", "request_ids"),
+    CACHE: ("entries", "request_ids"),
 }
+"""The duties that are part of what a service promises."""
+FAILING_SECONDS = 10.0
+"""A service whose duty fails for longer is NOT_SERVING (contract, section 6)."""
 
 
 @asynccontextmanager
@@ -100,12 +105,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             settings.retention,
         )
 
+        kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
+        duties = Duties(database, committer, kinds)
         if settings.metrics_listen:
             lag = Lag()
-            _in_background(stack, lag.run())
+            keep_going(stack, lag.run)
 
             def page() -> str:
-                return metrics.page(guest.counters, guest.state, lag)
+                return metrics.page(guest.counters, guest.state, lag, duties.conditions)
 
             await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
 
@@ -117,16 +124,17 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         async def probe() -> None:
             await database.fetch(sa.select(sa.literal(1)))
 
-        health = Health(SERVICERS, probe)
+        health = Health(
+            {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in SERVICERS},
+            probe,
+        )
         add_introspection(server, SERVICERS, health)
-        kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
-        duties = Duties(database, committer, kinds)
-        for background in (wakeups.run(), hub.run(), duties.run()):
-            _in_background(stack, background)
+        for background in (wakeups.run, hub.run, duties.run):
+            keep_going(stack, background)
         await server.start()
         stack.push_async_callback(server.stop, None)
         stack.push_async_callback(edge.drain, settings.drain_seconds)
-        _in_background(stack, health.follow())
+        keep_going(stack, health.follow)
         yield port
 
 
@@ -137,16 +145,3 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> int:
         return server.add_insecure_port(settings.listen)
     except RuntimeError as exc:
         raise CannotServeError(f"cannot listen on {settings.listen}") from exc
-
-
-def _in_background(stack: AsyncExitStack, duty: Coroutine[Any, Any, None]) -> None:
-    """Runs a duty until the server closes; one that dies is a bug, and says so."""
-    task = asyncio.create_task(duty)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled() and (failure := task.exception()):
-            log.error("background duty died", exc_info=failure)
-
-    stack.push_async_callback(end)

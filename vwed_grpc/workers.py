@@ -101,21 +101,29 @@ async def _keep(number: int, settings: Settings) -> None:
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
-        process = await asyncio.create_subprocess_exec(
-            *_COMMAND,
-            env=settings.environment(),
-            # A worker whose standard input ends has lost its parent, and stops.
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
         try:
-            code = await process.wait()
-        finally:
-            if process.returncode is None:
-                await _stop(process, settings.drain_seconds + _GRACE)
+            code: int | str = await _work(settings)
+        except OSError as exc:  # no memory, no process left: a moment later there may be
+            code = repr(exc)
         pause = _FIRST_PAUSE if time.monotonic() - began > _YOUNG else min(pause * 2, _LAST_PAUSE)
         log.warning("worker died", worker=number, code=code, restart_in=pause)
         await asyncio.sleep(pause)
+
+
+async def _work(settings: Settings) -> int:
+    """One worker, until it ends or this is cancelled; answers its exit code."""
+    process = await asyncio.create_subprocess_exec(
+        *_COMMAND,
+        env=settings.environment(),
+        # A worker whose standard input ends has lost its parent, and stops.
+        stdin=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            await _stop(process, settings.drain_seconds + _GRACE)
 
 
 async def _stop(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -71,7 +71,7 @@ class Replica:
 
     def faults(self) -> list[str]:
         """What it logged that should never happen, whatever is done to it."""
-        grave = ("internal error", "background duty died", "Traceback", "never retrieved")
+        grave = ("internal error", "background work failed", "Traceback", "never retrieved")
         lines = self.log.read_text(errors="replace").splitlines()
         return [
             "\n".join(lines[n : n + 40])

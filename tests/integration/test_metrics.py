@@ -102,7 +102,7 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
 
 
 def test_every_figure_says_what_it_is() -> None:
-    lines = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag()).splitlines()
+    lines = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag(), {}).splitlines()
     named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
     typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
     shown = {re.split("[ {]", line)[0] for line in lines if line[0] != "#"}
@@ -116,7 +116,7 @@ async def test_what_holds_the_loop_is_seen(address: str) -> None:
     time.sleep(0.06)  # noqa: ASYNC251 - holds the loop
     await asyncio.sleep(0.02)
     looking.cancel()
-    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag)
+    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {})
     async with metrics.showing(address, lambda: page):
         found = await figures(address)
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from vwed_grpc.storage.database import Database, Transaction, sqlstate
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.statement import Statement, Together
 
 _MADE = Statement("SELECT count(*) AS made FROM idempotency_keys WHERE tenant = :tenant")

@@ -175,7 +175,7 @@ class Guest:
             taken = self._undelivered.take(_DELETED_AT_ONCE)
             try:
                 await wire.send("UNLINK", PROBE, *taken)
-            except (RedisAway, ResponseError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, Redis cannot be used yet
                 self._undelivered.restore(taken)
                 self._open(error)
                 return error

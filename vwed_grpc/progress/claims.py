@@ -124,7 +124,7 @@ async def _share_out(
     """
     request = next(iter(claims.values())).request
     if request.include_interrupted:
-        for run in await task_records.lock_expired(tx, tenant):
+        for run in await task_records.lock_lost(tx, tenant, FLUSH_RUNS):
             await RunChange(tx, effects, tenant, run).expire()
     wanted = sum(claim.count for claim in claims.values())
     found = deque(

@@ -1,93 +1,200 @@
-"""What happens without a call: leases that run out, entries that expire, retention.
+"""How work is done that nobody calls for: which work that is stands in `expiry` and `retention`.
 
 Any replica can do it and, by an advisory lock within each transaction, one at a time does. The lock
 lives and dies with its transaction, so a replica that is frozen or killed holds nobody up.
+
+No failure ends a duty, and none is passed over in silence: see `condition`. Tenants are served side
+by side, and those whose last turn failed have one place between them, so one tenant's trouble
+delays nobody else's work.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.runs import RunChange
-from vwed_grpc.storage import data_cache, due, idempotency, task_records
+from vwed_grpc.progress.condition import Condition
+from vwed_grpc.storage import due
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.lanes import in_parts
 
 log = structlog.get_logger("vwed.duties")
 
-Pass = Callable[[Transaction, Effects, str], Awaitable[int]]
-"""Does some of a tenant's due work, a batch at the most; answers how much."""
+T = TypeVar("T")
+
+TENANTS_AT_ONCE = 3
+"""How many tenants a duty serves side by side; each takes a connection."""
+RETRY_SECONDS = 2.0
+"""How soon a duty that failed looks again, unless its interval is shorter."""
 
 
 @dataclass(frozen=True)
 class Duty:
-    """A kind of work: which tenants have some of it, and how a batch of it is done."""
+    """A kind of work, and which tenants have some of it."""
 
     name: str
     every: float
     """Seconds between looks."""
     tenants: sa.Executable
-    batch: int
-    work: Pass
+    """Answers the tenants that have work which is due."""
+    work: Callable[["Turn"], Awaitable[None]]
+    """Does what is due of one tenant, a batch in a transaction."""
+
+
+class Turn:
+    """A duty's work for one tenant."""
+
+    def __init__(
+        self,
+        duty: Duty,
+        tenant: str,
+        *,
+        database: Database,
+        committer: Committer,
+        condition: Condition,
+    ) -> None:
+        self.tenant = tenant
+        self.database = database
+        self._duty = duty
+        self._committer = committer
+        self._condition = condition
+
+    async def run(self, work: Callable[[Transaction, Effects], Awaitable[T]]) -> T | None:
+        """One transaction; None if another replica is at this duty of this tenant."""
+
+        async def alone(tx: Transaction, effects: Effects) -> T | None:
+            if not await due.mine(tx, self._duty.name, self.tenant):
+                return None
+            return await work(tx, effects)
+
+        done = await self._committer.run(alone)
+        self._condition.went_well()
+        return done
+
+    async def each(
+        self,
+        rows: Sequence[str],
+        work: Callable[[Transaction, Effects, Sequence[str]], Awaitable[None]],
+    ) -> None:
+        """Does `work` for the rows with these ids; one that fails, whatever for, fails alone.
+
+        Raises Unavailable.
+        """
+
+        async def together(part: Sequence[str]) -> list[None]:
+            await self.run(lambda tx, effects: work(tx, effects, part))
+            return [None] * len(part)
+
+        for row, failure in zip(rows, await in_parts(together, rows), strict=True):
+            if isinstance(failure, Unavailable):
+                raise failure
+            if failure is not None and self._condition.row_failed(self.tenant, row):
+                log.error(
+                    "a row failed",
+                    duty=self._duty.name,
+                    tenant=self.tenant,
+                    row=row,
+                    exc_info=failure,
+                )
 
 
 class Duties:
-    """Runs every duty at its interval until cancelled; failures are tried again."""
+    """Runs every duty at its interval until cancelled."""
 
-    def __init__(self, database: Database, committer: Committer, duties: list[Duty]) -> None:
-        self._database = database
-        self._committer = committer
-        self._duties = duties
+    def __init__(self, database: Database, committer: Committer, duties: Sequence[Duty]) -> None:
+        self._followers = [_Follower(duty, database, committer) for duty in duties]
+
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """How each duty fares, by name."""
+        return {one.duty.name: one.condition for one in self._followers}
+
+    def problem(self, names: Sequence[str], seconds: float) -> str | None:
+        """Which of these duties have been failing for longer than that, for people; None: none."""
+        conditions = self.conditions
+        failing = [name for name in names if conditions[name].failing_seconds > seconds]
+        return f"failing: {', '.join(failing)}" if failing else None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for duty in self._duties:
-                tasks.create_task(self._follow(duty))
-
-    async def _follow(self, duty: Duty) -> None:
-        failing = False
-        while True:
-            try:
-                for row in await self._database.fetch(duty.tenants):
-                    while await self._once(duty, row.tenant) >= duty.batch:
-                        pass
-                failing = False
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                if not failing:  # an outage is one piece of news, however long it lasts
-                    log.warning("duty failed", duty=duty.name, error=type(exc).__name__)
-                failing = True
-            await asyncio.sleep(duty.every)
-
-    async def _once(self, duty: Duty, tenant: str) -> int:
-        async def work(tx: Transaction, effects: Effects) -> int:
-            if not await due.mine(tx, duty.name, tenant):
-                return 0
-            return await duty.work(tx, effects, tenant)
-
-        return await self._committer.run(work)
+            for follower in self._followers:
+                tasks.create_task(follower.run())
 
 
-async def _expire_leases(tx: Transaction, effects: Effects, tenant: str) -> int:
-    runs = await task_records.lock_expired(tx, tenant, LEASES.batch)
-    for run in runs:
-        await RunChange(tx, effects, tenant, run).expire()
-    return len(runs)
+class _Follower:
+    """Looks for a duty's work, and gives each tenant that has some its turn."""
 
+    def __init__(self, duty: Duty, database: Database, committer: Committer) -> None:
+        self.duty = duty
+        self.condition = Condition()
+        self._database = database
+        self._committer = committer
+        self._at_work: set[str] = set()
+        self._waiting: set[str] = set()
+        """Those whose turn has come, but who have no place yet."""
+        self._troubled: set[str] = set()
+        """Tenants whose last turn failed."""
+        self._last_success = 0.0
+        """As it was when this looked last."""
+        self._places = asyncio.Semaphore(TENANTS_AT_ONCE)
+        self._troubled_place = asyncio.Semaphore(1)
 
-async def _sweep_entries(tx: Transaction, _: Effects, tenant: str) -> int:
-    # An expired entry is absent with or without its row, so nobody needs to be told.
-    return await data_cache.sweep(tx, tenant, ENTRIES.batch)
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as turns:
+            while True:
+                await self._look(turns)
+                every = self.duty.every
+                await asyncio.sleep(
+                    min(every, RETRY_SECONDS) if self.condition.is_failing else every
+                )
 
+    async def _look(self, turns: asyncio.TaskGroup) -> None:
+        before, self._last_success = self._last_success, self.condition.last_success
+        if self._waiting - self._troubled and self._last_success == before:
+            self.condition.lags()
+        try:
+            found = await self._database.fetch(self.duty.tenants)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the duty goes on
+            self._failed(exc)
+            return
+        if not found:
+            self.condition.went_well()
+        for tenant in {row.tenant for row in found} - self._at_work:
+            self._at_work.add(tenant)
+            turns.create_task(self._serve(tenant))
 
-async def _sweep_keys(tx: Transaction, _: Effects, tenant: str) -> int:
-    return await idempotency.sweep(tx, tenant, KEYS.batch)
+    async def _serve(self, tenant: str) -> None:
+        turn = Turn(
+            self.duty,
+            tenant,
+            database=self._database,
+            committer=self._committer,
+            condition=self.condition,
+        )
+        place = self._troubled_place if tenant in self._troubled else self._places
+        self._waiting.add(tenant)
+        try:
+            async with place:
+                self._waiting.discard(tenant)
+                await self.duty.work(turn)
+        except Unavailable as away:
+            self._failed(away)
+        except Exception:
+            self._troubled.add(tenant)
+            if self.condition.row_failed(tenant):
+                log.exception("a tenant's turn failed", duty=self.duty.name, tenant=tenant)
+        else:
+            self._troubled.discard(tenant)
+        finally:
+            self._at_work.discard(tenant)
+            self._waiting.discard(tenant)
 
-
-LEASES = Duty("leases", 0.5, due.LEASES, 100, _expire_leases)
-"""The contract gives 2 s from the end of a lease to what follows from it."""
-ENTRIES = Duty("entries", 5.0, due.ENTRIES, 500, _sweep_entries)
-KEYS = Duty("request ids", 60.0, due.KEYS, 500, _sweep_keys)
+    def _failed(self, why: Exception) -> None:
+        if not self.condition.is_failing:  # an outage is one piece of news, however long it lasts
+            log.warning("duty failed", duty=self.duty.name, error=repr(why))
+        self.condition.failed()

@@ -15,14 +15,14 @@ from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.storage import task_records
 from vwed_grpc.storage.data_cache_put import do_not_wait, put
-from vwed_grpc.storage.database import Deadline, Transaction, longest, sqlstate
-from vwed_grpc.storage.lanes import Again, Asked, Lanes
+from vwed_grpc.storage.database import Deadline, Transaction, longest
+from vwed_grpc.storage.errors import Locked
+from vwed_grpc.storage.lanes import Again, Asked, Lanes, in_parts
 
 FLUSH_BYTES = 4 << 20
 ENTRY_BYTES = 20 << 10
 """What an entry counts for beside its own size: some two hundred small ones share a transaction."""
 LANES_AT_ONCE = 2
-_LOCKED = "55P03"
 
 
 @dataclass(slots=True)
@@ -55,25 +55,16 @@ class EntryWriter:
     async def _write(
         self, tenant: str, sets: list[Asked[_Set, DataCache]]
     ) -> Sequence[DataCache | Exception]:
-        """One transaction for all; those that somebody is in front of come again.
+        """One transaction for all; those that somebody is in front of come again."""
 
-        Such a one must not hold up the others: it is found by halving.
-        """
-        try:
-            return await self._flush(tenant, sets)
-        except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
-            if sqlstate(exc) != _LOCKED:
-                return [exc] * len(sets)
-            half = len(sets) // 2
-            if not half:
-                return [Again()]
-            return [
-                *await self._write(tenant, sets[:half]),
-                *await self._write(tenant, sets[half:]),
-            ]
+        async def write(part: Sequence[Asked[_Set, DataCache]]) -> Sequence[DataCache | Exception]:
+            return await self._flush(tenant, part)
+
+        outcomes = await in_parts(write, sets)
+        return [Again() if isinstance(outcome, Locked) else outcome for outcome in outcomes]
 
     async def _flush(
-        self, tenant: str, sets: list[Asked[_Set, DataCache]]
+        self, tenant: str, sets: Sequence[Asked[_Set, DataCache]]
     ) -> Sequence[DataCache | Exception]:
         async def work(tx: Transaction, effects: Effects) -> list[DataCache | Exception]:
             # A later try must not write what a caller who left has meanwhile said elsewhere.

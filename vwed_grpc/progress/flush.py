@@ -16,7 +16,7 @@ from vwed.v1.task_record_pb2 import BlockCounts, TaskRecordStatus
 from vwed_grpc.domain import blocks as rules
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import Block
-from vwed_grpc.domain.errors import FailedPrecondition, ResourceExhausted, VwedError
+from vwed_grpc.domain.errors import FailedPrecondition, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.progress.events import block_event, progress_of
 from vwed_grpc.storage import block_records, events, rows, task_records
@@ -105,7 +105,7 @@ async def flush(
             continue
         try:
             outcomes.append(_Application(report, state, known, now).apply(touched))
-        except VwedError as refusal:
+        except Exception as refusal:  # noqa: BLE001 - whatever it is, it is this report's alone
             outcomes.append(refusal)
     changed = [s for s in states.values() if s.news or s.renewed]
     if changed:

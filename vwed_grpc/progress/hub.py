@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.progress.news import unpack
@@ -117,20 +116,24 @@ class Hub:
                 looked = time.monotonic()
             self._unsure = set()
             self._look.clear()
-            try:
-                await self._compare(names)
-            except (SQLAlchemyError, OSError, TimeoutError) as exc:
-                log.warning("hub.store_unavailable", error=type(exc).__name__)
+            if failed := await self._compare(names):
                 await asyncio.sleep(POLL_SECONDS_ALONE)
-                self._unsure |= names
+                self._unsure |= failed
                 self._look.set()
 
-    async def _compare(self, names: set[tuple[str, str]]) -> None:
+    async def _compare(self, names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Learns how far the runs are; answers those of which it could not be learned."""
         by_tenant: dict[str, list[str]] = {}
         for tenant, run in names:
             by_tenant.setdefault(tenant, []).append(run)
+        failed: set[tuple[str, str]] = set()
         for tenant, runs in by_tenant.items():
-            found = await self._database.fetch(_SEQS, {"tenant": tenant, "ids": runs})
+            try:
+                found = await self._database.fetch(_SEQS, {"tenant": tenant, "ids": runs})
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the other tenants are looked at
+                log.warning("hub.look_failed", tenant=tenant, error=repr(exc))
+                failed |= {(tenant, run) for run in runs}
+                continue
             seqs = {row.id: row.seq for row in found}
             for run in runs:
                 topic = self._topics.get((tenant, run))
@@ -139,3 +142,4 @@ class Hub:
                 topic.trim()
                 # A run without a row was deleted: its last event says so, one past what we know.
                 topic.learn(seqs.get(run, topic.end + 1 if topic.end >= 0 else 0))
+        return failed

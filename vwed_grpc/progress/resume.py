@@ -35,10 +35,10 @@ class ResumePoint:
         """
         try:
             parts = paging.decode(token, fingerprint, _KINDS)
-        except InvalidArgument as exc:
+        except InvalidArgument:
             raise InvalidArgument.of(
                 "resume_token", "is not a token of this watch with these arguments"
-            ) from exc
+            ) from None
         copy, said_at, xact, log_run, seq, in_snapshot, create_time, run = parts
         if copy != incarnation:
             raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another copy of the data")

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.domain.retention import Retention, of_tenant
 from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.duties import Duty
+from vwed_grpc.progress.duties import Duty, Turn
 from vwed_grpc.progress.events import deleted_event
 from vwed_grpc.storage import due, events, rows, task_records
 from vwed_grpc.storage.database import Transaction
@@ -70,14 +70,24 @@ async def delete_runs(
 def duty(rules: Mapping[str, Retention]) -> Duty:
     """The background duty that keeps to the rules."""
 
-    async def keep_to_rules(tx: Transaction, effects: Effects, tenant: str) -> int:
-        kept = of_tenant(rules, tenant)
-        done = 0
-        if kept.runs is not None:
-            where = task_records.prunable(tenant, tx.now - kept.runs, FINAL)
-            done = await delete_runs(tx, effects, tenant, where, BATCH, "", RETENTION_REASON)
-        if kept.events is not None and await events.prune(tx, tenant, tx.now - kept.events, BATCH):
-            done = BATCH  # how many runs' events fit a batch says nothing of what is left
-        return done
+    async def keep_to_rules(turn: Turn) -> None:
+        kept = of_tenant(rules, turn.tenant)
 
-    return Duty("retention", 60.0, due.TENANTS, BATCH, keep_to_rules)
+        async def batch(tx: Transaction, effects: Effects) -> bool:
+            """Whether more may be left."""
+            done = 0
+            if kept.runs is not None:
+                where = task_records.prunable(turn.tenant, tx.now - kept.runs, FINAL)
+                done = await delete_runs(
+                    tx, effects, turn.tenant, where, BATCH, "", RETENTION_REASON
+                )
+            # How many runs' events fit a batch says nothing of what is left.
+            return done == BATCH or (
+                kept.events is not None
+                and await events.prune(tx, turn.tenant, tx.now - kept.events, BATCH)
+            )
+
+        while await turn.run(batch):
+            pass
+
+    return Duty("retention", 60.0, due.TENANTS, keep_to_rules)

@@ -6,15 +6,14 @@ reports keep their order. Lanes take turns, so a busy tenant does not keep other
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
 from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
 from vwed_grpc.storage.database import Deadline, Transaction, longest
+from vwed_grpc.storage.lanes import in_parts
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
@@ -207,38 +206,26 @@ class Writer:
 
     async def _write(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
         """Answers the entries, one transaction for all; those of busy runs are given back."""
-        if not entries:
-            return []
-        outcomes: Mapping[_Entry, Outcome]
-        try:
-            outcomes = await self._flush(tenant, entries)
-        except DBAPIError as exc:
-            if len(entries) > 1 and not exc.connection_invalidated:
-                return await self._write_apart(tenant, entries)
-            outcomes = dict.fromkeys(entries, exc)
-        except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
-            outcomes = dict.fromkeys(entries, exc)
-        busy = []
-        for entry, outcome in outcomes.items():
+        busy: set[str] = set()
+
+        async def write(part: Sequence[_Entry]) -> Sequence[Outcome]:
+            # A run's reports keep their order: what follows one that comes again does so as well.
+            tried = [entry for entry in part if _waits(entry) and entry.report.run not in busy]
+            outcomes = await self._flush(tenant, tried) if tried else {}
+            busy.update(e.report.run for e in tried if isinstance(outcomes.get(e), Busy))
+            return [outcomes.get(entry, Busy()) for entry in part]
+
+        again = []
+        for entry, outcome in zip(entries, await in_parts(write, entries), strict=True):
             if entry.answer.done():
                 continue
             if isinstance(outcome, Busy):
-                busy.append(entry)
+                again.append(entry)
             elif isinstance(outcome, Exception):
                 entry.answer.set_exception(outcome)
             else:
                 entry.answer.set_result(outcome)
-        return busy
-
-    async def _write_apart(self, tenant: str, entries: list[_Entry]) -> list[_Entry]:
-        """One by one: there is something in there that PostgreSQL cannot take."""
-        busy: list[_Entry] = []
-        for entry in entries:
-            if any(entry.report.run == before.report.run for before in busy):
-                busy.append(entry)  # a run's reports keep their order
-            else:
-                busy += await self._write(tenant, [entry])
-        return busy
+        return again
 
     async def _flush(self, tenant: str, entries: list[_Entry]) -> Mapping[_Entry, Outcome]:
         async def work(tx: Transaction, effects: Effects) -> Mapping[_Entry, Outcome]:

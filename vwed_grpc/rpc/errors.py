@@ -1,11 +1,10 @@
-"""The one place where an exception becomes what the caller is told.
+"""What the caller is told of an exception, and how that goes on the wire.
 
-`told` is the table, `to_status` puts it on the wire. What a driver says stays in the log: no
+What the store's errors mean stands in `storage.errors`. What a driver says stays in the log: no
 message shows SQL, a DSN, a path or a traceback.
 """
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 from google.rpc import (  # type: ignore[import-untyped]  # googleapis-common-protos has no types
@@ -13,14 +12,8 @@ from google.rpc import (  # type: ignore[import-untyped]  # googleapis-common-pr
     error_details_pb2,
     status_pb2,
 )
-from sqlalchemy import exc as sa
 
-from vwed_grpc.domain.errors import (
-    Aborted,
-    ResourceExhausted,
-    Unavailable,
-    VwedError,
-)
+from vwed_grpc.domain.errors import Unavailable, VwedError
 
 DOMAIN = "vwed"
 
@@ -48,55 +41,14 @@ def draining() -> VwedError:
     return Unavailable("DRAINING", "the server is shutting down", retry_after=1.0)
 
 
-def _conflict() -> VwedError:
-    return Aborted("CONFLICT", "lost a race with another call on the same data; try again")
-
-
-def _statement_timeout() -> VwedError:
-    return ResourceExhausted("STATEMENT_TIMEOUT", "the query took longer than a query may")
-
-
-def _store_unavailable() -> VwedError:
-    return Unavailable("STORE_UNAVAILABLE", "the store is out of reach", retry_after=1.0)
-
-
-_SQLSTATES: dict[str, Callable[[], VwedError]] = {
-    "40001": _conflict,  # serialization failure
-    "40P01": _conflict,  # deadlock
-    "57014": _statement_timeout,
-    "08": _store_unavailable,  # connection lost or refused
-    "25006": _store_unavailable,  # read-only: this server is no longer the primary
-    "53": _store_unavailable,  # out of connections, memory or disk
-    "57P0": _store_unavailable,  # shutting down, starting, crashed
-}
-"""By the longest prefix of what PostgreSQL says."""
-
-
 def told(error: BaseException) -> VwedError:
     """What the caller is told of any exception."""
     if isinstance(error, VwedError):
         return error
-    driver = error.orig if isinstance(error, sa.DBAPIError) else error
-    if state := getattr(driver, "sqlstate", None):
-        prefixes = (state[:length] for length in (5, 4, 2))
-        return next((_SQLSTATES[p] for p in prefixes if p in _SQLSTATES), InternalError)()
-    if _is_out_of_reach(error):
-        return _store_unavailable()
     if isinstance(error, asyncio.CancelledError):
         # Not of this call: of work that it shared with another one.
         return Unavailable("WORK_CANCELLED", "the work was given up; try again", retry_after=0.1)
     return InternalError()
-
-
-def _is_out_of_reach(error: BaseException) -> bool:
-    if isinstance(error, sa.DBAPIError):
-        if isinstance(getattr(error.orig, "__cause__", None), ValueError):
-            return False  # asyncpg calls it an interface error when a parameter has a wrong value
-        return error.connection_invalidated or isinstance(
-            error, (sa.InterfaceError, sa.OperationalError)
-        )
-    # TimeoutError is an OSError: the driver's own, and asyncio's.
-    return isinstance(error, (sa.TimeoutError, OSError))
 
 
 def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
@@ -106,10 +58,11 @@ def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
     metadata says `violations_total`.
     """
     public = told(error)
+    unsaid = error if public is not error else error.__cause__
     if isinstance(public, InternalError):
-        log.error("internal error", request_id=request_id, exc_info=error)
-    elif public is not error:
-        log.warning(public.message, request_id=request_id, reason=public.reason, error=repr(error))
+        log.error("internal error", request_id=request_id, exc_info=unsaid)
+    elif unsaid is not None:
+        log.warning(public.message, request_id=request_id, reason=public.reason, error=repr(unsaid))
 
     status = status_pb2.Status(
         code=code_pb2.Code.Value(public.code), message=_message(public.message)

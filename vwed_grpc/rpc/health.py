@@ -1,7 +1,10 @@
-"""The standard health service: "" says that the process lives, the services follow the store."""
+"""The standard health service: "" says that the process lives.
+
+A service is SERVING while the store answers and what the service promises beside its calls is done.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # has no types
@@ -18,33 +21,33 @@ class Health:
 
     def __init__(
         self,
-        services: Iterable[str],
+        services: Mapping[str, Callable[[], str | None]],
         probe: Callable[[], Awaitable[None]],
         *,
         interval: float = 1.0,
     ) -> None:
-        """`probe` raises while the store is away; it is asked, and given, `interval` seconds."""
+        """`probe` raises while the store is away; it is asked, and given, `interval` seconds.
+
+        Of each service it is asked what else is wrong with it; None: nothing.
+        """
         self.servicer = aio.HealthServicer()
-        self._services = tuple(services)
+        self._services = services
         self._probe = probe
         self._interval = interval
+        self._serving: dict[str, bool] = {}
 
     async def follow(self) -> None:
         """Probes until cancelled; from then on the services are NOT_SERVING."""
-        serving = False
-        await self._tell(serving=False)
+        await self._tell(dict.fromkeys(self._services, "starting"))
         try:
             while True:
-                problem = await self._problem()
-                if serving is not (problem is None):
-                    serving = problem is None
-                    log.info("serving") if serving else log.warning("not serving", why=problem)
-                    await self._tell(serving=serving)
+                away = await self._store_problem()
+                await self._tell({name: away or ask() for name, ask in self._services.items()})
                 await asyncio.sleep(self._interval)
         finally:
-            await self._tell(serving=False)
+            await self._tell(dict.fromkeys(self._services, "stopping"))
 
-    async def _problem(self) -> str | None:
+    async def _store_problem(self) -> str | None:
         try:
             async with asyncio.timeout(self._interval):
                 await self._probe()
@@ -52,6 +55,14 @@ class Health:
             return repr(error)
         return None
 
-    async def _tell(self, *, serving: bool) -> None:
-        for service in self._services:
+    async def _tell(self, problems: Mapping[str, str | None]) -> None:
+        for service, problem in problems.items():
+            serving = problem is None
+            if self._serving.get(service) is serving:
+                continue
+            self._serving[service] = serving
+            if serving:
+                log.info("serving", service=service)
+            else:
+                log.warning("not serving", service=service, why=problem)
             await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)

@@ -16,6 +16,8 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 EPOCH_SECONDS = int(_EPOCH.timestamp())
 """Where PostgreSQL's times begin, in seconds of a Timestamp."""
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _decode = json.JSONDecoder().raw_decode  # `loads` looks for spaces first, at twice the cost
 
 
@@ -38,7 +40,12 @@ async def set_codecs(reader: asyncpg.Connection) -> None:
 
 def moment(microseconds: int) -> datetime:
     """The time that a single read gave."""
-    return _EPOCH + microseconds * _MICROSECOND
+    return _EPOCH + within_years(microseconds) * _MICROSECOND
+
+
+def within_years(microseconds: int) -> int:
+    """The time, within the years 1 to 9999: PostgreSQL's ±infinity are the ends of 64 bits."""
+    return min(max(microseconds, _FIRST), _LAST)
 
 
 def _microseconds(value: datetime) -> tuple[int]:

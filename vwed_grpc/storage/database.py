@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from vwed_grpc.domain.errors import ResourceExhausted, Unavailable
 from vwed_grpc.storage.by_key import ByKey, reader
 from vwed_grpc.storage.codecs import set_codecs
-from vwed_grpc.storage.statement import DRIVER_ERRORS, Statement, Together, command
+from vwed_grpc.storage.errors import DRIVER_ERRORS, public_errors, sqlstate
+from vwed_grpc.storage.statement import Statement, Together, command
 
 T = TypeVar("T")
 Executor = AsyncConnection | AsyncSession
@@ -41,7 +42,7 @@ def longest(deadlines: Sequence[Deadline]) -> Deadline:
 
 
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
-_LAST_WORDS = ("57P0", "08")  # the server or this connection ends
+_LAST_WORDS = ("57P0", "08", "25P03")  # the server or this connection ends
 _LAST_SECONDS = 1.0
 """How long what is under way may take to end when the database is closed."""
 _DECISION_SECONDS = 5.0
@@ -87,7 +88,8 @@ class Database:
     A third of its connections is for reads by key and pages of lists, which are short; the rest is
     for transactions, and for what may look at many rows (totals, figures).
 
-    Raises SQLAlchemy's and the driver's own errors; `rpc.errors` knows what callers are told.
+    Raises what callers are told (see `storage.errors`). Inside a transaction statements raise
+    SQLAlchemy's own errors.
     """
 
     def __init__(self, url: str, *, connections: int = 10, statement_timeout: float = 5.0) -> None:
@@ -148,6 +150,12 @@ class Database:
 
         Those of a Statement have times as `storage.codecs` says.
         """
+        with public_errors():
+            return await self._read(statement, parameters)
+
+    async def _read(
+        self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None
+    ) -> Sequence[sa.Row[Any]]:
         try:
             return await self._fetch(statement, parameters)
         except DBAPIError as exc:
@@ -206,6 +214,12 @@ class Database:
         a COMMIT whose answer was lost is looked up by its number, never repeated blindly. Raises
         Unavailable OUTCOME_UNKNOWN if even that cannot be learned.
         """
+        with public_errors():
+            return await self._run(work, remaining, commit=commit)
+
+    async def _run(
+        self, work: Callable[[Transaction], Awaitable[T]], remaining: Deadline, *, commit: bool
+    ) -> T:
         attempt = 0
         while True:
             attempt += 1
@@ -256,7 +270,7 @@ class Database:
         until = asyncio.get_running_loop().time() + _DECISION_SECONDS
         while True:
             try:
-                state = (await self.fetch(_XACT_STATUS, {"xact": xact}))[0][0]
+                state = (await self._read(_XACT_STATUS, {"xact": xact}))[0][0]
             except (SQLAlchemyError, OSError) as exc:
                 if asyncio.get_running_loop().time() > until:
                     raise Unavailable(
@@ -297,11 +311,6 @@ def _is_alive(connection: Any, _record: object, _proxy: object) -> None:
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
     pass
-
-
-def sqlstate(exc: BaseException) -> str | None:
-    """PostgreSQL's error code, if it said one."""
-    return getattr(getattr(exc, "orig", None), "sqlstate", None)
 
 
 def _answer_lost(exc: BaseException) -> bool:

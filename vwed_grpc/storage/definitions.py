@@ -15,7 +15,8 @@ from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, 
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
 from vwed_grpc.storage.by_key import ByKey
-from vwed_grpc.storage.database import Database, Transaction, sqlstate
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.statement import Statement
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
@@ -275,7 +276,7 @@ class Definitions(Generic[D]):
                 f"{taken.upper()}_TAKEN",
                 f"there is a {self.noun} with the {taken} {getattr(message, taken)!r}",
                 metadata={taken: getattr(message, taken)},
-            ) from exc
+            ) from None
 
     async def write_version(self, tx: Transaction, tenant: str, message: D) -> None:
         """The message's content as the version that it says."""

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from vwed_grpc.domain.errors import Unavailable
+
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -31,6 +33,29 @@ class Asked(Generic[Q, A]):
     def left(self) -> bool:
         """The caller does not wait any more."""
         return self.answer.done()
+
+
+async def in_parts(
+    work: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], questions: Sequence[Q]
+) -> list[A | Exception]:
+    """What `work` has for each question; what it raises fails none but the one that is at fault.
+
+    All are done together if that goes well. If not, the halves are done one after the other, and so
+    on. Unavailable is the answer to all at once: it is nobody's fault, and what may have been
+    committed must not be tried again.
+    """
+    try:
+        return [*await work(questions)]
+    except Unavailable as away:
+        return [away] * len(questions)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is one question's
+        if len(questions) == 1:
+            return [exc]
+    half = len(questions) // 2
+    return [
+        *await in_parts(work, questions[:half]),
+        *await in_parts(work, questions[half:]),
+    ]
 
 
 Work: TypeAlias = Callable[[K, list[Asked[Q, A]]], Awaitable[Sequence[A | Exception]]]

@@ -22,7 +22,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord, TaskRecordStatus
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.storage.codecs import EPOCH_SECONDS
+from vwed_grpc.storage.codecs import EPOCH_SECONDS, within_years
 from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,12 +31,17 @@ M = TypeVar("M", bound=Message)
 
 
 def put_time(target: Timestamp, value: datetime | int | None) -> None:
-    """Sets a Timestamp, in microseconds; None leaves it unset. See `storage.codecs` for numbers."""
+    """Sets a Timestamp, in microseconds; None leaves it unset. See `storage.codecs` for numbers.
+
+    An infinite time, which no report can leave any more, is shown as the last or first Timestamp.
+    """
     if isinstance(value, int):
-        seconds, microseconds = divmod(value, 1_000_000)
+        seconds, microseconds = divmod(within_years(value), 1_000_000)
         target.seconds = seconds + EPOCH_SECONDS
         target.nanos = microseconds * 1000
     elif value is not None:
+        if value.tzinfo is None:  # as the driver gives an infinite one
+            value = value.replace(tzinfo=UTC)
         since = value - EPOCH
         target.seconds = since.days * 86400 + since.seconds
         target.nanos = since.microseconds * 1000

@@ -16,14 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError
 
+from vwed_grpc.storage.errors import DRIVER_ERRORS
+
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # a dialect's constructor is untyped
-
-
-DRIVER_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what is left of a connection that was cut at a bad moment
-)
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types

@@ -23,7 +23,10 @@ _COLUMNS = {
 
 
 def _seconds(start: sa.Column[Any], end: sa.Column[Any]) -> sa.ColumnElement[float]:
-    return sa.cast(sa.extract("epoch", end - start), sa.Double)
+    """NULL where a time is missing, or infinite; never below 0, whatever reports said."""
+    finite = sa.func.isfinite(start) & sa.func.isfinite(end)
+    seconds = sa.cast(sa.extract("epoch", end - start), sa.Double)
+    return sa.case((finite, sa.func.greatest(seconds, 0.0)))
 
 
 def _figures(name: str, seconds: sa.ColumnElement[float]) -> list[sa.ColumnElement[Any]]:

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
 from vwed_grpc.domain.ids import new_etag
-from vwed_grpc.domain.lifecycle import HELD, INTERRUPTED, OPEN, PENDING, Status
+from vwed_grpc.domain.lifecycle import CANCELING, HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.database import Database, Transaction
@@ -19,6 +21,7 @@ from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
 
+log = structlog.get_logger()
 c = table.c
 
 
@@ -85,6 +88,17 @@ def _locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
     for row in found:
         tx.now = max(tx.now, row.update_time)
         runs.append(Run.of(row))
+    return runs
+
+
+def _readable(tx: Transaction, tenant: str, found: Iterable[sa.Row[Any]]) -> list[Run]:
+    """As `_locked`, without those that cannot be read: others must not wait for these."""
+    runs: list[Run] = []
+    for row in found:
+        try:
+            runs += _locked(tx, [row])
+        except Exception:
+            log.exception("a run cannot be read", tenant=tenant, id=row.id)
     return runs
 
 
@@ -253,27 +267,60 @@ async def claim(
             .with_for_update(key_share=True, skip_locked=True)
         ),
     )
-    return _locked(tx, await tx.fetch(statement, parameters))
+    return _readable(tx, tenant, await tx.fetch(statement, parameters))
 
 
 _CLAIMS = Shapes()
 
 
-async def lock_expired(tx: Transaction, tenant: str, limit: int = 100) -> list[Run]:
-    """Locks runs whose lease has run out; those that are being changed are skipped."""
-    found = await tx.session.execute(
+def _expired(statuses: Iterable[Status], now: sa.ColumnElement[datetime]) -> sa.Select[Any]:
+    return (
         sa.select(table)
         .where(
-            c.tenant == tenant,
-            among(HELD),
+            c.tenant == sa.bindparam("tenant"),
+            among(statuses),
             c.lease.is_not(None),
-            c.lease_expire_time <= tx.now,
+            c.lease_expire_time <= now,
         )
         .order_by(c.id)
-        .limit(limit)
-        .with_for_update(key_share=True, skip_locked=True)
     )
-    return _locked(tx, found)
+
+
+_NOW = sa.bindparam("now", type_=c.lease_expire_time.type)
+_EXPIRED_IDS = Statement(
+    _expired(HELD, sa.func.clock_timestamp())
+    .with_only_columns(c.id)
+    .where(c.id > sa.bindparam("after"))
+    .limit(sa.bindparam("limit"))
+)
+_LOCK_EXPIRED = Statement(
+    _expired(HELD, _NOW)
+    .where(c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(c.id.type))))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+_LOCK_LOST = Statement(
+    _expired(HELD - {CANCELING}, _NOW)
+    .limit(sa.bindparam("limit"))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+
+
+async def expired(database: Database, tenant: str, after: str, limit: int) -> list[str]:
+    """The ids, in order, of runs whose lease has run out; from the id `after` on."""
+    parameters = {"tenant": tenant, "after": after, "limit": limit}
+    return [row.id for row in await database.fetch(_EXPIRED_IDS, parameters)]
+
+
+async def lock_expired(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[Run]:
+    """Locks those of the runs whose lease has run out; those that are being changed are skipped."""
+    parameters = {"tenant": tenant, "now": tx.now, "ids": list(ids)}
+    return _locked(tx, await tx.fetch(_LOCK_EXPIRED, parameters))
+
+
+async def lock_lost(tx: Transaction, tenant: str, limit: int) -> list[Run]:
+    """As `lock_expired`: up to `limit` runs, of those that another executor may take then."""
+    parameters = {"tenant": tenant, "now": tx.now, "limit": limit}
+    return _readable(tx, tenant, await tx.fetch(_LOCK_LOST, parameters))
 
 
 async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
