@@ -10,12 +10,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.databases import own_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+
+
+def pytest_configure() -> None:
+    """Errors are logged as `serve` logs them: a traceback with local variables takes a second."""
+    *before, _ = structlog.get_config()["processors"]
+    shown = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*before, shown])
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,15 @@ import sqlalchemy as sa
 from grpc import StatusCode
 from sqlalchemy.ext.asyncio import create_async_engine
 from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsRequest,
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
     ReportBlocksRequest,
     ReportBlocksResponse,
 )
 
+from tests.integration.broken_rows import spoil, trouble
+from tests.integration.calls import set_entry
 from tests.integration.steps import (
     block,
     blocks_of,
@@ -211,3 +214,56 @@ async def locked(database_url: str, run: str) -> AsyncIterator[None]:
         )
         yield
     await engine.dispose()
+
+
+async def test_a_report_that_postgres_cannot_take_fails_alone(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    """However often it comes: those that share its transaction are written, in their order."""
+    task_def = await define(client)
+    bad, *good = await asyncio.gather(*(running(client, task_def.id) for _ in range(31)))
+    async with trouble(database_url, "block_records", f"NEW.task_record_id = '{bad.id}'"):
+        for round_ in range(2):
+            outcomes = await asyncio.gather(
+                *(
+                    report(client, run.id, block(f"b{round_}-{n}", RUNNING))
+                    for n in range(4)
+                    for run in (bad, *good)
+                ),
+                return_exceptions=True,
+            )
+            failed = [one for one in outcomes if isinstance(one, BaseException)]
+            assert len(failed) == 4
+            for failure in failed:
+                assert isinstance(failure, grpc.aio.AioRpcError)
+                assert failure.code() is StatusCode.INTERNAL
+    assert not await blocks_of(client, bad.id)
+    for run in good:
+        assert len(await blocks_of(client, run.id)) == 8
+        await history(client, run.id)
+    await report(client, bad.id, block("b", RUNNING))
+
+
+async def test_an_entry_that_postgres_cannot_take_fails_alone(
+    client: Client, database_url: str
+) -> None:
+    run = await running(client)
+    async with trouble(
+        database_url, "data_cache", f"NEW.task_record_id = '{run.id}' AND NEW.key = 'k7'"
+    ):
+        outcomes = await asyncio.gather(
+            *(set_entry(client, run.id, f"k{n}", int_value=n) for n in range(40)),
+            return_exceptions=True,
+        )
+    assert [n for n, one in enumerate(outcomes) if isinstance(one, BaseException)] == [7]
+
+
+async def test_a_run_that_cannot_be_read_is_claimed_by_nobody_and_blocks_nobody(
+    client: Client, database_url: str
+) -> None:
+    task_def = await define(client)
+    first, *rest = [await create(client, task_def.id, priority=9 - n) for n in range(3)]
+    await spoil(database_url, first.id)
+    request = ClaimTaskRecordsRequest(executor_id="robot-1", max_count=5, include_interrupted=True)
+    claimed = await client.records.ClaimTaskRecords(request)
+    assert [run.id for run in claimed.task_records] == [run.id for run in rest]
