@@ -139,3 +139,16 @@ async def test_validate_only_makes_every_check(client: Client) -> None:
     assert run.task_def_name == "taken"
     listed = await client.records.ListTaskRecords(ListTaskRecordsRequest())
     assert not listed.task_records
+
+
+async def test_validate_only_answers_a_known_request_id_as_the_real_call_would(
+    client: Client,
+) -> None:
+    request_id = str(uuid.uuid4())
+    made = await client.definitions.CreateTaskDef(request_for("pick", request_id))
+    trial = request_for("pick", request_id, validate_only=True)
+    assert await client.definitions.CreateTaskDef(trial) == made
+    other = request_for("place", request_id, validate_only=True)
+    refused = await refusal(client.definitions.CreateTaskDef(other))
+    assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    assert await names(client) == ["pick"]

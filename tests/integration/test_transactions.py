@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.statement import Statement, Together
@@ -134,7 +135,7 @@ async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
     except OSError:
         pytest.skip("the given PostgreSQL's processes are not ours to stop")
     try:
-        with pytest.raises((DBAPIError, OSError)):
+        with pytest.raises(Unavailable):
             await hasty.run(goes_well)
     finally:
         os.kill(pid, signal.SIGCONT)

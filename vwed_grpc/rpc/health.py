@@ -37,15 +37,18 @@ class Health:
         self._serving: dict[str, bool] = {}
 
     async def follow(self) -> None:
-        """Probes until cancelled; from then on the services are NOT_SERVING."""
-        await self._tell(dict.fromkeys(self._services, "starting"))
+        """Probes until cancelled; before and from then on the services are NOT_SERVING."""
+        for service in self._services:
+            await self._set(service, serving=False)
         try:
             while True:
                 away = await self._store_problem()
-                await self._tell({name: away or ask() for name, ask in self._services.items()})
+                for service, ask in self._services.items():
+                    await self._tell(service, away or ask())
                 await asyncio.sleep(self._interval)
         finally:
-            await self._tell(dict.fromkeys(self._services, "stopping"))
+            for service in self._services:
+                await self._set(service, serving=False)
 
     async def _store_problem(self) -> str | None:
         try:
@@ -55,14 +58,15 @@ class Health:
             return repr(error)
         return None
 
-    async def _tell(self, problems: Mapping[str, str | None]) -> None:
-        for service, problem in problems.items():
-            serving = problem is None
-            if self._serving.get(service) is serving:
-                continue
-            self._serving[service] = serving
+    async def _tell(self, service: str, problem: str | None) -> None:
+        serving = problem is None
+        if serving is not self._serving[service]:
             if serving:
                 log.info("serving", service=service)
             else:
                 log.warning("not serving", service=service, why=problem)
-            await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+            await self._set(service, serving=serving)
+
+    async def _set(self, service: str, *, serving: bool) -> None:
+        self._serving[service] = serving
+        await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)

@@ -89,10 +89,15 @@ async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
 
 
 def _fingerprint(request: Message) -> bytes:
-    """Of all but the request id, which may come in either case."""
+    """Of all but the request id, which may come in either case, and whether it is meant.
+
+    What is only validated is answered as the real call would be, also where that was made before.
+    """
     arguments = type(request)()
     arguments.CopyFrom(request)
-    arguments.ClearField("request_id")
+    for name in ("request_id", "validate_only"):
+        if name in request.DESCRIPTOR.fields_by_name:
+            arguments.ClearField(name)
     digest = hashlib.sha256(request.DESCRIPTOR.full_name.encode())
     digest.update(arguments.SerializeToString(deterministic=True))
     return digest.digest()
