@@ -10,7 +10,23 @@ from google.protobuf.struct_pb2 import Struct
 from vwed_grpc.domain.parameters_schema import schema_problems
 
 LINEAR = "look-around and back-references"
-LOCAL = "must begin with #: nothing is fetched"
+LOCAL = "must name a part of this schema: nothing is fetched"
+
+
+AT_ONE_VALUE = "applies more than 1,000 subschemas to one value"
+MISFIT = "does not fit the schema that it stands in"
+STANDARD = "https://json-schema.org/draft/2020-12/schema"
+A_TEXT = {"$defs": {"a": {"type": "string"}}}
+A_MEMBER = {"properties": {"b": {}}}
+
+
+def twice(keyword: str, length: int) -> dict[str, Any]:
+    """A schema that says twice that the next one applies, and so on."""
+    schema: dict[str, Any] = {"$ref": "#/$defs/0"}
+    for n in range(length):
+        schema.setdefault("$defs", {})[str(n)] = {keyword: [{"$ref": f"#/$defs/{n + 1}"}] * 2}
+    schema["$defs"][str(length)] = {"type": "string"}
+    return schema
 
 
 def problems(schema: dict[str, Any]) -> dict[str, str]:
@@ -28,7 +44,21 @@ def problems(schema: dict[str, Any]) -> dict[str, str]:
         {"$ref": "#/$defs/a", "$defs": {"a": {"$anchor": "a", "items": {"$ref": "#a"}}}},
         {"properties": {"a~/ b": {}, "b": {"$ref": "#/properties/a~0~1%20b"}}},
         {"allOf": [True, {"$ref": "#/allOf/0"}]},
-        {"$dynamicRef": "#node", "$dynamicAnchor": "node"},
+        {"items": {"$dynamicRef": "#node"}, "$dynamicAnchor": "node"},
+        {"$id": "https://a.test/b", "items": {"$ref": "https://a.test/b"}},
+        {"$id": "https://a.test/b", "items": {"$ref": "b#/$defs/c"}, "$defs": {"c": {}}},
+        {"items": {"$ref": "c#/$defs/d"}, "$defs": {"c": {"$id": "c", "$defs": {"d": {}}}}},
+        {
+            "items": {"$ref": "/c#d"},
+            "$defs": {"c": {"$id": "/c", "$defs": {"e": {"$anchor": "d"}}}},
+        },
+        {"items": {"$ref": "urn:x:y#d"}, "not": {"$id": "urn:x:y", "not": {"$anchor": "d"}}},
+        {"properties": {"a": {"default": 1, "type": "integer"}}},
+        {
+            "properties": {
+                "a": {"default": {}, "properties": {"b": {"default": 1}}, "required": ["b"]}
+            }
+        },
         {"properties": {"$ref": {"type": "string"}, "$id": {"const": {"$ref": "http://a.test"}}}},
         {"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"pattern": r"^[\p{L}\d]{1,3}$"}}},
         {"$ref": "#/own/place", "own": {"place": {"type": "string"}}},
@@ -64,7 +94,34 @@ def test_good_ones(schema: dict[str, Any]) -> None:
         ({"$ref": "#/title", "title": "a"}, "s.$ref", "does not point to a schema"),
         ({"$ref": "#/x", "x": {"$ref": "http://a.test"}}, "s.x.$ref", LOCAL),
         ({"$ref": "#/x", "x": {"items": {"type": 1}}}, "s.x.items.type", "is not of types"),
-        ({"items": {"$id": "http://a.test"}}, "s.items.$id", "is allowed at the root alone"),
+        ({"$id": "x:a", "items": {"$id": "x:a"}}, "s.items.$id", "is the $id of another"),
+        (
+            {"items": {"$id": "x:a", "$ref": "#/$defs/b"}, "$defs": {"b": {}}},
+            "s.items.$ref",
+            "to noth",
+        ),
+        ({"items": {"$id": "http://a.test/b", "$ref": "c"}}, "s.items.$ref", LOCAL),
+        ({"$id": STANDARD, "$ref": STANDARD}, "s.$id", "of the standard"),
+        ({"$ref": "#"}, "s", "applies itself to the same value again"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#"}}}}, "s", "applies itself"),
+        (twice("anyOf", 15), "s", AT_ONE_VALUE),
+        (twice("oneOf", 15), "s", AT_ONE_VALUE),
+        (twice("allOf", 40), "s", AT_ONE_VALUE),
+        ({"items": {"allOf": [{}] * 1000}}, "s.items", AT_ONE_VALUE),
+        ({"properties": {"a": {"type": "string", "default": 1}}}, "s.properties.a.default", MISFIT),
+        ({"items": {"default": 1, "type": "string"}}, "s.items.default", MISFIT),
+        ({"items": {"default": 1, "$ref": "#/$defs/a"}, **A_TEXT}, "s.items.default", MISFIT),
+        ({"$defs": {"~/ %": {"default": 1, "not": {}}}}, "s.$defs.~/ %.default", MISFIT),
+        (
+            {"properties": {"a": {"default": {}, "required": ["b"], **A_MEMBER}}},
+            "s.properties.a.default",
+            MISFIT,
+        ),
+        (
+            {"properties": {"a": {"default": {}, "$ref": "#"}}},
+            "s.properties.a.default",
+            "deeper than",
+        ),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "s.$schema", "must be https://"),
     ],
 )

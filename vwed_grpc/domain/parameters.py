@@ -1,18 +1,20 @@
 """The parameters of an instance: what was given, completed and checked by the template's schema."""
 
-from typing import Any
+import copy
+from collections.abc import Iterator
 
 from google.protobuf.struct_pb2 import Struct
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_convert import Json, from_struct
-from vwed_grpc.domain.json_value import MAX_NODES
-from vwed_grpc.domain.parameters_work import work
-from vwed_grpc.domain.schema_document import SchemaDocument
-from vwed_grpc.domain.schema_validation import validation_problems, validator
+from vwed_grpc.domain.json_value import MAX_LEVELS, MAX_NODES
+from vwed_grpc.domain.schema_application import MAX_WORK, Application
+from vwed_grpc.domain.schema_document import Schema, SchemaDocument, Steps
+from vwed_grpc.domain.schema_validation import matches, misfits, subschema_validator
 
-MAX_WORK = 500_000
-"""Units of `parameters_work.work`: 0.15 s at worst. Tens of parameters are some hundreds."""
+
+class _TooManyError(Exception):
+    """Defaults bring in more than parameters may have; `args` say what."""
 
 
 def complete_parameters(
@@ -20,10 +22,11 @@ def complete_parameters(
 ) -> tuple[dict[str, Json], list[Violation]]:
     """The parameters with the schema's defaults, and what of them does not fit it, by path.
 
-    A default stands in for a member that is absent. It is looked for in `properties`, also behind
-    `$ref`, for the parameters themselves and inside objects that were given; it is taken as it
-    stands and then checked like what was given. Formats are checked. Members that the schema does
-    not name are allowed unless it forbids them (`additionalProperties`).
+    A default stands in for an absent member of an object, wherever a schema that applies to the
+    object in any case says so: by `properties`, also behind `$ref` and in `allOf`, in the items of
+    lists and in objects that are defaults themselves. If several say so, the outermost is taken.
+    Then all is checked, formats too. Members that the schema does not name are allowed unless it
+    forbids them (`additionalProperties`).
 
     Args:
         schema: Without `schema_problems`.
@@ -32,44 +35,79 @@ def complete_parameters(
     """
     document = SchemaDocument(schema)
     parameters = from_struct(given)
-    if not _add_defaults(document, parameters):
-        return parameters, [Violation(path, f"has more than {MAX_NODES:,} values by its defaults")]
-    effort = work(document, parameters, MAX_WORK)
-    if effort > MAX_WORK:
+    application = Application(document)
+    try:
+        _add_defaults(application, document.root, parameters)
+    except _TooManyError as error:
+        return parameters, [Violation(path, f"{error} by its defaults")]
+    work = application.work(document.root, parameters)
+    if work > MAX_WORK:
         return parameters, [Violation(path, "is too much to be checked against the schema")]
-    return parameters, validation_problems(validator(document.root), parameters, path, work=effort)
+    return parameters, misfits(document.root, parameters, path, work=work)
 
 
-def _add_defaults(document: SchemaDocument, parameters: dict[str, Json]) -> bool:
-    """Whether that stayed within 50,000 values, which a recursive schema can exceed by far."""
-    added = 0
-    objects: list[tuple[Any, dict[str, Json]]] = [(document.root, parameters)]
-    while objects:
-        schema, values = objects.pop()
-        for name, declared in _first(document, schema, "properties", {}).items():
-            if name in values:
-                value = values[name]
-                if isinstance(value, dict):
-                    objects.append((declared, value))
-                continue
-            default = _first(document, declared, "default", _NONE)
-            if default is not _NONE:
-                values[name] = default
-            added += 1  # also the looking costs
-            if added > MAX_NODES:
-                return False
-    return True
+def default_problem(
+    document: SchemaDocument, steps: Steps, schema: Schema
+) -> tuple[str | None, int]:
+    """What is wrong with the `default` of the subschema at `steps`, and the work to check it.
+
+    It must fit the subschema as it is taken: completed by the defaults of its own members.
+    """
+    application = Application(document)
+    default = copy.deepcopy(schema["default"])
+    try:
+        _add_defaults(application, schema, default)
+    except _TooManyError as error:
+        return f"{error} by the defaults inside", 0
+    work = application.work(schema, default)
+    if work > MAX_WORK:
+        return "is too much to be checked", 0
+    fits = subschema_validator(document.root, steps).is_valid(default)
+    return None if fits else "does not fit the schema that it stands in", work
 
 
-_NONE = object()
+def _add_defaults(application: Application, schema: Json, value: Json) -> None:
+    """Changes `value`. Raises _TooManyError, for a recursive schema may have defaults without end."""
+    looked_at = 0  # also the looking costs
+    todo: list[tuple[list[Json], Json, int]] = [([schema], value, 1)]
+    while todo:
+        schemas, value, level = todo.pop()
+        if not isinstance(value, dict | list):
+            continue
+        if level > MAX_LEVELS:
+            raise _TooManyError(f"nests deeper than {MAX_LEVELS} levels")
+        applied = {id(e): e for schema in schemas for e in application.always(schema)}.values()
+        if isinstance(value, dict):
+            for each in applied:
+                looked_at += len(each.get("properties", ()))
+                for name, declared in each.get("properties", {}).items():
+                    if name not in value:
+                        _set_default(application, declared, value, name)
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(item, dict | list):
+                looked_at += 1 + len(applied)
+                inside = [inner for each in applied for inner in _inside(each, step)]
+                todo.append((inside, item, level + 1))
+        if looked_at > MAX_NODES:
+            raise _TooManyError(f"has more than {MAX_NODES:,} values")
 
 
-def _first(document: SchemaDocument, schema: Any, keyword: str, otherwise: Any) -> Any:
-    """A keyword of a schema, or else of what that refers to."""
-    seen = set()
-    while isinstance(schema, dict) and id(schema) not in seen:
-        if keyword in schema:
-            return schema[keyword]
-        seen.add(id(schema))
-        schema = document.target(schema["$ref"]) if "$ref" in schema else None
-    return otherwise
+def _set_default(
+    application: Application, declared: Json, value: dict[str, Json], name: str
+) -> None:
+    for each in application.always(declared):
+        if "default" in each:
+            value[name] = copy.deepcopy(each["default"])
+            return
+
+
+def _inside(schema: Schema, step: str | int) -> Iterator[Json]:
+    """What applies to a member or an item in any case."""
+    if isinstance(step, int):
+        first = schema.get("prefixItems", [])
+        yield first[step] if step < len(first) else schema.get("items")
+        return
+    named = [schema["properties"][step]] if step in schema.get("properties", {}) else []
+    by_pattern = schema.get("patternProperties", {})
+    named += [inner for pattern, inner in by_pattern.items() if matches(pattern, step)]
+    yield from named or [schema.get("additionalProperties")]

@@ -1,7 +1,8 @@
 """`parameters_schema` of a template: JSON Schema 2020-12 that is safe to evaluate.
 
 Safe means: one document that refers only to itself, so nothing is ever fetched; patterns of a
-linear-time engine, so none explodes; and a size at which it compiles in some milliseconds.
+linear-time engine, so none explodes; at most 1,000 subschemas that apply to one value; a size at
+which it compiles in some milliseconds; and defaults that fit the schemas they stand in.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ from google.protobuf.struct_pb2 import Struct
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_value import MAX_PROBLEMS, member
-from vwed_grpc.domain.schema_document import MAX_SUBSCHEMAS, REFERENCES, Schema, SchemaDocument
+from vwed_grpc.domain.parameters import default_problem
+from vwed_grpc.domain.schema_application import MAX_AT_ONE_VALUE, Application, EndlessError
+from vwed_grpc.domain.schema_document import (
+    MAX_SUBSCHEMAS,
+    REFERENCES,
+    NotHereError,
+    Schema,
+    SchemaDocument,
+    Steps,
+)
 from vwed_grpc.domain.schema_validation import (
     DIALECT,
     MAX_PATTERN_SIZE,
@@ -21,8 +31,11 @@ from vwed_grpc.domain.schema_validation import (
 )
 
 MAX_PATTERNS = 100
+MAX_DEFAULTS_WORK = 200_000
 
-_BYTES_PER_UNIT_OF_WORK = 8
+_BYTES_PER_MISFIT = 8
+_STANDARD = "https://json-schema.org/draft/"
+"""Such names are those of schemas that the library has."""
 
 
 def schema_problems(schema: Struct, path: str) -> list[Violation]:
@@ -35,25 +48,31 @@ def schema_problems(schema: Struct, path: str) -> list[Violation]:
     if len(document.subschemas) > MAX_SUBSCHEMAS:
         return [Violation(path, f"has more than {MAX_SUBSCHEMAS:,} subschemas")]
     problems = list(islice(_unsafe(document, path), MAX_PROBLEMS))
-    work = schema.ByteSize() // _BYTES_PER_UNIT_OF_WORK
-    problems += meta_schema_problems(document.root, path, work=work)
-    problems = problems or compile_problems(document.root, path)
+    size = schema.ByteSize() // _BYTES_PER_MISFIT
+    problems += meta_schema_problems(document.root, path, size=size)
+    problems = (
+        problems
+        or list(islice(_costly(document, path), MAX_PROBLEMS))
+        or compile_problems(document.root, path)
+        or list(islice(_bad_defaults(document, path), MAX_PROBLEMS))
+    )
     return sorted(problems, key=attrgetter("field", "description"))[:MAX_PROBLEMS]
 
 
 def _unsafe(document: SchemaDocument, path: str) -> Iterator[Violation]:
     patterns = 0
+    for steps in document.repeated_ids:
+        yield Violation(f"{_at(path, steps)}.$id", "is the $id of another subschema")
     for steps, schema in document.subschemas:
-        where = path
-        for step in steps:
-            where = member(where, step)
-        if steps and "$id" in schema:
-            yield Violation(f"{where}.$id", "is allowed at the root alone")
+        where = _at(path, steps)
+        if str(schema.get("$id", "")).startswith(_STANDARD):
+            yield Violation(f"{where}.$id", "is the name of a schema of the standard")
         if schema.get("$schema", DIALECT) != DIALECT:
             yield Violation(f"{where}.$schema", f"must be {DIALECT}")
         for keyword in REFERENCES:
-            reference = schema.get(keyword)
-            if isinstance(reference, str) and (problem := _dangling(document, reference)):
+            if isinstance(schema.get(keyword), str) and (
+                problem := _dangling(document, schema, keyword)
+            ):
                 yield Violation(f"{where}.{keyword}", problem)
         for pattern_path, pattern in _patterns(schema, where):
             patterns += 1
@@ -68,11 +87,48 @@ def _unsafe(document: SchemaDocument, path: str) -> Iterator[Violation]:
                 )
 
 
-def _dangling(document: SchemaDocument, reference: str) -> str | None:
-    if not reference.startswith("#"):
-        return "must begin with #: nothing is fetched"
+def _costly(document: SchemaDocument, path: str) -> Iterator[Violation]:
+    """Of a document without other problems."""
+    application = Application(document)
+    for steps, schema in document.subschemas:
+        try:
+            if application.count(schema) > MAX_AT_ONE_VALUE:
+                yield Violation(
+                    _at(path, steps),
+                    f"applies more than {MAX_AT_ONE_VALUE:,} subschemas to one value, "
+                    "those that references name included",
+                )
+                return  # what stands around it does as well
+        except EndlessError:
+            yield Violation(_at(path, steps), "applies itself to the same value again")
+            return
+
+
+def _bad_defaults(document: SchemaDocument, path: str) -> Iterator[Violation]:
+    """Of a document without other problems."""
+    work = 0
+    for steps, schema in document.subschemas:
+        if "default" in schema:
+            problem, effort = default_problem(document, steps, schema)
+            work += effort
+            if work > MAX_DEFAULTS_WORK:
+                yield Violation(path, "has too many defaults to be checked")
+                return
+            if problem:
+                yield Violation(f"{_at(path, steps)}.default", problem)
+
+
+def _at(path: str, steps: Steps) -> str:
+    for step in steps:
+        path = member(path, step)
+    return path
+
+
+def _dangling(document: SchemaDocument, schema: Schema, keyword: str) -> str | None:
     try:
-        target = document.target(reference)
+        target = document.target(schema, keyword)
+    except NotHereError:
+        return "must name a part of this schema: nothing is fetched"
     except LookupError:
         return "points to nothing"
     return None if isinstance(target, dict | bool) else "does not point to a schema"

@@ -4,39 +4,61 @@ The library is jsonschema-rs; this is all that knows its validators and errors.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any
+from urllib.parse import quote
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_convert import Json
 from vwed_grpc.domain.json_value import MAX_PROBLEMS, member
-from vwed_grpc.domain.schema_document import Schema
+from vwed_grpc.domain.schema_document import Schema, Steps
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 MAX_PATTERN_SIZE = 256 * 1024
 """Bytes of a compiled pattern: `^.{1,200}$` fits, and compiles in a millisecond."""
 
-MAX_WORK_OF_ERRORS = 5_000
-"""An error costs 7 µs and a copy of the value, and the library makes all of them at once."""
+MAX_EXPLAINED_WORK = 2_000
+"""Above it no error is built: each costs 10 to 20 µs for every alternative, and a copy of the value."""
+
+_MAX_META_SCHEMA_ERRORS = 5_000
 
 _MAX_DESCRIPTION = 512
 _FORBIDDEN = "is not allowed here"
+_MISFIT = "does not fit the schema"
 
 
 def validator(schema: Schema) -> Draft202012Validator:
     """Compiles a schema without `compile_problems`; formats are checked."""
     return Draft202012Validator(
-        # Local references need no `$id`, and one may be the name of a schema the library knows.
-        {keyword: value for keyword, value in schema.items() if keyword != "$id"},
+        schema,
         validate_formats=True,
         pattern_options=RegexOptions(size_limit=MAX_PATTERN_SIZE),
         mask="value",  # a description does not repeat what may be large or secret
         offline=True,
     )
+
+
+def subschema_validator(root: Schema, steps: Steps) -> Draft202012Validator:
+    """For the subschema at `steps` of a document without problems; its references are kept."""
+    name = root.get("$id", "schema")
+    pointer = "".join(f"/{quote(_escaped(step), safe='')}" for step in steps)
+    return validator(
+        {"$ref": f"{name.removesuffix('#')}#{pointer}", "$defs": {"": {**root, "$id": name}}}
+    )
+
+
+@lru_cache(maxsize=256)
+def _pattern(pattern: str) -> Draft202012Validator:
+    return validator({"pattern": pattern})
+
+
+def matches(pattern: str, text: str) -> bool:
+    return _pattern(pattern).is_valid(text)
 
 
 def compile_problems(schema: Schema, path: str) -> list[Violation]:
@@ -48,26 +70,45 @@ def compile_problems(schema: Schema, path: str) -> list[Violation]:
     return []
 
 
-def meta_schema_problems(schema: Schema, path: str, *, work: int) -> list[Violation]:
-    """What keeps `schema` from being a schema, apart from its patterns and references."""
-    return validation_problems(_META, schema, path, work=work)
+def meta_schema_problems(schema: Schema, path: str, *, size: int) -> list[Violation]:
+    """What keeps `schema` from being a schema, apart from its patterns and references.
+
+    Of one that is large, of `size` such values as may be wrong, only the first misfit is named.
+    """
+    if _META.is_valid(schema):
+        return []
+    if size <= _MAX_META_SCHEMA_ERRORS:
+        return _sorted(list(_META.iter_errors(schema)), schema, path)
+    try:
+        _META.validate(schema)
+    except ValidationError as error:
+        return _sorted([error], schema, path)
+    return []
 
 
-def validation_problems(
-    checked_by: Draft202012Validator, json: Json, path: str, *, work: int
-) -> list[Violation]:
-    """What does not fit, by path below `path`, at most 100; of much work the first misfit alone."""
+def misfits(schema: Schema, json: dict[str, Json], path: str, *, work: int) -> list[Violation]:
+    """What does not fit, by path below `path`, at most 100; of much work the members alone."""
+    checked_by = validator(schema)
     if checked_by.is_valid(json):
         return []
-    if work <= MAX_WORK_OF_ERRORS:
-        errors = list(checked_by.iter_errors(json))
-    else:
-        try:
-            checked_by.validate(json)
-        except ValidationError as error:
-            errors = [error]
+    if work <= MAX_EXPLAINED_WORK:
+        return _sorted(list(checked_by.iter_errors(json)), json, path)
+    declared = schema.get("properties", {})
+    members = [
+        Violation(member(path, name), _MISFIT)
+        for name in islice((name for name in json if name in declared), MAX_PROBLEMS)
+        if not subschema_validator(schema, ("properties", name)).is_valid(json[name])
+    ]
+    return members or [Violation(path, _MISFIT)]
+
+
+def _escaped(step: str | int) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")
+
+
+def _sorted(errors: list[ValidationError], json: Json, path: str) -> list[Violation]:
     problems = {problem for error in errors for problem in _violations(error, json, path)}
-    problems = problems or {Violation(path, "does not fit the schema")}  # never nothing
+    problems = problems or {Violation(path, _MISFIT)}  # never nothing
     return sorted(problems, key=attrgetter("field", "description"))[:MAX_PROBLEMS]
 
 
