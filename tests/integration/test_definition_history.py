@@ -69,21 +69,25 @@ async def test_versions_come_in_pages(client: Client) -> None:
     assert not last.next_page_token
 
 
-async def test_what_has_no_live_definition_has_no_history(client: Client) -> None:
-    gone = await with_versions(client)
-    await delete_def(client, gone.id)
-    for id_, code, reason in (
-        ("nowhere", "NOT_FOUND", "TASK_DEF_NOT_FOUND"),
-        (gone.id, "FAILED_PRECONDITION", "TASK_DEF_DELETED"),
+async def test_the_history_of_a_deleted_one_can_be_read(client: Client) -> None:
+    made = await with_versions(client)
+    versions, changed = await versions_of(client, made.id), await changes(client, made.id, 1, 2)
+    await delete_def(client, made.id)
+    assert await versions_of(client, made.id) == versions
+    assert await changes(client, made.id, 1, 2) == changed
+    refused = await refusal(rollback(client, made.id, 1))
+    assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "TASK_DEF_DELETED")
+    assert (await get_def(client, made.id)).version == 3
+
+
+async def test_what_is_not_there_has_no_history(client: Client) -> None:
+    for call in (
+        versions_of(client, "nowhere"),
+        rollback(client, "nowhere", 1),
+        changes(client, "nowhere", 1, 2),
     ):
-        for call in (
-            versions_of(client, id_),
-            rollback(client, id_, 1),
-            changes(client, id_, 1, 2),
-        ):
-            refused = await refusal(call)
-            assert (refused.code, refused.reason) == (code, reason)
-    assert (await get_def(client, gone.id)).version == 3
+        refused = await refusal(call)
+        assert (refused.code, refused.reason) == ("NOT_FOUND", "TASK_DEF_NOT_FOUND")
 
 
 async def test_a_rollback_makes_an_old_content_the_newest_version(

@@ -17,8 +17,9 @@ from tests.integration.definition_calls import (
     rollback,
     versions_of,
 )
+from tests.literal_changes import applied
+from tests.literal_changes import content as json_content
 from vwed_grpc.client import Client, connect
-from vwed_grpc.domain.definition_patch import apply
 
 CONTENT = ("name", "description", "task_type", "config", "labels")
 
@@ -106,8 +107,8 @@ async def test_the_changes_from_a_to_b_applied_to_a_give_b(
         a = await create_def(client, config=json_object(**before), labels={"zone": "A"})
         b = await update_def(client, TaskDef(id=a.id, description="b", config=json_object(**after)))
         there, back = await changes(client, a.id, 1, 2), await changes(client, a.id, 2, 1)
-        assert content(apply(a, there)) == content(b)
-        assert content(apply(b, back)) == content(a)
+        assert applied(a, there) == json_content(b)
+        assert applied(b, back) == json_content(a)
 
 
 PLACEHOLDERS = st.sampled_from(

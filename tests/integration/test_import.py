@@ -36,6 +36,7 @@ from tests.integration.definition_calls import (
 )
 from tests.integration.refusals import refusal
 from vwed_grpc.client import Client, connect
+from vwed_grpc.services import import_stream
 
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
 ENABLED = TaskDefStatus.TASK_DEF_STATUS_ENABLED
@@ -230,7 +231,7 @@ async def test_of_what_has_a_bad_version_nothing_is_written(client: Client, bad:
     assert await export(client) == []
 
 
-@pytest.mark.parametrize("numbers", [(1, 3), (2, 1), (1, 1), (3, 0, 3)])
+@pytest.mark.parametrize("numbers", [(1, 3), (4, 2), (1, 1), (3, 0, 3)])
 async def test_versions_that_do_not_follow_each_other_are_refused(
     client: Client, numbers: tuple[int, ...]
 ) -> None:
@@ -242,13 +243,15 @@ async def test_versions_that_do_not_follow_each_other_are_refused(
 
 async def test_validate_only_tells_what_would_be_and_writes_nothing(client: Client) -> None:
     made = await create_whole_def(client)
+    await create_def(client, "held", id="holder")
     sent: list[TaskDef | TaskTemplate] = [
         TaskTemplate(id="t", name="t"),
         version("a", 1),
         version("a", 2),
-        version("b", 1, name=made.name),
+        version("b", 1, name="held"),
         version(made.id, 1, name="new"),
         version("c", 1, config=json_object(blocks=1)),
+        version("d", 1, name="a"),
     ]
     answers = [
         await import_(client, *sent, conflict=OVERWRITE, validate_only=validate_only)
@@ -256,7 +259,7 @@ async def test_validate_only_tells_what_would_be_and_writes_nothing(client: Clie
     ]
     assert answers[0] == answers[1] == answers[2]
     assert counts(answers[0]) == (2, 1, 0)
-    assert [error.index for error in answers[0].errors] == [3, 5]
+    assert [error.index for error in answers[0].errors] == [3, 5, 6]
 
 
 async def test_options_stand_in_the_first_message_alone(client: Client) -> None:
@@ -276,32 +279,90 @@ async def test_options_stand_in_the_first_message_alone(client: Client) -> None:
     assert answer == ImportTaskDefsResponse()
 
 
-async def test_an_import_that_is_cut_leaves_whole_definitions_and_can_be_run_again(
+async def test_an_import_that_is_cut_writes_nothing_and_can_be_run_again(
     client: Client, target: str, tenant: str
 ) -> None:
     sent = [version(id_, n, description=str(n)) for id_ in ("a", "b", "c", "d") for n in (1, 2, 3)]
+    all_sent = asyncio.Event()
 
     async def cut() -> AsyncIterator[ImportTaskDefsRequest]:
         yield ImportTaskDefsRequest(options=ImportTaskDefsOptions(conflict=SKIP))
         for each in sent[:8]:  # the last of them is the second version of "c"
             yield item(each)
+        all_sent.set()
         await asyncio.Event().wait()
 
     async with connect(target, tenant=tenant) as other:
         call = other.definitions.ImportTaskDefs(cut())
-        for _ in range(100):
-            if len(await export(client)) == 6:
-                break
-            await asyncio.sleep(0.02)
+        await asyncio.wait_for(all_sent.wait(), 10)
         call.cancel()
     await asyncio.sleep(0.2)
-    found = items(await export(client))
-    by_id = itertools.groupby(found, key=lambda each: each.id)
-    assert [(id_, [each.version for each in group]) for id_, group in by_id] == [
-        ("a", [1, 2, 3]),
-        ("b", [1, 2, 3]),
-    ]
-    assert counts(await import_(client, *sent)) == (2, 0, 2)
+    assert await export(client) == []
+    assert counts(await import_(client, *sent)) == (4, 0, 0)
     assert [(each.id, each.version) for each in items(await export(client))] == [
         (each.id, each.version) for each in sent
     ]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+async def test_the_items_may_come_in_any_order(client: Client, order: tuple[int, ...]) -> None:
+    sent = [version("a", 1), version("a", 2), version("a", 3, name="b"), version("b", 1, name="c")]
+    answer = await import_(client, *(sent[n] for n in order))
+    assert (counts(answer), list(answer.errors)) == ((2, 0, 0), [])
+    assert [(each.id, each.version, each.name) for each in items(await export(client))] == [
+        (each.id, each.version, each.name) for each in sent
+    ]
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations("abcd")))
+async def test_names_that_were_exchanged_are_what_the_file_says(
+    client: Client, order: tuple[str, ...], *, validate_only: bool
+) -> None:
+    for id_ in "abc":
+        await create_def(client, f"of {id_}", id=id_)
+    names = {"a": "of b", "b": "of c", "c": "of a", "d": "new"}
+    if order[0] > "b":  # no circle: one of them gets a name that nobody had, and gives its own
+        names |= {"c": "new", "d": "of a"}
+    sent = [version(id_, 1, name=names[id_]) for id_ in order]
+    answer = await import_(client, *sent, conflict=OVERWRITE, validate_only=validate_only)
+    assert (counts(answer), list(answer.errors)) == ((1, 3, 0), [])
+    if not validate_only:
+        assert {each: (await get_def(client, each)).name for each in names} == names
+        assert not (await get_def(client, "a")).HasField("delete_time")
+        assert counts(await import_(client, *sent, conflict=OVERWRITE)) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_of_names_that_cannot_be_exchanged_each_is_its_items_error(
+    client: Client, *, validate_only: bool
+) -> None:
+    for id_ in "abcx":
+        await create_def(client, f"of {id_}", id=id_)
+    await delete_def(client, "c")
+    sent = [
+        version("d", 1, name="of a"),
+        version("a", 1, name="of b"),
+        version("b", 1, name="of x"),  # which is not in the file
+        version("c", 1, name="of c"),
+        version("e", 1, name="of c"),
+    ]
+    answer = await import_(client, *sent, conflict=OVERWRITE, validate_only=validate_only)
+    assert counts(answer) == (1, 0, 0)
+    assert errors(answer) == [
+        (0, "task_def", "d", 1, "NAME_TAKEN"),
+        (1, "task_def", "a", 1, "NAME_TAKEN"),
+        (2, "task_def", "b", 1, "NAME_TAKEN"),
+        (3, "task_def", "c", 1, "TASK_DEF_DELETED"),
+    ]
+    if not validate_only:
+        assert [(await get_def(client, id_)).name for id_ in "abx"] == ["of a", "of b", "of x"]
+
+
+async def test_an_import_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("MAX_ITEMS", "MAX_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(import_stream, limit, 2)
+            refused = await refusal(import_(client, *(version(id_, 1) for id_ in "abc")))
+        assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", "IMPORT_TOO_LARGE")
+    assert await export(client) == []

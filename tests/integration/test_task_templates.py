@@ -174,15 +174,13 @@ async def test_an_etag_is_compared(client: Client) -> None:
     assert (await delete_template(client, made.id, etag=made.etag)).HasField("delete_time")
 
 
-async def test_nothing_but_get_and_undelete_works_on_a_deleted_one(client: Client) -> None:
+async def test_nothing_but_reading_and_undelete_works_on_a_deleted_one(client: Client) -> None:
     made = await create_whole(client)
     instance = await instantiate(client, made.id, json_object(to="A"))
     gone = await delete_template(client, made.id)
-    history = ListTaskTemplateVersionsRequest(id=made.id)
     for call in (
         update_template(client, TaskTemplate(id=made.id, name="new")),
         delete_template(client, made.id),
-        client.definitions.ListTaskTemplateVersions(history),
         instantiate(client, made.id, json_object(to="A"), id="late"),
         instantiate(client, made.id, json_object(to="A"), id="late", version=1),
     ):
@@ -190,6 +188,10 @@ async def test_nothing_but_get_and_undelete_works_on_a_deleted_one(client: Clien
         assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "TASK_TEMPLATE_DELETED")
     assert await get_template(client, made.id) == gone
     assert (await get_template(client, made.id, 1)).config == CONFIG
+    history = await client.definitions.ListTaskTemplateVersions(
+        ListTaskTemplateVersionsRequest(id=made.id)
+    )
+    assert [each.version for each in history.task_template_versions] == [1]
     assert instance.task_template_id == made.id
     listed = await client.definitions.ListTaskTemplates(ListTaskTemplatesRequest())
     assert not listed.task_templates

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefChange
 
+from tests.literal_changes import applied, content, parse
 from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.definition_diff import diff
-from vwed_grpc.domain.definition_patch import apply
-from vwed_grpc.domain.definition_path import block_path, member_path, parse
+from vwed_grpc.domain.definition_path import block_path, member_path
 
 Changes = list[tuple[str, str, Any, Any]]
 """Kind, path, before, after; UNSET for what is not there."""
@@ -35,15 +35,10 @@ def block(block_id: str, **others: Any) -> dict[str, Any]:
     return {"id": block_id, "type": "move", **others}
 
 
-def content(definition: TaskDef) -> dict[str, Any]:
-    fields = MessageToDict(definition, preserving_proto_field_name=True)
-    return {"config": {}, **fields}
-
-
 def changes(before: TaskDef, after: TaskDef) -> Changes:
     found = diff(before, after)
     copy = TaskDef.FromString(before.SerializeToString())
-    assert content(apply(before, found)) == content(after)
+    assert applied(before, found) == content(after)
     assert before == copy
     return [
         (
@@ -160,8 +155,34 @@ def test_a_block_survives_its_parent() -> None:
     after = [block("b")]
     left = block("p", children={"x": [block("a"), block("c")]})
     assert config_changes({"blocks": before}, {"blocks": after}) == [
-        (REMOVED, "config.blocks[p]", left, UNSET),
         (MOVED, "config.blocks[b]", at("p", "x", 1), at("", "", 0)),
+        (REMOVED, "config.blocks[p]", left, UNSET),
+    ]
+
+
+def test_what_is_in_the_way_goes_first() -> None:
+    b, c, p = block("b"), block("c"), block("p", children={"x": [block("s"), block("g")]})
+    left = block("p", children={"x": [block("g")]})
+    assert config_changes(
+        {"blocks": [p, b, c, block("d")]}, {"blocks": [b, block("d"), c, block("s")]}
+    ) == [
+        (MOVED, "config.blocks[s]", at("p", "x", 0), at("", "", 4)),
+        (REMOVED, "config.blocks[p]", left, UNSET),
+        (MOVED, "config.blocks[d]", at("", "", 3), at("", "", 1)),
+        (MOVED, "config.blocks[s]", at("p", "x", 0), at("", "", 3)),
+    ]
+    before = [
+        block("a", children={"x": [b, c]}),
+        block("d", children={"x": [block("e"), block("f")]}),
+    ]
+    after = [
+        block("a", children={"x": [c, block("e")]}),
+        block("d", children={"x": [block("f"), b]}),
+    ]
+    assert config_changes({"blocks": before}, {"blocks": after}) == [
+        (MOVED, "config.blocks[b]", at("a", "x", 0), at("", "", 2)),
+        (MOVED, "config.blocks[e]", at("d", "x", 0), at("a", "x", 1)),
+        (MOVED, "config.blocks[b]", at("a", "x", 0), at("d", "x", 1)),
     ]
 
 
@@ -295,7 +316,7 @@ def definitions(draw: st.DrawFn) -> TaskDef:
     return task_def(config or None, name=draw(texts), task_type=draw(texts), labels=draw(labels))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(definitions(), definitions())
 def test_the_changes_from_a_to_b_applied_to_a_give_b(a: TaskDef, b: TaskDef) -> None:
     assert (changes(a, b) == []) == (content(a) == content(b))
@@ -305,11 +326,14 @@ def test_the_changes_from_a_to_b_applied_to_a_give_b(a: TaskDef, b: TaskDef) -> 
 @settings(max_examples=40, deadline=None)
 @given(definitions(), definitions())
 def test_places_are_those_in_the_two_versions(a: TaskDef, b: TaskDef) -> None:
+    last = {}
     for kind, path, before, after in changes(a, b):
         if kind == MOVED:
             block_id, _ = parse(path)
             assert before == UNSET or stands_at(a.config, before) == block_id
-            assert stands_at(b.config, after) == block_id
+            last[block_id] = after
+    for block_id, place in last.items():
+        assert stands_at(b.config, place) == block_id
 
 
 def stands_at(config: Struct, place: dict[str, Any]) -> str:

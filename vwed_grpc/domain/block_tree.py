@@ -28,12 +28,6 @@ class Place:
         fields["index"].number_value = self.index
         return value
 
-    @classmethod
-    def of(cls, value: Value) -> "Place":
-        fields = value.struct_value.fields
-        index = int(fields["index"].number_value)
-        return cls(fields["parent"].string_value, fields["branch"].string_value, index)
-
 
 class BlockTree:
     """The blocks of a config by id, level by level."""
@@ -46,13 +40,6 @@ class BlockTree:
         blocks = config.fields.get("blocks")
         if blocks is not None:
             self._add({ROOT: {ROOT: blocks}})
-
-    def graft(self, block: Struct) -> None:
-        """Takes in a block with all below it, which is in no branch then."""
-        block_id = self._own(block)
-        children = block.fields.get(CHILDREN)
-        if children is not None:
-            self._add({block_id: children.struct_value.fields})
 
     def places(self) -> Iterator[tuple[str, Place]]:
         """Every block that is in a branch, branch by branch, by growing index."""

@@ -1,16 +1,19 @@
 """What happened between two versions of a definition, by field and block id.
 
-The changes come in the order in which `definition_patch.apply` applies them:
+Each change applies by itself to what those before it left; all of them, in order, give the new
+version:
 
 1. Fields, labels, members of the config, its inputs by name (`config.inputs.target`). Objects are
    compared member by member, lists as a whole. So are the inputs if their order changed.
-2. REMOVED blocks. `before` is the block with those of its descendants that are gone as well; the
-   others have a MOVED of their own.
-3. ADDED blocks. `after` is the block with those of its descendants that are new as well. It stands
-   at the end of the root list unless a MOVED, then without `before`, tells its place.
-4. MOVED blocks: as few as possible, so what an inserted block merely shifted has none. `before` and
-   `after` are {parent, branch, index} in the one version and the other, parent and branch "" in
-   the root list. They apply together: all are taken out, then put in by growing index.
+2. ADDED blocks, each at the end of the root list. `after` is the block with those of its
+   descendants that are new as well.
+3. MOVED blocks: taken out of where they are and put in at `after`, {parent, branch, index}, parent
+   and branch "" in the root list; a branch comes with its first block. That is the place in the
+   new version, and `before` the one in the old version, unset for an added block. As few as
+   possible move, so what an inserted block merely shifted does not. One that is in the way of
+   another moves to the end of the root list first.
+4. REMOVED blocks; one that is in the way goes before the move. `before` is the block with those of
+   its descendants that are gone as well: the others have moved.
 5. Members of blocks that are in both versions, by id wherever they stand. A list of blocks that
    came or went empty, or went with its last block, is a member too, without blocks:
    `config.blocks[a].children.default`, `[]`.
@@ -24,7 +27,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefChange
 
-from vwed_grpc.domain.block_tree import CHILDREN, ROOT, BlockTree
+from vwed_grpc.domain.block_tree import CHILDREN, ROOT, BlockTree, Place
 from vwed_grpc.domain.definition_path import BLOCKS, block_path, member_path
 
 _TEXTS = ("name", "description", "task_type")
@@ -119,31 +122,105 @@ def _by_name(inputs: Value) -> dict[str, Value]:
 
 
 def _block_changes(before: BlockTree, after: BlockTree) -> Iterator[TaskDefChange]:
-    """Blocks REMOVED, ADDED and MOVED."""
-    old_places, new_places = dict(before.places()), dict(after.places())
-    gone = before.blocks.keys() - after.blocks
+    """Blocks ADDED, MOVED and REMOVED."""
     new = after.blocks.keys() - before.blocks
-    for block_id, block in before.blocks.items():
-        if block_id in gone and old_places[block_id].parent not in gone:
-            yield TaskDefChange(
-                path=block_path(block_id), kind=_REMOVED, before=_pruned(block, gone)
-            )
-    for block_id, block in after.blocks.items():
-        if block_id in new and new_places[block_id].parent not in new:
-            yield TaskDefChange(path=block_path(block_id), kind=_ADDED, after=_pruned(block, new))
+    new_places = dict(after.places())
+    added = [id_ for id_ in after.blocks if id_ in new and new_places[id_].parent not in new]
+    for block_id in added:
+        block = _pruned(after.blocks[block_id], new)
+        yield TaskDefChange(path=block_path(block_id), kind=_ADDED, after=block)
     in_place = _in_place(before, after)
     in_place.update(
         takewhile(new.__contains__, reversed(after.branches.get(ROOT, {}).get(ROOT, [])))
     )
-    for block_id, place in new_places.items():
+    rebuilding = _Rebuilding(before, after, added)
+    for block_id, place in new_places.items():  # parents first, so no block comes to be in itself
         if block_id not in in_place and not (block_id in new and place.parent in new):
-            old = old_places.get(block_id)
-            yield TaskDefChange(
-                path=block_path(block_id),
-                kind=_MOVED,
-                before=None if old is None else old.to_value(),
-                after=place.to_value(),
-            )
+            yield from rebuilding.move(block_id, place)
+    for block_id, place in before.places():
+        if place.parent not in rebuilding.gone:
+            yield from rebuilding.remove(block_id)
+
+
+class _Rebuilding:
+    """The blocks as they stand while the changes are applied."""
+
+    def __init__(self, before: BlockTree, after: BlockTree, added: list[str]) -> None:
+        self.gone = before.blocks.keys() - after.blocks
+        """Those that are yet to be removed."""
+        self._before = before
+        self._after = after
+        self._old_places = dict(before.places())
+        self._branches = {
+            parent: {branch: list(ids) for branch, ids in branches.items()}
+            for parent, branches in before.branches.items()
+        }
+        new = after.blocks.keys() - before.blocks
+        for parent in new & after.branches.keys():
+            self._branches[parent] = {
+                branch: [id_ for id_ in ids if id_ in new]  # they came with it
+                for branch, ids in after.branches[parent].items()
+            }
+        self._roots = self._branch(ROOT, ROOT)
+        self._roots += added
+        self._siblings = {
+            id_: ids
+            for branches in self._branches.values()
+            for ids in branches.values()
+            for id_ in ids
+        }
+
+    def move(self, block_id: str, place: Place) -> Iterator[TaskDefChange]:
+        """To its place in the new version, where all that come before it are settled."""
+        siblings = self._branch(place.parent, place.branch)
+        if place.index:
+            settled = self._after.branches[place.parent][place.branch][: place.index]
+            in_front = siblings[: siblings.index(settled[-1])]
+            if len(in_front) - (block_id in in_front) >= place.index:
+                stay = {block_id, *settled}
+                for other in in_front:
+                    if other not in stay:
+                        yield from self._clear(other)
+        yield self._put(block_id, place)
+
+    def remove(self, block_id: str) -> Iterator[TaskDefChange]:
+        """A block that is gone, with those below it that are."""
+        if block_id not in self.gone:
+            return
+        block = _pruned(self._before.blocks[block_id], self.gone)
+        yield from self._rescue(block_id)
+        self._siblings[block_id].remove(block_id)
+        yield TaskDefChange(path=block_path(block_id), kind=_REMOVED, before=block)
+
+    def _clear(self, block_id: str) -> Iterator[TaskDefChange]:
+        """Gets a block out of the way."""
+        if block_id in self.gone:
+            yield from self.remove(block_id)
+        else:
+            roots = len(self._roots) - (self._siblings[block_id] is self._roots)
+            yield self._put(block_id, Place(ROOT, ROOT, roots))
+
+    def _rescue(self, block_id: str) -> Iterator[TaskDefChange]:
+        """Takes out of a block what is to stay, and forgets the rest."""
+        self.gone.discard(block_id)
+        for ids in self._branches.get(block_id, {}).values():
+            for below in list(ids):
+                yield from self._rescue(below) if below in self.gone else self._clear(below)
+
+    def _put(self, block_id: str, place: Place) -> TaskDefChange:
+        self._siblings[block_id].remove(block_id)
+        siblings = self._siblings[block_id] = self._branch(place.parent, place.branch)
+        siblings.insert(place.index, block_id)
+        old = self._old_places.get(block_id)
+        return TaskDefChange(
+            path=block_path(block_id),
+            kind=_MOVED,
+            before=None if old is None else old.to_value(),
+            after=place.to_value(),
+        )
+
+    def _branch(self, parent: str, branch: str) -> list[str]:
+        return self._branches.setdefault(parent, {}).setdefault(branch, [])
 
 
 def _in_place(before: BlockTree, after: BlockTree) -> set[str]:
@@ -207,7 +284,7 @@ def _list_changes(before: BlockTree, after: BlockTree, parent: str) -> Iterator[
     )
     if old is not None and new is None:
         yield TaskDefChange(path=whole, kind=_REMOVED, before=none)
-    elif old is None and new is not None and (not new or (parent == ROOT and not new[ROOT])):
+    elif old is None and new is not None and not any(new.values()):
         yield TaskDefChange(path=whole, kind=_ADDED, after=none)
     if parent == ROOT or new is None:
         return

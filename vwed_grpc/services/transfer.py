@@ -1,7 +1,7 @@
 """The RPCs that carry definitions and templates from one system to another."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import closing
 from enum import Enum, auto
 from typing import Any
 
@@ -23,7 +23,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import named_id
-from vwed_grpc.services.import_stream import MAX_ERRORS, Lineage, Resource, lineages
+from vwed_grpc.services.import_stream import ImportedItems, Lineage, Resource, take_in
 from vwed_grpc.services.templates import TaskTemplates
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions
@@ -57,19 +57,16 @@ class Transfer(TaskTemplates):
     ) -> ImportTaskDefsResponse:
         options = await _options(requests)
         answer = ImportTaskDefsResponse()
-        async with aclosing(lineages(requests, self._check)) as read:
-            async for lineage in read:
-                outcome = await self._take(lineage, options, call)
-                answer.errors.extend(lineage.errors[: MAX_ERRORS - len(answer.errors)])
-                match outcome:
-                    case _Outcome.CREATED:
-                        answer.created += 1
-                    case _Outcome.UPDATED:
-                        answer.updated += 1
-                    case _Outcome.SKIPPED:
-                        answer.skipped += 1
-                    case _Outcome.CONFLICT:
-                        break
+        with closing(ImportedItems()) as items:
+            await take_in(items, requests, self._check)
+            for group in await self._groups(items.whole(), options, call):
+                outcomes = await self._take(items, group, options, call)
+                answer.created += outcomes.count(_Outcome.CREATED)
+                answer.updated += outcomes.count(_Outcome.UPDATED)
+                answer.skipped += outcomes.count(_Outcome.SKIPPED)
+                if _Outcome.CONFLICT in outcomes:
+                    break
+            answer.errors.extend(items.errors())
         return answer
 
     async def _check(self, kind: str, item: Resource) -> None:
@@ -87,43 +84,93 @@ class Transfer(TaskTemplates):
     def _of(self, kind: str) -> Versioned[Any]:
         return self.task_defs if kind == "task_def" else self.templates
 
+    async def _groups(
+        self, lineages: list[Lineage], options: ImportTaskDefsOptions, call: Call
+    ) -> list[list[Lineage]]:
+        """What must be written together: who takes a name with who has it and gets another one."""
+        if options.conflict != ImportTaskDefsOptions.CONFLICT_OVERWRITE:
+            return [[lineage] for lineage in lineages]
+        groups = {(lineage.kind, lineage.id): [lineage] for lineage in lineages}
+        for kind in ("task_template", "task_def"):
+            named = {lineage.name: lineage for lineage in lineages if lineage.kind == kind}
+            holders = self._of(kind).definitions.holders
+            async for name, id_ in holders(self.backend.database, call.tenant, list(named)):
+                taker = groups[kind, named[name].id]
+                holder = groups.get((kind, id_), taker)
+                if holder is not taker:
+                    holder.extend(taker)
+                    groups.update(((kind, lineage.id), holder) for lineage in taker)
+        return list({id(group): group for group in groups.values()}.values())
+
     async def _take(
-        self, lineage: Lineage, options: ImportTaskDefsOptions, call: Call
-    ) -> _Outcome | None:
-        """Writes all versions of one resource, or none and notes why; None: none."""
-        newest = lineage.newest
-        if newest is None:
-            return None
-        if lineage.errors:
-            if lineage.errors[-1].index != lineage.index:
-                lineage.refuse(lineage.index, _not_whole(lineage), newest.version)
-            return None
+        self,
+        items: ImportedItems,
+        group: list[Lineage],
+        options: ImportTaskDefsOptions,
+        call: Call,
+    ) -> list[_Outcome]:
+        """Writes all versions of each in a transaction; what cannot be written is refused."""
+        while group:
+            failed = group[0]
 
-        async def work(tx: Transaction, effects: Effects) -> _Outcome:
-            return await self._write(tx, effects, call, lineage, newest, options.conflict)
+            async def work(tx: Transaction, effects: Effects) -> list[_Outcome]:
+                nonlocal failed
+                present = await self._present(items, tx, call, group)  # noqa: B023 - called in this turn
+                outcomes = []
+                for failed in group:  # noqa: B023 - called in this turn
+                    stored = present[failed.id]
+                    outcomes.append(
+                        await self._write(
+                            items, tx, effects, call, failed, stored, options.conflict
+                        )
+                    )
+                return outcomes
 
-        try:
-            outcome = await self.write(call, work, validate_only=options.validate_only)
-        except (AlreadyExists, FailedPrecondition) as error:
-            lineage.refuse(lineage.index, error, newest.version)
-            return None
-        if outcome is _Outcome.CONFLICT:
-            lineage.refuse(lineage.index, _exists(lineage), newest.version)
-        return outcome
+            try:
+                outcomes = await self.write(call, work, validate_only=options.validate_only)
+            except (AlreadyExists, FailedPrecondition) as error:
+                items.refuse(failed, failed.index, error, failed.newest)
+                group.remove(failed)
+                continue
+            for lineage, outcome in zip(group, outcomes, strict=True):
+                if outcome is _Outcome.CONFLICT:
+                    items.refuse(lineage, lineage.index, _exists(lineage), lineage.newest)
+                elif outcome is not _Outcome.SKIPPED:
+                    items.names[lineage.kind, lineage.name] = lineage.id
+            return outcomes
+        return []
+
+    async def _present(
+        self, items: ImportedItems, tx: Transaction, call: Call, group: list[Lineage]
+    ) -> dict[str, Resource | None]:
+        """What there is of a group, locked; the names that it gives up are free for the others."""
+        repository = self._of(group[0].kind).definitions
+        by_id = {lineage.id: lineage for lineage in group}
+        present = {id_: await repository.find(tx, call.tenant, id_) for id_ in sorted(by_id)}
+        if len(group) > 1:
+            renamed = [
+                id_
+                for id_, stored in present.items()
+                if stored and not stored.HasField("delete_time") and stored.name != by_id[id_].name
+            ]
+            await repository.free_names(tx, call.tenant, renamed)
+        return present
 
     async def _write(
         self,
+        items: ImportedItems,
         tx: Transaction,
         effects: Effects,
         call: Call,
         lineage: Lineage,
-        newest: Resource,
+        present: Resource | None,
         conflict: ImportTaskDefsOptions.Conflict.ValueType,
     ) -> _Outcome:
         of = self._of(lineage.kind)
-        present = await of.definitions.find(tx, call.tenant, lineage.id)
+        newest = items.read(lineage, lineage.newest)
         if present is None:
-            await self._create(tx, effects, call, lineage, newest)
+            items.require_free(lineage)
+            await self._create(items, tx, effects, call, lineage, newest)
             return _Outcome.CREATED
         if conflict == ImportTaskDefsOptions.CONFLICT_SKIP:
             return _Outcome.SKIPPED
@@ -133,12 +180,19 @@ class Transfer(TaskTemplates):
             raise of.definitions.deleted(lineage.id)
         if of.same_content(present, newest):
             return _Outcome.SKIPPED
+        items.require_free(lineage)
         apply_mask(present, newest, of.content | {"change_note"})
         await of.write(tx, call, effects, present)
         return _Outcome.UPDATED
 
     async def _create(
-        self, tx: Transaction, effects: Effects, call: Call, lineage: Lineage, newest: Resource
+        self,
+        items: ImportedItems,
+        tx: Transaction,
+        effects: Effects,
+        call: Call,
+        lineage: Lineage,
+        newest: Resource,
     ) -> None:
         """The resource with all its versions; the newest is what it is now."""
         of = self._of(lineage.kind)
@@ -150,7 +204,7 @@ class Transfer(TaskTemplates):
             message.status = message.status or ENABLED
         await of.definitions.insert(tx, call.tenant, message)
         versions = [message.version]
-        for older in lineage.older():
+        for older in items.older(lineage):
             older.created_by = call.actor
             await of.definitions.write_version(tx, call.tenant, older)
             versions.append(older.version)
@@ -176,13 +230,6 @@ async def _options(requests: Requests[ImportTaskDefsRequest]) -> ImportTaskDefsO
             return request.options
         break
     raise InvalidArgument.of("options", "must stand in the first message")
-
-
-def _not_whole(lineage: Lineage) -> FailedPrecondition:
-    return FailedPrecondition(
-        "VERSION_REFUSED",
-        f"another version of {lineage.kind} {lineage.id!r} is refused: nothing of it was written",
-    )
 
 
 def _exists(lineage: Lineage) -> AlreadyExists:

@@ -1,12 +1,13 @@
 """Definitions and templates: one repository, for the rules of names and versions are the same."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from google.protobuf.struct_pb2 import Struct
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
@@ -23,6 +24,9 @@ D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
 CONTENT = ("name", "description", "task_type", "labels")
 """The versioned fields that both tables hold; the JSON ones stand in the versions alone."""
+
+_NAMES = 1_000
+"""That one statement looks up."""
 
 
 @dataclass(frozen=True)
@@ -116,21 +120,16 @@ class Definitions(Generic[D]):
         return self.to_message(found[0]) if found else None
 
     @cached_property
-    def _delete_time(self) -> Statement:
+    def _id(self) -> Statement:
         h = self.heads.c
         return Statement(
-            sa.select(h.delete_time).where(
-                h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id")
-            )
+            sa.select(h.id).where(h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id"))
         )
 
-    async def require_live(self, database: Database, tenant: str, id_: str) -> None:
-        """Raises NotFound, or FailedPrecondition if it is soft-deleted."""
-        found = await database.fetch(self._delete_time, {"tenant": tenant, "id": id_})
-        if not found:
+    async def require(self, database: Database, tenant: str, id_: str) -> None:
+        """Raises NotFound; a soft-deleted one is there."""
+        if not await database.fetch(self._id, {"tenant": tenant, "id": id_}):
             raise self.missing(id_)
-        if found[0].delete_time is not None:
-            raise self.deleted(id_)
 
     @cached_property
     def _pinned(self) -> Statement:
@@ -177,6 +176,45 @@ class Definitions(Generic[D]):
         """The id of the live definition of that name."""
         found = await tx.fetch(self._named, {"tenant": tenant, "name": name})
         return found[0].id if found else None
+
+    @cached_property
+    def _holders(self) -> Statement:
+        h = self.heads.c
+        return Statement(
+            sa.select(h.name, h.id).where(
+                h.tenant == sa.bindparam("tenant"),
+                h.name == sa.any_(sa.bindparam("names", type_=ARRAY(tables.Text))),
+                h.delete_time.is_(None),
+            )
+        )
+
+    async def holders(
+        self, database: Database, tenant: str, names: Sequence[str]
+    ) -> AsyncIterator[tuple[str, str]]:
+        """(name, id) of the live definitions that have one of the names."""
+        for start in range(0, len(names), _NAMES):
+            key = {"tenant": tenant, "names": names[start : start + _NAMES]}
+            for row in await database.fetch(self._holders, key):
+                yield row.name, row.id
+
+    @cached_property
+    def _free_names(self) -> Statement:
+        h = self.heads.c
+        return Statement(
+            sa.update(self.heads)
+            .where(
+                h.tenant == sa.bindparam("tenant"),
+                h.id == sa.any_(sa.bindparam("ids", type_=ARRAY(tables.Text))),
+            )
+            .values(delete_time=sa.func.now())
+        )
+
+    async def free_names(self, tx: Transaction, tenant: str, ids: Sequence[str]) -> None:
+        """Lets others have the names of locked definitions, each of which is to be saved yet.
+
+        Names are unique among live definitions alone, so it makes them not live until then.
+        """
+        await tx.fetch(self._free_names, {"tenant": tenant, "ids": ids})
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
         """The latest content, locked until the transaction ends; compares `etag` if given."""
@@ -227,7 +265,7 @@ class Definitions(Generic[D]):
     def deleted(self, id_: str) -> FailedPrecondition:
         return FailedPrecondition(
             f"{self.noun.upper()}_DELETED",
-            f"{self.noun} {id_!r} is deleted: only get and undelete work",
+            f"{self.noun} {id_!r} is deleted: only reading and undelete work",
             metadata={"id": id_},
         )
 
