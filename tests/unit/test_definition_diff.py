@@ -316,7 +316,7 @@ def definitions(draw: st.DrawFn) -> TaskDef:
     return task_def(config or None, name=draw(texts), task_type=draw(texts), labels=draw(labels))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(definitions(), definitions())
 def test_the_changes_from_a_to_b_applied_to_a_give_b(a: TaskDef, b: TaskDef) -> None:
     assert (changes(a, b) == []) == (content(a) == content(b))

@@ -244,7 +244,7 @@ VALUES = st.recursive(
 def test_any_schema_is_counted_and_checked(
     properties: dict[str, Any], definition: Any, given: dict[str, Any]
 ) -> None:
-    schema = {"properties": properties, "$defs": {"a": definition}}
+    schema: dict[str, Any] = {"properties": properties, "$defs": {"a": definition}}
     message = to_value(schema).struct_value
     assert schema_problems(message, "s") == schema_problems(message, "s")
     if not schema_problems(message, "s"):

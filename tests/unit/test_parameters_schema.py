@@ -17,7 +17,7 @@ AT_ONE_VALUE = "applies more than 1,000 subschemas to one value"
 MISFIT = "does not fit the schema that it stands in"
 STANDARD = "https://json-schema.org/draft/2020-12/schema"
 A_TEXT = {"$defs": {"a": {"type": "string"}}}
-A_MEMBER = {"properties": {"b": {}}}
+A_MEMBER: dict[str, Any] = {"properties": {"b": {}}}
 
 
 def twice(keyword: str, length: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def default_problem(
 
 
 def _add_defaults(application: Application, schema: Json, value: Json) -> None:
-    """Changes `value`. Raises _TooManyError, for a recursive schema may have defaults without end."""
+    """Changes `value`. Raises _TooManyError: those of a recursive schema may have no end."""
     looked_at = 0  # also the looking costs
     todo: list[tuple[list[Json], Json, int]] = [([schema], value, 1)]
     while todo:
@@ -78,11 +78,9 @@ def _add_defaults(application: Application, schema: Json, value: Json) -> None:
             raise _TooManyError(f"nests deeper than {MAX_LEVELS} levels")
         applied = {id(e): e for schema in schemas for e in application.always(schema)}.values()
         if isinstance(value, dict):
+            looked_at += sum(len(each.get("properties", ())) for each in applied)
             for each in applied:
-                looked_at += len(each.get("properties", ()))
-                for name, declared in each.get("properties", {}).items():
-                    if name not in value:
-                        _set_default(application, declared, value, name)
+                _set_defaults(application, each.get("properties", {}), value)
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(item, dict | list):
                 looked_at += 1 + len(applied)
@@ -92,13 +90,15 @@ def _add_defaults(application: Application, schema: Json, value: Json) -> None:
             raise _TooManyError(f"has more than {MAX_NODES:,} values")
 
 
-def _set_default(
-    application: Application, declared: Json, value: dict[str, Json], name: str
+def _set_defaults(
+    application: Application, properties: dict[str, Json], value: dict[str, Json]
 ) -> None:
-    for each in application.always(declared):
-        if "default" in each:
-            value[name] = copy.deepcopy(each["default"])
-            return
+    """Those of absent members."""
+    for name in properties.keys() - value.keys():
+        for each in application.always(properties[name]):
+            if "default" in each:
+                value[name] = copy.deepcopy(each["default"])
+                break
 
 
 def _inside(schema: Schema, step: str | int) -> Iterator[Json]:

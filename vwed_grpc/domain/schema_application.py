@@ -57,7 +57,7 @@ class Application:
             if isinstance(each, dict) and id(each) not in seen:
                 seen.add(id(each))
                 yield each
-                found += reversed([*self._referred(each, certain=True), *each.get("allOf", ())])
+                found += [*self._referred(each, certain=True), *each.get("allOf", [])][::-1]
 
     def count(self, schema: Json) -> int:
         """How many subschemas apply to one value, each as often as a way leads there.

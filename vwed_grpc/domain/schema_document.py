@@ -63,7 +63,8 @@ class SchemaDocument:
             NotHereError: It is no part of this document.
             LookupError: There is nothing.
         """
-        return self._find(self._bases[id(schema)], schema[keyword]).schema
+        found: Json = self._find(self._bases[id(schema)], schema[keyword]).schema
+        return found
 
     def targets(self, schema: Schema, keyword: str) -> list[Json]:
         """What a reference without problems may name: a dynamic one, one of several."""

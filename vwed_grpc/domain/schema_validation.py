@@ -23,7 +23,7 @@ MAX_PATTERN_SIZE = 256 * 1024
 """Bytes of a compiled pattern: `^.{1,200}$` fits, and compiles in a millisecond."""
 
 MAX_EXPLAINED_WORK = 2_000
-"""Above it no error is built: each costs 10 to 20 µs for every alternative, and a copy of the value."""
+"""Above it no error is built: one costs 10 to 20 µs for each alternative, and copies the value."""
 
 _MAX_META_SCHEMA_ERRORS = 5_000
 

@@ -43,7 +43,7 @@ _MAX_MESSAGE = 512
 
 
 class _Item(NamedTuple):
-    index: int
+    place: int
     """In the stream, from 0."""
     offset: int
     size: int
@@ -73,7 +73,7 @@ class Lineage:
     @property
     def index(self) -> int:
         """Of the newest version in the stream."""
-        return self.items[self.newest].index
+        return self.items[self.newest].place
 
 
 class ImportedItems:
@@ -96,7 +96,7 @@ class ImportedItems:
             for before, after in pairwise(sorted(lineage.items)):
                 if after != before + 1 and not lineage.refused_at:
                     error = _bad_version(lineage, f"cannot be {after} after {before}")
-                    self.refuse(lineage, lineage.items[after].index, error, after)
+                    self.refuse(lineage, lineage.items[after].place, error, after)
         return [each for each in self._lineages.values() if each.items and not each.refused_at]
 
     def errors(self) -> Iterator[ItemError]:

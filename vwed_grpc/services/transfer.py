@@ -115,9 +115,9 @@ class Transfer(TaskTemplates):
 
             async def work(tx: Transaction, effects: Effects) -> list[_Outcome]:
                 nonlocal failed
-                present = await self._present(items, tx, call, group)  # noqa: B023 - called in this turn
+                present = await self._present(tx, call, group)
                 outcomes = []
-                for failed in group:  # noqa: B023 - called in this turn
+                for failed in group:
                     stored = present[failed.id]
                     outcomes.append(
                         await self._write(
@@ -141,7 +141,7 @@ class Transfer(TaskTemplates):
         return []
 
     async def _present(
-        self, items: ImportedItems, tx: Transaction, call: Call, group: list[Lineage]
+        self, tx: Transaction, call: Call, group: list[Lineage]
     ) -> dict[str, Resource | None]:
         """What there is of a group, locked; the names that it gives up are free for the others."""
         repository = self._of(group[0].kind).definitions

@@ -299,7 +299,9 @@ class TaskDefServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportTaskDefs(self, request_iterator, context):
-        """The first message carries the options, each further one an item as ExportTaskDefs gives it.
+        """The first message carries the options, each further one an item as ExportTaskDefs gives it, in any
+        order. Nothing is written before the last has come; then each resource is, whole. At most 200,000
+        items and 1 GiB: RESOURCE_EXHAUSTED IMPORT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -78,7 +78,10 @@ class TaskDefServiceStub:
     ExportTaskDefs: _grpc.UnaryStreamMultiCallable[_task_def_service_pb2.ExportTaskDefsRequest, _task_def_service_pb2.ExportTaskDefsResponse]
     """Every version of every live template and definition, templates first, by (id, version)."""
     ImportTaskDefs: _grpc.StreamUnaryMultiCallable[_task_def_service_pb2.ImportTaskDefsRequest, _task_def_service_pb2.ImportTaskDefsResponse]
-    """The first message carries the options, each further one an item as ExportTaskDefs gives it."""
+    """The first message carries the options, each further one an item as ExportTaskDefs gives it, in any
+    order. Nothing is written before the last has come; then each resource is, whole. At most 200,000
+    items and 1 GiB: RESOURCE_EXHAUSTED IMPORT_TOO_LARGE.
+    """
 
 @_typing.type_check_only
 class TaskDefServiceAsyncStub(TaskDefServiceStub):
@@ -128,7 +131,10 @@ class TaskDefServiceAsyncStub(TaskDefServiceStub):
     ExportTaskDefs: _aio.UnaryStreamMultiCallable[_task_def_service_pb2.ExportTaskDefsRequest, _task_def_service_pb2.ExportTaskDefsResponse]  # type: ignore[assignment]
     """Every version of every live template and definition, templates first, by (id, version)."""
     ImportTaskDefs: _aio.StreamUnaryMultiCallable[_task_def_service_pb2.ImportTaskDefsRequest, _task_def_service_pb2.ImportTaskDefsResponse]  # type: ignore[assignment]
-    """The first message carries the options, each further one an item as ExportTaskDefs gives it."""
+    """The first message carries the options, each further one an item as ExportTaskDefs gives it, in any
+    order. Nothing is written before the last has come; then each resource is, whole. At most 200,000
+    items and 1 GiB: RESOURCE_EXHAUSTED IMPORT_TOO_LARGE.
+    """
 
 class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
     """Definitions and templates, with their whole history."""
@@ -307,6 +313,9 @@ class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_task_def_service_pb2.ImportTaskDefsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_task_def_service_pb2.ImportTaskDefsResponse, _abc.Awaitable[_task_def_service_pb2.ImportTaskDefsResponse]]:
-        """The first message carries the options, each further one an item as ExportTaskDefs gives it."""
+        """The first message carries the options, each further one an item as ExportTaskDefs gives it, in any
+        order. Nothing is written before the last has come; then each resource is, whole. At most 200,000
+        items and 1 GiB: RESOURCE_EXHAUSTED IMPORT_TOO_LARGE.
+        """
 
 def add_TaskDefServiceServicer_to_server(servicer: TaskDefServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -88,7 +88,10 @@ class TaskTemplate(_message.Message):
 
     @_builtins.property
     def parameters_schema(self) -> _struct_pb2.Struct:
-        """JSON Schema 2020-12 of the parameters; only local $ref.
+        """JSON Schema 2020-12 of the parameters. A $ref names a part of this schema, by pointer, anchor or
+        $id. At most 1,000 subschemas apply to one value, those that references name included. A default
+        fits the schema it stands in, and stands in for an absent member of any object to which the schema
+        applies in any case: also in items of lists and in other defaults. `format` is checked.
         JSON limits are checked by the service
         """
 
