@@ -24,6 +24,7 @@ def check(schema: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 SPEED = {"type": "number", "minimum": 0, "maximum": 2, "default": 1.5}
+CLOSED = {"additionalProperties": False}
 MEMBER = {"properties": {"b": SPEED}}
 
 
@@ -100,6 +101,89 @@ def test_a_misfit_is_named_by_path(
 ) -> None:
     [found] = check(schema, given)[1]
     assert found.startswith(problem)
+
+
+TREE = {
+    "$id": "https://a.test/tree.json",
+    "$dynamicAnchor": "node",
+    "type": "object",
+    "properties": {"children": {"items": {"$dynamicRef": "#node"}}, "data": {"type": "string"}},
+}
+PARTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    (
+        {
+            "$id": "https://a.test/root",
+            "properties": {"a": {"$ref": "https://a.test/root"}},
+            **CLOSED,
+        },
+        {"a": {"a": {}}},
+        {"a": {"b": 1}},
+    ),
+    (
+        {"properties": {"a": {"$ref": "part"}}, "$defs": {"x": {"$id": "part", "type": "string"}}},
+        {"a": "x"},
+        {"a": 1},
+    ),
+    (
+        {
+            "$id": "https://a.test/dir/root",
+            "properties": {"a": {"$ref": "part#/$defs/b"}, "c": {"$ref": "/other#d"}},
+            "$defs": {
+                "x": {"$id": "part", "$defs": {"b": {"$ref": "#/$defs/c"}, "c": {"type": "null"}}},
+                "y": {"$id": "/other", "$defs": {"z": {"$anchor": "d", "type": "integer"}}},
+            },
+        },
+        {"a": None, "c": 1},
+        {"a": None, "c": "1"},
+    ),
+    (
+        {
+            "properties": {"a": {"$ref": "urn:example:a#/$defs/b"}},
+            "$defs": {"x": {"$id": "urn:example:a", "$defs": {"b": {"type": "string"}}}},
+        },
+        {"a": "x"},
+        {"a": 1},
+    ),
+    (
+        {
+            "properties": {"t": {"$ref": "tree.json"}},
+            "$id": "https://a.test/",
+            "$defs": {"t": TREE},
+        },
+        {"t": {"children": [{"data": "x", "dota": 1}]}},
+        {"t": {"children": [{"data": 1}]}},
+    ),
+    (
+        {
+            "$id": "https://a.test/strict-tree.json",
+            "$dynamicAnchor": "node",
+            "$ref": "tree.json",
+            "unevaluatedProperties": False,
+            "$defs": {"t": TREE},
+        },
+        {"children": [{"data": "x", "children": [{}]}]},
+        {"children": [{"dota": "x"}]},
+    ),
+    (
+        {"properties": {"$id": {"type": "string"}, "a": {"const": {"$id": "x", "$ref": "y"}}}},
+        {"$id": "x"},
+        {"a": {"$id": "x"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), PARTS)
+def test_references_go_by_the_names_of_parts(
+    schema: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    assert check(schema, good) == (good, [])
+    assert len(check(schema, bad)[1]) >= 1
+
+
+def test_defaults_are_found_behind_names_of_parts() -> None:
+    part = {"$id": "part", "properties": {"b": {"$ref": "#/$defs/c"}}, "$defs": {"c": SPEED}}
+    schema = {"properties": {"a": {"$ref": "part"}}, "$defs": {"x": part}}
+    assert check(schema, {"a": {}}) == ({"a": {"b": 1.5}}, [])
 
 
 def test_all_misfits_at_once() -> None:

@@ -20,6 +20,9 @@ A_TEXT = {"$defs": {"a": {"type": "string"}}}
 A_MEMBER: dict[str, Any] = {"properties": {"b": {}}}
 
 
+DEEP = {"$defs": {"a": {"properties": {str(n): {"default": n} for n in range(900)}}}}
+
+
 def twice(keyword: str, length: int) -> dict[str, Any]:
     """A schema that says twice that the next one applies, and so on."""
     schema: dict[str, Any] = {"$ref": "#/$defs/0"}
@@ -166,6 +169,8 @@ def test_its_size_is_bounded(schema: dict[str, Any], description: str) -> None:
         {"properties": {str(n): {"type": "?"} for n in range(1_999)}},
         {"$ref": "#/$defs/0", "$defs": {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(1998)}},
         {"enum": [{"a": n} for n in range(20_000)]},
+        {"properties": {str(n): {"type": "string", "default": n} for n in range(900)}},
+        {"properties": {str(n): {"$ref": "#/$defs/a", "default": {}} for n in range(900)}, **DEEP},
     ],
 )
 def test_a_huge_one_is_answered_soon(schema: dict[str, Any]) -> None:

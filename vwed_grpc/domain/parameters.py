@@ -10,7 +10,7 @@ from vwed_grpc.domain.json_convert import Json, from_struct
 from vwed_grpc.domain.json_value import MAX_LEVELS, MAX_NODES
 from vwed_grpc.domain.schema_application import MAX_WORK, Application
 from vwed_grpc.domain.schema_document import Schema, SchemaDocument, Steps
-from vwed_grpc.domain.schema_validation import matches, misfits, subschema_validator
+from vwed_grpc.domain.schema_validation import matches, misfits, unfit
 
 
 class _TooManyError(Exception):
@@ -46,29 +46,37 @@ def complete_parameters(
     return parameters, misfits(document.root, parameters, path, work=work)
 
 
-def default_problem(
-    document: SchemaDocument, steps: Steps, schema: Schema
-) -> tuple[str | None, int]:
-    """What is wrong with the `default` of the subschema at `steps`, and the work to check it.
+def default_problems(document: SchemaDocument) -> Iterator[tuple[Steps, str]]:
+    """What is wrong with the defaults of a document without other problems, each by its steps.
 
-    It must fit the subschema as it is taken: completed by the defaults of its own members.
+    It must fit the subschema that it stands in as it is taken: completed by the defaults of its own
+    members.
     """
     application = Application(document)
-    default = copy.deepcopy(schema["default"])
-    try:
-        _add_defaults(application, schema, default)
-    except _TooManyError as error:
-        return f"{error} by the defaults inside", 0
-    work = application.work(schema, default)
-    if work > MAX_WORK:
-        return "is too much to be checked", 0
-    fits = subschema_validator(document.root, steps).is_valid(default)
-    return None if fits else "does not fit the schema that it stands in", work
+    defaults: list[tuple[Steps, Json]] = []
+    work = looked_at = 0
+    for steps, schema in document.subschemas:
+        if "default" in schema:
+            default = copy.deepcopy(schema["default"])
+            try:
+                looked_at = _add_defaults(application, schema, default, looked_at)
+            except _TooManyError as error:
+                yield (*steps, "default"), f"{error} by the defaults inside"
+                return
+            work += application.work(schema, default)
+            if work > MAX_WORK:
+                yield (*steps, "default"), "is too much to be checked, with those before it"
+                return
+            defaults.append((steps, default))
+    for index in unfit(document.root, defaults) if defaults else ():
+        yield (*defaults[index][0], "default"), "does not fit the schema that it stands in"
 
 
-def _add_defaults(application: Application, schema: Json, value: Json) -> None:
-    """Changes `value`. Raises _TooManyError: those of a recursive schema may have no end."""
-    looked_at = 0  # also the looking costs
+def _add_defaults(application: Application, schema: Json, value: Json, looked_at: int = 0) -> int:
+    """Changes `value`. Raises _TooManyError: those of a recursive schema may have no end.
+
+    Answers `looked_at` with what it looked at, which costs too.
+    """
     todo: list[tuple[list[Json], Json, int]] = [([schema], value, 1)]
     while todo:
         schemas, value, level = todo.pop()
@@ -88,6 +96,7 @@ def _add_defaults(application: Application, schema: Json, value: Json) -> None:
                 todo.append((inside, item, level + 1))
         if looked_at > MAX_NODES:
             raise _TooManyError(f"has more than {MAX_NODES:,} values")
+    return looked_at
 
 
 def _set_defaults(

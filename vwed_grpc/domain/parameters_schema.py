@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_value import MAX_PROBLEMS, member
-from vwed_grpc.domain.parameters import default_problem
+from vwed_grpc.domain.parameters import default_problems
 from vwed_grpc.domain.schema_application import MAX_AT_ONE_VALUE, Application, EndlessError
 from vwed_grpc.domain.schema_document import (
     MAX_SUBSCHEMAS,
@@ -31,7 +31,6 @@ from vwed_grpc.domain.schema_validation import (
 )
 
 MAX_PATTERNS = 100
-MAX_DEFAULTS_WORK = 200_000
 
 _BYTES_PER_MISFIT = 8
 _STANDARD = "https://json-schema.org/draft/"
@@ -54,7 +53,7 @@ def schema_problems(schema: Struct, path: str) -> list[Violation]:
         problems
         or list(islice(_costly(document, path), MAX_PROBLEMS))
         or compile_problems(document.root, path)
-        or list(islice(_bad_defaults(document, path), MAX_PROBLEMS))
+        or [Violation(_at(path, steps), problem) for steps, problem in default_problems(document)]
     )
     return sorted(problems, key=attrgetter("field", "description"))[:MAX_PROBLEMS]
 
@@ -102,20 +101,6 @@ def _costly(document: SchemaDocument, path: str) -> Iterator[Violation]:
         except EndlessError:
             yield Violation(_at(path, steps), "applies itself to the same value again")
             return
-
-
-def _bad_defaults(document: SchemaDocument, path: str) -> Iterator[Violation]:
-    """Of a document without other problems."""
-    work = 0
-    for steps, schema in document.subschemas:
-        if "default" in schema:
-            problem, effort = default_problem(document, steps, schema)
-            work += effort
-            if work > MAX_DEFAULTS_WORK:
-                yield Violation(path, "has too many defaults to be checked")
-                return
-            if problem:
-                yield Violation(f"{_at(path, steps)}.default", problem)
 
 
 def _at(path: str, steps: Steps) -> str:

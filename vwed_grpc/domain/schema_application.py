@@ -48,7 +48,7 @@ class Application:
         self._by_id = {id(schema): schema for _, schema in document.subschemas}
         self._own: dict[int, tuple[int, int]] = {}
 
-    def always(self, schema: Json) -> Iterator[Schema]:
+    def always(self, schema: Any) -> Iterator[Schema]:
         """The schema and all that applies to the same value whatever that is; each once."""
         seen = set()
         found = [schema]
