@@ -78,18 +78,24 @@ async def test_what_was_exported_is_imported_elsewhere_as_it_was(
     site.write_bytes(exported(shared, tenant))
     lines = [json.loads(line) for line in site.read_bytes().splitlines()]
     assert [[*line] for line in lines] == [["task_template"], *[["task_def"]] * 3]
-    done = run(shared, other, "import", str(site), "--actor", "ben")
+    done = run(shared, other, "import", str(site), "--actor", "陈静")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"created 3, updated 0, skipped 0, errors 0\n"
     assert exported(shared, other) == site.read_bytes()
     async with connect(shared.address, tenant=other) as client:
-        assert (await get_def(client, "of-t")).created_by == "ben"
+        assert (await get_def(client, "of-t")).created_by == "陈静"
 
     # From standard input, and once more: nothing is new.
     for conflict in ("skip", "overwrite"):
         done = run(shared, other, "import", "-", "--conflict", conflict, stdin=site.read_bytes())
         assert done.stdout == b"created 0, updated 0, skipped 3, errors 0\n"
     assert exported(shared, other) == site.read_bytes()
+
+
+def test_what_can_be_no_tenant_is_refused_in_a_line(shared: Process) -> None:
+    done = run(shared, "工厂", "export")
+    assert done.returncode == 2
+    assert b"Invalid value for '--tenant': must match" in done.stderr
 
 
 async def test_a_change_of_a_definition_is_a_change_of_its_lines(

@@ -77,7 +77,7 @@ async def call(target: str) -> AsyncIterator[Call]:
     async with grpc.aio.insecure_channel(target) as channel:
 
         async def send(
-            method: MethodDescriptor, raw: bytes, *metadata: tuple[str, str]
+            method: MethodDescriptor, raw: bytes, *metadata: tuple[str, str | bytes]
         ) -> list[bytes]:
             kind = "stream" if method.client_streaming else "unary"
             kind += "_stream" if method.server_streaming else "_unary"
@@ -166,10 +166,13 @@ def _field(number: int, content: bytes) -> bytes:
     [
         ("x-vwed-tenant", "another"),  # a second one
         ("x-vwed-actor", "x" * 129),
+        ("x-vwed-actor-bin", "陈".encode() * 129),
+        ("x-vwed-actor-bin", b"a\0b"),
+        ("x-vwed-actor-bin", b"\xff"),
         ("x-vwed-consistency", "weak"),
     ],
 )
-async def test_bad_metadata_is_refused_by_its_key(key: str, value: str, call: Call) -> None:
+async def test_bad_metadata_is_refused_by_its_key(key: str, value: str | bytes, call: Call) -> None:
     refused = await refusal(call(METHODS["ListTaskDefs"], b"", (key, value)))
     assert (refused.code, refused.fields) == (INVALID, [key])
 

@@ -210,6 +210,7 @@ async def test_calls_carry_tenant_and_actor() -> None:
         _ = [event async for event in watch_run(client, "run", 0)]
     assert servicer.metadata["x-vwed-tenant"] == "t"
     assert servicer.metadata["x-vwed-actor"] == "wms"
+    assert "x-vwed-actor-bin" not in servicer.metadata
 
 
 @asynccontextmanager

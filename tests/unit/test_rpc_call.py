@@ -47,19 +47,40 @@ async def test_remaining_is_never_negative() -> None:
         ("x-vwed-actor", "a" * 129),
         ("x-vwed-actor", "a\0b"),
         ("x-vwed-actor", "é"),
+        ("x-vwed-actor-bin", "陈".encode() * 129),
+        ("x-vwed-actor-bin", b"a\0b"),
+        ("x-vwed-actor-bin", "陈\n静".encode()),
+        ("x-vwed-actor-bin", "a\x85b".encode()),
+        ("x-vwed-actor-bin", "a\u2028b".encode()),
+        ("x-vwed-actor-bin", b"\xe9"),  # Latin-1
+        ("x-vwed-actor-bin", b"\xed\xa0\x80"),  # a surrogate
+        ("x-vwed-actor-bin", b"\xc0\x80"),  # U+0000, overlong
         ("x-vwed-consistency", "eventual"),
         ("x-vwed-consistency", ""),
     ],
 )
-def test_refused_by_key(key: str, value: str) -> None:
+def test_refused_by_key(key: str, value: str | bytes) -> None:
     call, problems = open_call(((key, value),), None)
     assert [problem.field for problem in problems] == [key]
     assert call.request_id
 
 
-def test_two_tenants_are_none() -> None:
-    _, problems = open_call((("x-vwed-tenant", "a"), ("x-vwed-tenant", "b")), None)
-    assert [problem.field for problem in problems] == ["x-vwed-tenant"]
+@pytest.mark.parametrize("key", ["x-vwed-tenant", "x-vwed-actor", "x-vwed-actor-bin"])
+def test_two_tenants_or_actors_are_none(key: str) -> None:
+    _, problems = open_call(((key, "a"), (key, "b")), None)
+    assert [problem.field for problem in problems] == [key]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["陈静", "José", "山田\u3000太郎", "स\u200dत", "🤖" * 128, "operator Chen", "\ufffd"],
+    ids=ascii,
+)
+def test_a_name_in_any_script_wins(name: str) -> None:
+    sent: dict[str, str | bytes] = {"x-vwed-actor-bin": name.encode(), "x-vwed-actor": "chen"}
+    for keys in (["x-vwed-actor-bin"], [*sent], [*reversed(sent)]):
+        call, problems = open_call([(key, sent[key]) for key in keys], None)
+        assert (call.actor, problems) == (name, [])
 
 
 @pytest.mark.parametrize("value", ["", "a" * 129, "a\tb", "é"])

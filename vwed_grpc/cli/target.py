@@ -8,6 +8,7 @@ import click
 import grpc
 
 from vwed_grpc.cli.options import settings_from
+from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,7 +21,9 @@ def target_options(command: Command) -> Command:
         show_default="VWED_TARGET, else VWED_LISTEN, else 127.0.0.1:50051",
         help="The server, as host:port.",
     )
-    tenant = click.option("--tenant", default="default", show_default=True, help="Whose data.")
+    tenant = click.option(
+        "--tenant", default="default", show_default=True, callback=_tenant, help="Whose data."
+    )
     return target(tenant(command))
 
 
@@ -39,6 +42,12 @@ def run(target: str, work: Coroutine[Any, Any, None]) -> None:
         raise click.ClickException(f"cannot go on: {exc.strerror}") from exc
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _tenant(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not ID.fullmatch(value):
+        raise click.BadParameter(ID_DEMAND)
+    return value
 
 
 def _default_target() -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vwed.v1.task_def_service_pb2_grpc import TaskDefServiceAsyncStub
 
 Stub = TypeVar("Stub")
+_Metadata = list[tuple[str, str | bytes]]
 
 _OPTIONS = (
     # Left alone, a channel waits up to two minutes before it tries a restarted server again.
@@ -40,12 +41,20 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client of the server at `target` (`host:port`, or any gRPC name), without TLS.
 
-    Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor` is
-    kept as who did what, "" leaves it out.
+    Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor`, in
+    any script, is kept as who did what, "" leaves it out.
+
+    Raises:
+        ValueError: `tenant` cannot be one. gRPC's own error for it does not say what is wrong.
     """
-    metadata = [("x-vwed-tenant", tenant)]
-    if actor:
-        metadata.append(("x-vwed-actor", actor))
+    if not (tenant.isascii() and tenant.isprintable()):
+        raise ValueError(f"no tenant has the id {tenant!r}: ids are ASCII letters, digits and ._:-")
+    metadata: _Metadata = [("x-vwed-tenant", tenant)]
+    if actor.isascii() and actor.isprintable():
+        metadata += [("x-vwed-actor", actor)] if actor else []
+    else:
+        # Surrogates, which an argument's odd bytes become, are no text: the server refuses them.
+        metadata.append(("x-vwed-actor-bin", actor.encode(errors="surrogatepass")))
     async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
         yield Client(
             _sending(metadata, task_def_service_pb2_grpc.TaskDefServiceStub(channel)),
@@ -54,7 +63,7 @@ async def connect(
         )
 
 
-def _sending(metadata: list[tuple[str, str]], stub: Stub) -> Stub:
+def _sending(metadata: _Metadata, stub: Stub) -> Stub:
     # Interceptors would do the same at the price of a task for each call, a queue for each stream.
     for name, method in vars(stub).items():
         setattr(stub, name, _Method(method, metadata))
@@ -64,7 +73,7 @@ def _sending(metadata: list[tuple[str, str]], stub: Stub) -> Stub:
 class _Method:
     """One RPC of a stub: called as before, with the client's metadata before the caller's own."""
 
-    def __init__(self, method: Any, metadata: list[tuple[str, str]]) -> None:
+    def __init__(self, method: Any, metadata: _Metadata) -> None:
         self._method = method
         self._metadata = metadata
 

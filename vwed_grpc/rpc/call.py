@@ -10,12 +10,19 @@ from vwed_grpc.domain.ids import ID, ID_DEMAND, new_id
 
 TENANT = "x-vwed-tenant"
 ACTOR = "x-vwed-actor"
+ACTOR_BIN = "x-vwed-actor-bin"
 REQUEST_ID = "x-request-id"
 CONSISTENCY = "x-vwed-consistency"
 
 _RULES = {
     TENANT: (ID, ID_DEMAND),
     ACTOR: (re.compile(r"[\x20-\x7e]{0,128}"), "must be at most 128 printable ASCII characters"),
+    ACTOR_BIN: (
+        # Format characters stay: Persian and Indic names are written with joiners. What is not
+        # UTF-8 has become surrogates.
+        re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{0,128}"),
+        "must be UTF-8, at most 128 characters, without control characters and line separators",
+    ),
     CONSISTENCY: (re.compile(r"strong"), 'must be "strong" or absent'),
 }
 _REQUEST_ID_FORM = re.compile(r"[\x20-\x7e]{1,128}")
@@ -56,14 +63,15 @@ def open_call(
                 sent.setdefault(key, str(value))
         elif key in _RULES:
             form, demand = _RULES[key]
+            text = value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
             if key in sent:
                 problems.append(Violation(key, "must be given once"))
-            elif not form.fullmatch(str(value)):
+            elif not form.fullmatch(text):
                 problems.append(Violation(key, demand))
-            sent[key] = str(value)
+            sent[key] = text
     call = Call(
         tenant=sent.get(TENANT, "default"),
-        actor=sent.get(ACTOR, ""),
+        actor=sent.get(ACTOR_BIN, sent.get(ACTOR, "")),
         request_id=sent.get(REQUEST_ID) or new_id(),
         strong=CONSISTENCY in sent,
         deadline=None if remaining is None else asyncio.get_running_loop().time() + remaining,
