@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.e2e.grpcurl import call, grpcurl
 from tests.e2e.process import Process
 
@@ -16,6 +18,32 @@ def test_reflection_lists_and_describes(shared: Process) -> None:
     assert "returns ( stream .vwed.v1.WatchTaskRecordResponse )" in described.stdout
     message = grpcurl(shared.address, "describe", "vwed.v1.TaskRecord")
     assert "lease_epoch" in message.stdout
+
+
+def test_a_method_is_described_with_its_comment(shared: Process) -> None:
+    described = grpcurl(shared.address, "describe", "vwed.v1.CacheService.TouchDataCache")
+    assert (described.returncode, described.stderr) == (0, "")
+    assert described.stdout == (
+        "vwed.v1.CacheService.TouchDataCache is a method:\n"
+        "// A new expiration; the value stays.\n"
+        "rpc TouchDataCache ( .vwed.v1.TouchDataCacheRequest ) returns ( .vwed.v1.DataCache );\n"
+    )
+    missing = grpcurl(shared.address, "describe", "vwed.v1.CacheService.NoSuchMethod")
+    assert missing.returncode != 0
+    assert "Symbol not found: vwed.v1.CacheService.NoSuchMethod" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("symbol", "comment"),
+    [
+        ("vwed.v1.TaskRecord", "// Output only: who created the run (x-vwed-actor)."),
+        ("vwed.v1.View", "// Without config, parameters_schema, input, result, input_data,"),
+        ("vwed.v1.CacheService", "// How the blocks of a run hand values to each other."),
+        ("google.rpc.RetryInfo", "// Clients should wait at least this long between retrying"),
+    ],
+)
+def test_comments_reach_whoever_asks(shared: Process, symbol: str, comment: str) -> None:
+    assert comment in grpcurl(shared.address, "describe", symbol).stdout
 
 
 def test_health(shared: Process) -> None:

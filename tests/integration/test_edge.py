@@ -567,6 +567,7 @@ async def test_health_reflection_and_channelz() -> None:
             RECORDS,
             "grpc.health.v1.Health",
             "grpc.channelz.v1.Channelz",
+            "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
         }
         await ask.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=RECORDS))

@@ -1,0 +1,100 @@
+"""Server reflection under both of its names, with the comments of the protos.
+
+`grpcio-reflection` serves `v1alpha` alone, of files whose comments the generated code has dropped.
+`v1` is the same protocol, message for message, in another package.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import grpc
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no types
+    reflection,
+    reflection_pb2,
+)
+from vwed.v1 import common_pb2
+
+V1ALPHA: str = reflection.SERVICE_NAME
+V1 = V1ALPHA.replace(".v1alpha.", ".v1.")
+_V1_PACKAGE = V1.removesuffix("ServerReflection")
+_IMAGE = Path(common_pb2.__file__).parents[2] / "vwed.binpb"
+"""What the protos are with their comments; it stands beside the packages of the generated code."""
+
+
+def reflection_handlers(services: Iterable[str]) -> tuple[grpc.GenericRpcHandler, ...]:
+    """Handlers of both versions; they list `services` (full names) and themselves."""
+    servicer = reflection.aio.ReflectionServicer((*services, V1ALPHA, V1), pool=_Pool())
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return tuple(
+        grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+        for name in (V1ALPHA, V1)
+    )
+
+
+class _Pool:
+    """What the servicer asks of a pool. The default one knows neither comments, methods nor v1."""
+
+    def __init__(self) -> None:
+        v1 = _v1()
+        self._v1 = descriptor_pool.DescriptorPool()
+        self._v1.Add(v1)
+        image = FileDescriptorSet.FromString(_IMAGE.read_bytes()).file
+        self._own = {proto.name: proto for proto in (*image, v1)}
+
+    def FindFileByName(self, name: str) -> "_File":  # noqa: N802 - a pool's method
+        proto = self._own.get(name)
+        if proto is None:
+            proto = FileDescriptorProto()
+            descriptor_pool.Default().FindFileByName(name).CopyToProto(proto)
+        return _File(self, proto)
+
+    def FindFileContainingSymbol(self, symbol: str) -> "_File":  # noqa: N802 - a pool's method
+        pool = self._pool(symbol)
+        try:
+            file = pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            file = pool.FindServiceByName(service).methods_by_name[method].containing_service.file
+        return self.FindFileByName(file.name)
+
+    def FindMessageTypeByName(self, name: str) -> Descriptor:  # noqa: N802 - a pool's method
+        return self._pool(name).FindMessageTypeByName(name)
+
+    def FindExtensionByNumber(self, message: Descriptor, number: int) -> FieldDescriptor:  # noqa: N802 - a pool's method
+        return self._pool(message.full_name).FindExtensionByNumber(message, number)
+
+    def FindAllExtensions(self, message: Descriptor) -> Sequence[FieldDescriptor]:  # noqa: N802 - a pool's method
+        return self._pool(message.full_name).FindAllExtensions(message)
+
+    def _pool(self, symbol: str) -> descriptor_pool.DescriptorPool:
+        return self._v1 if symbol.startswith(_V1_PACKAGE) else descriptor_pool.Default()
+
+
+class _File:
+    """What the servicer asks of a file's descriptor."""
+
+    def __init__(self, pool: _Pool, proto: FileDescriptorProto) -> None:
+        self.name = proto.name
+        self._pool = pool
+        self._proto = proto
+
+    @property
+    def dependencies(self) -> list["_File"]:
+        return [self._pool.FindFileByName(name) for name in self._proto.dependency]
+
+    def CopyToProto(self, proto: FileDescriptorProto) -> None:  # noqa: N802 - a descriptor's method
+        proto.CopyFrom(self._proto)
+
+
+def _v1() -> FileDescriptorProto:
+    proto = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(proto)
+    text = str(proto).replace("grpc_reflection/v1alpha", "grpc/reflection/v1")
+    return text_format.Parse(text.replace(".v1alpha", ".v1"), FileDescriptorProto())
