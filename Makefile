@@ -5,7 +5,7 @@ READY := .venv/.ready
 # The lock file is complete; what is imported is compiled then, which halves the time of this.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: help run demo test torture check format generate lock baseline bench bench-peers clean
+.PHONY: help run demo test torture check format generate baseline protos lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -52,6 +52,9 @@ generate: $(READY) ## Write generated/ from protos/
 
 baseline: generate ## Accept the protos as they are as what must not break
 	cp generated/vwed.binpb protos/baseline.binpb
+
+protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
+	@$(BIN)/python -m protos.archive
 
 lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv

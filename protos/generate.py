@@ -27,6 +27,8 @@ IMAGE = "vwed.binpb"
 WELL_KNOWN = files("grpc_tools") / "_proto"
 GOOGLEAPIS = Path(status_pb2.__file__).parents[2]
 VALIDATE = "buf/validate/validate.proto"
+ERRORS = "google/rpc/error_details.proto"
+"""No file of ours imports what errors carry, but callers want to read it."""
 
 
 def validate_descriptor() -> bytes:
@@ -64,6 +66,7 @@ def generate(target: Path) -> int:
                 "--include_imports",
                 "--include_source_info",
                 *messages,
+                ERRORS,
             ],
         )
         return next((code for c in calls if (code := protoc.main(["protoc", *paths, *c]))), 0)

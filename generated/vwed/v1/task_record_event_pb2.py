@@ -28,13 +28,14 @@ from vwed.v1 import block_record_pb2 as vwed_dot_v1_dot_block__record__pb2
 from vwed.v1 import task_record_pb2 as vwed_dot_v1_dot_task__record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvwed/v1/task_record_event.proto\x12\x07vwed.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avwed/v1/block_record.proto\x1a\x19vwed/v1/task_record.proto\"\x95\x03\n\x0fTaskRecordEvent\x12\x16\n\x0etask_record_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x0c\x62lock_counts\x18\x06 \x01(\x0b\x32\x14.vwed.v1.BlockCounts\x12\x15\n\x08progress\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12*\n\x0btask_record\x18\x08 \x01(\x0b\x32\x13.vwed.v1.TaskRecordH\x00\x12,\n\x0c\x62lock_record\x18\t \x01(\x0b\x32\x14.vwed.v1.BlockRecordH\x00\x12+\n\x06signal\x18\n \x01(\x0b\x32\x19.vwed.v1.TaskRecordSignalH\x00\x12-\n\x07\x64\x65leted\x18\x0b \x01(\x0b\x32\x1a.vwed.v1.TaskRecordDeletedH\x00\x42\x08\n\x06\x63hangeB\x0b\n\t_progress\"c\n\x10TaskRecordSignal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x62lock_record_id\x18\x02 \x01(\t\x12(\n\x07payload\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x13\n\x11TaskRecordDeletedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvwed/v1/task_record_event.proto\x12\x07vwed.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avwed/v1/block_record.proto\x1a\x19vwed/v1/task_record.proto\"\x95\x03\n\x0fTaskRecordEvent\x12\x16\n\x0etask_record_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x0c\x62lock_counts\x18\x06 \x01(\x0b\x32\x14.vwed.v1.BlockCounts\x12\x15\n\x08progress\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12*\n\x0btask_record\x18\x08 \x01(\x0b\x32\x13.vwed.v1.TaskRecordH\x00\x12,\n\x0c\x62lock_record\x18\t \x01(\x0b\x32\x14.vwed.v1.BlockRecordH\x00\x12+\n\x06signal\x18\n \x01(\x0b\x32\x19.vwed.v1.TaskRecordSignalH\x00\x12-\n\x07\x64\x65leted\x18\x0b \x01(\x0b\x32\x1a.vwed.v1.TaskRecordDeletedH\x00\x42\x08\n\x06\x63hangeB\x0b\n\t_progress\"c\n\x10TaskRecordSignal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x62lock_record_id\x18\x02 \x01(\t\x12(\n\x07payload\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x13\n\x11TaskRecordDeletedB%\n\x07vwed.v1P\x01Z\x0evwed/v1;vwedv1\xaa\x02\x07Vwed.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vwed.v1.task_record_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\007vwed.v1P\001Z\016vwed/v1;vwedv1\252\002\007Vwed.V1'
   _globals['_TASKRECORDEVENT']._serialized_start=163
   _globals['_TASKRECORDEVENT']._serialized_end=568
   _globals['_TASKRECORDSIGNAL']._serialized_start=570

@@ -1,0 +1,49 @@
+"""Writes dist/vwed-protos-VERSION.zip: the protos with all that they import, for any language.
+
+`validated/` has the rules that callers may check before they send; `plain/` is the same without
+them, for languages that have no protovalidate.
+"""
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from buf.validate import validate_pb2  # noqa: F401 - makes its options known
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from protos.generate import GENERATED, GOOGLEAPIS, IMAGE, PROTOS, VALIDATE, WELL_KNOWN
+from protos.proto_text import proto_text
+
+DIST = PROTOS.parent / "dist"
+
+
+def contents() -> Iterator[tuple[str, str]]:
+    """The path and the text of each file."""
+    for file in FileDescriptorSet.FromString((GENERATED / IMAGE).read_bytes()).file:
+        if file.name == VALIDATE:
+            # The Python package's copy has another name; protovalidate's Java library has this one.
+            file.options.java_package = "build.buf.validate"
+            yield f"validated/{file.name}", proto_text(file)
+        elif (PROTOS / file.name).exists():
+            yield f"validated/{file.name}", (PROTOS / file.name).read_text()
+            yield f"plain/{file.name}", proto_text(file, without=VALIDATE)
+        else:
+            root = WELL_KNOWN if file.name.startswith("google/protobuf/") else GOOGLEAPIS
+            for tree in ("validated", "plain"):
+                yield f"{tree}/{file.name}", (root / file.name).read_text()
+
+
+def write(target: Path) -> Path:
+    """The archive in `target`; the same protos always give the same bytes."""
+    name = f"vwed-protos-{version('vwed-grpc')}"
+    target.mkdir(exist_ok=True)
+    with ZipFile(target / f"{name}.zip", "w", ZIP_DEFLATED) as archive:
+        for path, text in sorted(contents()):
+            archive.writestr(ZipInfo(f"{name}/{path}"), text, ZIP_DEFLATED)
+    return target / f"{name}.zip"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{write(Path(sys.argv[1]) if sys.argv[1:] else DIST)}\n")
