@@ -1,5 +1,6 @@
 """Writes dist/vwed-protos-VERSION.zip: the protos with all that they import, for any language.
 
+`vwed.binpb` is all of them as a FileDescriptorSet, with comments, for tools that take one.
 `validated/` has the rules that callers may check before they send; `plain/` is the same without
 them, for languages that have no protovalidate.
 """
@@ -19,9 +20,11 @@ from protos.proto_text import proto_text
 DIST = PROTOS.parent / "dist"
 
 
-def contents() -> Iterator[tuple[str, str]]:
-    """The path and the text of each file."""
-    for file in FileDescriptorSet.FromString((GENERATED / IMAGE).read_bytes()).file:
+def contents() -> Iterator[tuple[str, str | bytes]]:
+    """The path and the content of each file."""
+    image = (GENERATED / IMAGE).read_bytes()
+    yield IMAGE, image
+    for file in FileDescriptorSet.FromString(image).file:
         if file.name == VALIDATE:
             # The Python package's copy has another name; protovalidate's Java library has this one.
             file.options.java_package = "build.buf.validate"
@@ -40,8 +43,8 @@ def write(target: Path) -> Path:
     name = f"vwed-protos-{version('vwed-grpc')}"
     target.mkdir(exist_ok=True)
     with ZipFile(target / f"{name}.zip", "w", ZIP_DEFLATED) as archive:
-        for path, text in sorted(contents()):
-            archive.writestr(ZipInfo(f"{name}/{path}"), text, ZIP_DEFLATED)
+        for path, content in sorted(contents()):
+            archive.writestr(ZipInfo(f"{name}/{path}"), content, ZIP_DEFLATED)
     return target / f"{name}.zip"
 
 
