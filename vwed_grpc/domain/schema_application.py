@@ -27,9 +27,15 @@ _UNEVALUATED_FACTOR = 3
 
 _COPIED_BYTES = 256
 _MATCHED_BYTES = 8
-_COMPARED = 8
-"""How much of each costs as much as a subschema: of a copied value, of a text for each state of a
-pattern; and scalars to choose from."""
+_NAMED_BYTES = 32
+"""How much costs as much as a subschema: of a value that is copied, of a text for each state of a
+pattern, and of the choices that an error names."""
+_FORMAT = 8
+"""States of a pattern that is as slow as the slowest format."""
+_SLOW = 20
+"""Subschemas that cost as much as `multipleOf` a fraction, or the slowest format at a short text."""
+_COMPOSITE = 8
+"""Subschemas that cost as much as a choice which is an object or a list."""
 
 _TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.", re.DOTALL)
 
@@ -82,18 +88,22 @@ class Application:
         It is not more than `MAX_WORK` + 1. No subschema has a `count` above the limit.
         """
         work = 0
-        todo: list[tuple[Counter[int], Json]] = [(self._at_one_value(schema), value)]
+        todo: list[Iterator[tuple[Counter[int], Json]]]
+        todo = [iter([(self._at_one_value(schema), value)])]
         sizes: dict[int, int] = {}
         while todo and work <= MAX_WORK:
-            applied, value = todo.pop()
+            if (found := next(todo[-1], None)) is None:
+                todo.pop()
+                continue
+            applied, value = found
             size = _size(value, sizes)
             for key, times in applied.items():
                 work += times * self._own_work(key, value, size)
             if isinstance(value, dict | list):
                 inside = {key: n for key, n in applied.items() if _goes_inside(self._by_id[key])}
                 work += sum(inside.values()) * len(value)
-                if work <= MAX_WORK and inside:
-                    todo += self._inside(inside, value)
+                if inside:
+                    todo.append(self._inside(inside, value))
         return min(work, MAX_WORK + 1)
 
     def _referred(self, schema: Schema, *, certain: bool = False) -> Iterator[Json]:
@@ -149,7 +159,7 @@ class Application:
             schema = self._by_id[key]
             patterns = [schema["pattern"]] if "pattern" in schema else []
             states_ = sum(map(states, [*patterns, *schema.get("patternProperties", ())]))
-            self._own[key] = _listed(schema), states_ + ("format" in schema)
+            self._own[key] = _listed(schema), states_ + _FORMAT * ("format" in schema)
         listed, states_ = self._own[key]
         work = listed * (1 + size // _COPIED_BYTES)
         if states_ and isinstance(value, str | dict):
@@ -210,9 +220,12 @@ def _factor(schema: Schema) -> int:
 def _listed(schema: Schema) -> int:
     choices: list[Any] = schema.get("enum", [])
     composite = sum(isinstance(choice, dict | list) for choice in choices)
-    required = [schema.get("required", ()), *schema.get("dependentRequired", {}).values()]
-    compared = len(choices) // _COMPARED + _COMPARED * composite
-    return compared + sum(map(len, required)) + len(required)
+    by_name = schema.get("dependentRequired", {}).values()
+    required = [schema.get("required", ()), *by_name]
+    named = _size(choices, {}) + _size(schema.get("const"), {})
+    slow = _SLOW * ("multipleOf" in schema) + _SLOW * ("format" in schema)
+    compared = named // _NAMED_BYTES + _COMPOSITE * composite
+    return 1 + slow + compared + len(by_name) + sum(map(len, required))
 
 
 def _size(value: Json, sizes: dict[int, int]) -> int:

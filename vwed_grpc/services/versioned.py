@@ -13,7 +13,7 @@ from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.progress.commit import Effects
-from vwed_grpc.rpc.aside import aside
+from vwed_grpc.rpc.aside import LARGE, aside
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import DEFINITION_TTL, Backend
@@ -45,7 +45,10 @@ class Versioned(Generic[D]):
 
     async def check(self, message: D, path: str) -> None:
         """Raises InvalidArgument with all that is wrong with the content."""
-        if found := await aside(message.ByteSize(), self.problems, message, path):
+        size = message.ByteSize()
+        if isinstance(message, TaskTemplate) and message.parameters_schema.fields:
+            size += LARGE  # a small schema may take long to be checked
+        if found := await aside(size, self.problems, message, path):
             raise InvalidArgument(*found)
 
     async def get(self, call: Call, id_: str, version: int) -> bytes:
