@@ -14,7 +14,7 @@ from bench.peers.debian_postgres import NotInstalledError
 from bench.process import pinned, wait_until
 from bench.stand import Server, free_port
 from bench.watches import CONNECTIONS, paced
-from vwed_grpc.progress.events import field
+from vwed_grpc.domain.wire_format import field
 
 SHAPE = Shape(callers=64)
 _PUT, _RANGE, _WATCH = "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Range", "/etcdserverpb.Watch/Watch"

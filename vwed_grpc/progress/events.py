@@ -9,25 +9,10 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordDeleted, TaskRecordEvent, TaskRecordSignal
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 
+from vwed_grpc.domain.wire_format import field
 from vwed_grpc.storage.events import Event, Kind
 
 MAX_MESSAGE_BYTES = 3 << 20
-
-
-def field(number: int, value: bytes) -> bytes:
-    """A length-delimited field on the wire."""
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    if value < 0x80:  # noqa: PLR2004 - one byte holds seven bits
-        return bytes((value,))
-    out = bytearray()
-    while value >= 0x80:  # noqa: PLR2004 - see above
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:

@@ -16,9 +16,9 @@ from vwed_grpc.domain.ids import ID, ID_DEMAND
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.domain.retention import Retention
+from vwed_grpc.domain.wire_format import field
 from vwed_grpc.progress.claims import Claims
 from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.events import field
 from vwed_grpc.progress.hub import Hub
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import CursorResult
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from vwed_grpc.domain.wire_format import merged
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.statement import Statement
@@ -29,7 +30,8 @@ class Kind(IntEnum):
 class Event:
     """One change of a run. `event` is a serialized TaskRecordEvent of VIEW_BASIC.
 
-    `event + payload` is the one of VIEW_FULL: protobuf merges what is concatenated.
+    `payload` is the field of what changed once more, with the payload fields alone: VIEW_FULL has
+    them beside the others.
     `group_seq` is the last seq of the report or transition that the event belongs to.
     """
 
@@ -40,7 +42,7 @@ class Event:
     payload: bytes | None
 
     def body(self, *, full: bool) -> bytes:
-        return self.event + self.payload if full and self.payload else self.event
+        return merged(self.event, self.payload) if full and self.payload else self.event
 
 
 APPEND = Statement("""
