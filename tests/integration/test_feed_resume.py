@@ -133,15 +133,19 @@ async def test_what_is_no_token_is_refused(client: Client, token: str) -> None:
     assert refusal.fields == ["resume_token"]
 
 
-WATCH = fingerprint_of("WatchTaskRecords", WatchTaskRecordsRequest(filter=TaskRecordFilter()))
+def watch_of(tenant: str) -> bytes:
+    """What the tokens of a tenant's watch without a filter are bound to."""
+    request = WatchTaskRecordsRequest(filter=TaskRecordFilter())
+    return fingerprint_of(tenant, "WatchTaskRecords", request)
 
 
-async def test_a_token_of_another_history_is_out_of_range(client: Client) -> None:
+async def test_a_token_of_another_history_is_out_of_range(client: Client, tenant: str) -> None:
     """After a restore the same transactions may have happened otherwise, or not at all."""
+    watch = watch_of(tenant)
     async with feeding(client, filter=TaskRecordFilter()) as seen:
-        point, copy = opened(seen.token)
-    elsewhere = point.token(WATCH, "another copy")
-    ahead = ResumePoint(point.position._replace(xact=2**62), point.said_at).token(WATCH, copy)
+        point, copy = opened(seen.token, watch)
+    elsewhere = point.token(watch, "another copy")
+    ahead = ResumePoint(point.position._replace(xact=2**62), point.said_at).token(watch, copy)
     for token in (elsewhere, ahead):
         with refused(StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_UNKNOWN"):
             await resume(client, token, filter=TaskRecordFilter())
@@ -150,14 +154,15 @@ async def test_a_token_of_another_history_is_out_of_range(client: Client) -> Non
 async def test_a_token_older_than_what_is_kept_is_out_of_range(
     client: Client, settings: Settings, tenant: str
 ) -> None:
+    watch = watch_of(tenant)
     async with feeding(client, filter=TaskRecordFilter()) as seen:
-        point, copy = opened(seen.token)
+        point, copy = opened(seen.token, watch)
     rules = {tenant: Retention(events_days=7), "*": Retention(events_days=0.5)}
     short = settings.model_copy(update={"redis_url": "none", "retention": rules})
     async with serving(short) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as there:
         for days, kept in ((6.9, True), (7.1, False)):
             said_at = point.said_at - timedelta(days=days)
-            token = ResumePoint(point.position, said_at).token(WATCH, copy)
+            token = ResumePoint(point.position, said_at).token(watch, copy)
             if kept:
                 await resume(there, token, filter=TaskRecordFilter())
                 continue
@@ -165,7 +170,7 @@ async def test_a_token_older_than_what_is_kept_is_out_of_range(
                 await resume(there, token, filter=TaskRecordFilter())
 
 
-def opened(token: str) -> tuple[ResumePoint, str]:
+def opened(token: str, watch: bytes) -> tuple[ResumePoint, str]:
     """What is in a token: where it stands, and of which copy of the data it is."""
     copy = json.loads(urlsafe_b64decode(token + "==")[12:])[0]
-    return ResumePoint.of(token, WATCH, copy), copy
+    return ResumePoint.of(token, watch, copy), copy

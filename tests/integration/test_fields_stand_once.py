@@ -84,6 +84,10 @@ async def raw(target: str, tenant: str) -> AsyncIterator[Raw]:
         yield Raw(channel, tenant)
 
 
+def at_least(count: int) -> Callable[[list[TaskRecordEvent]], bool]:
+    return lambda told: len(told) >= count
+
+
 async def read(
     stream: AsyncIterator[bytes],
     answer: type[WatchTaskRecordResponse | WatchTaskRecordsResponse],
@@ -146,7 +150,7 @@ async def test_of_one_run(
     after_seq = None if snapshot else 0
     request = WatchTaskRecordRequest(task_record_id=run, view=view, after_seq=after_seq)
     async with raw.watch("WatchTaskRecord", request) as stream:
-        events = await read(stream, WatchTaskRecordResponse, lambda told: len(told) >= 3)
+        events = await read(stream, WatchTaskRecordResponse, at_least(3))
         await finish(client, run)
         events += await read(stream, WatchTaskRecordResponse, lambda _: False)
     assert events[-1].task_record.status == SUCCEEDED
@@ -165,7 +169,7 @@ async def test_of_many_runs(
         filter=TaskRecordFilter(labels={"zone": "A"}),
     )
     async with raw.watch("WatchTaskRecords", request) as stream:
-        events = await read(stream, WatchTaskRecordsResponse, lambda told: bool(told))
+        events = await read(stream, WatchTaskRecordsResponse, at_least(1))
         assert events[0].task_record_id == before
         after = await live_one(client)
         await finish(client, after)
@@ -195,7 +199,5 @@ async def test_of_a_history(client: Client, raw: Raw, view: View.ValueType) -> N
         request = WatchTaskRecordRequest(task_record_id=id_, view=view, after_seq=0)
         listed = list(ListTaskRecordEventsResponse.FromString(answer).events)
         async with raw.watch("WatchTaskRecord", request) as stream:
-            watched = await read(
-                stream, WatchTaskRecordResponse, lambda told: len(told) == len(listed)
-            )
+            watched = await read(stream, WatchTaskRecordResponse, at_least(len(listed)))
         assert watched == listed

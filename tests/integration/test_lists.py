@@ -104,7 +104,7 @@ async def test_what_is_no_token_is_refused(subject: Subject) -> None:
     ids=repr,
 )
 async def test_a_sealed_token_of_any_content_is_no_fault_of_ours(
-    client: Client, position: tuple[Any, ...]
+    client: Client, tenant: str, position: tuple[Any, ...]
 ) -> None:
     """The seal has no secret: who reads the source can make one."""
     calls: list[tuple[Callable[[Any], Awaitable[Any]], Any]] = [
@@ -116,7 +116,7 @@ async def test_a_sealed_token_of_any_content_is_no_fault_of_ours(
         for order in ("", "priority", "priority desc", "start_time desc", "end_time")
     ]
     for call, request in calls:
-        fingerprint = request_fingerprint(request.DESCRIPTOR.name, request)
+        fingerprint = request_fingerprint(tenant, request.DESCRIPTOR.name, request)
         request.page_token = encode(fingerprint, position)
         try:
             await call(request)

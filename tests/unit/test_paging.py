@@ -161,11 +161,11 @@ def test_any_column_may_be_unset() -> None:
 def test_all_arguments_but_the_page_are_in_the_fingerprint(
     method: str, request_: Message, same: bool
 ) -> None:
-    first = request_fingerprint("ListTaskDefs", ListTaskDefsRequest(order_by="name"))
-    assert (request_fingerprint(method, request_) == first) is same
+    first = request_fingerprint("t", "ListTaskDefs", ListTaskDefsRequest(order_by="name"))
+    assert (request_fingerprint("t", method, request_) == first) is same
 
 
 def test_the_fingerprint_leaves_the_request_as_it_is() -> None:
     request = ListTaskDefsRequest(page_size=7, page_token="t")
-    request_fingerprint("ListTaskDefs", request)
+    request_fingerprint("t", "ListTaskDefs", request)
     assert request == ListTaskDefsRequest(page_size=7, page_token="t")

@@ -1,4 +1,7 @@
-"""Opaque page tokens: where a keyset list continues, bound to the arguments of its first page."""
+"""Opaque page tokens: where a keyset list continues.
+
+They are bound to the tenant and the arguments of the first page.
+"""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -35,19 +38,20 @@ def page_size(requested: int) -> int:
     return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def request_fingerprint(method: str, request: Message) -> bytes:
+def request_fingerprint(tenant: str, method: str, request: Message) -> bytes:
     """What a token is bound to: the method and all of a list request but its page fields."""
     arguments = type(request)()
     arguments.CopyFrom(request)
     arguments.ClearField("page_size")
     arguments.ClearField("page_token")
-    return fingerprint_of(method, arguments)
+    return fingerprint_of(tenant, method, arguments)
 
 
-def fingerprint_of(method: str, arguments: Message) -> bytes:
-    """What a token is bound to, of whatever arguments it is given out for."""
+def fingerprint_of(tenant: str, method: str, arguments: Message) -> bytes:
+    """What a token is bound to: whose it is, and whatever arguments it is given out for."""
     wire = arguments.SerializeToString(deterministic=True)
-    return blake2b(method.encode() + b"\0" + wire, digest_size=_DIGEST_BYTES).digest()
+    whole = b"\0".join((tenant.encode(), method.encode(), wire))
+    return blake2b(whole, digest_size=_DIGEST_BYTES).digest()
 
 
 def encode(fingerprint: bytes, position: Sequence[Position]) -> str:

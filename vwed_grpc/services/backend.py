@@ -76,6 +76,7 @@ class Servicer:
     async def page(
         self,
         request: Any,
+        call: Call,
         listing: Listing[M],
         where: Sequence[sa.ColumnElement[bool]],
         *,
@@ -87,7 +88,7 @@ class Servicer:
         """One page of a list request: its items, the next page's token, and the total if asked."""
         order = parse_order_by(request.order_by, fields, default, tie_breaker)
         size = page_size(request.page_size)
-        fingerprint = request_fingerprint(request.DESCRIPTOR.name, request)
+        fingerprint = request_fingerprint(call.tenant, request.DESCRIPTOR.name, request)
         kinds = [listing.orders[term.field].type.python_type for term in order]
         page = await listing.page(
             self.backend.database,

@@ -107,6 +107,7 @@ class BlockRecords(Servicer):
     async def ListBlockRecords(self, request: ListBlockRecordsRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
+            call,
             block_records.LISTING,
             block_records.where(call.tenant, request.task_record_id, request.filter),
             fields=frozenset({"first_seq"}),

@@ -56,6 +56,7 @@ class CacheReads(Servicer):
     async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
+            call,
             data_cache.LISTING,
             data_cache.where(call.tenant, request.task_record_id, request.key_prefix),
             fields=frozenset({"key"}),

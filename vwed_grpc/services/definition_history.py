@@ -49,6 +49,7 @@ class TaskDefHistory(TaskDefs):
         await of.require(self.backend.database, call.tenant, request.id)
         return await self.page(
             request,
+            call,
             definition_lists.history(of),
             [of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
             fields=frozenset({"version"}),

@@ -75,6 +75,7 @@ class TaskDefs(Servicer):
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
+            call,
             await definition_lists.filtered(
                 self.backend.database,
                 definitions.task_defs,

@@ -175,6 +175,7 @@ class TaskRecords(Servicer):
         listed = run_lists.listed(call.tenant, request.filter)
         items, token, total = await self.page(
             request,
+            call,
             listed.listing,
             listed.where,
             fields=ORDERS,

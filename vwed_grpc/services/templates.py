@@ -66,6 +66,7 @@ class TaskTemplates(TaskDefHistory):
     async def ListTaskTemplates(self, request: ListTaskTemplatesRequest, call: Call) -> bytes:
         items, token, total = await self.page(
             request,
+            call,
             await definition_lists.filtered(
                 self.backend.database,
                 definitions.task_templates,

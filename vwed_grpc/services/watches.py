@@ -32,6 +32,7 @@ class History(Servicer):
         after = resume(extent, request.after_seq)
         items, token, total = await self.page(
             request,
+            call,
             events.LISTING,
             events.where(call.tenant, run, after),
             fields=frozenset({"seq"}),
@@ -58,7 +59,7 @@ class History(Servicer):
             blocks=request.include_blocks,
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
-            fingerprint=fingerprint_of("WatchTaskRecords", bound),
+            fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
             kept=of_tenant(b.retention, call.tenant).events,
         )
         channel = b.keys.key("feed", call.tenant)
