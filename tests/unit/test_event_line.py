@@ -24,6 +24,14 @@ from vwed_grpc.cli.event_line import BlockDepths, event_line
             "    7   0% FAILED      入库上架 AMB-01 PALLET_ASKEW: 11.4°",
         ),
         (
+            {"taskRecord": {"status": "TASK_RECORD_STATUS_FAILED", "errorMessage": "it fell"}},
+            "    7      FAILED      it fell",
+        ),
+        (
+            {"taskRecord": {"status": "TASK_RECORD_STATUS_CANCELED", "errorCode": "EXECUTOR_LOST"}},
+            "    7      CANCELED    EXECUTOR_LOST",
+        ),
+        (
             {
                 "blockRecord": {
                     "status": "BLOCK_RECORD_STATUS_RUNNING",

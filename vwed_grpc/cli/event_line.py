@@ -58,6 +58,11 @@ def run_status(run: TaskRecord) -> str:
     return TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
 
 
+def run_error(run: TaskRecord) -> str:
+    """`JAM: the fork is stuck`; either may be missing."""
+    return ": ".join(filter(None, (run.error_code, run.error_message)))
+
+
 def block_status(block: BlockRecord) -> str:
     """`RUNNING` and so on."""
     return BlockRecordStatus.Name(block.status).removeprefix("BLOCK_RECORD_STATUS_")
@@ -74,9 +79,8 @@ def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:
     match event.WhichOneof("change"):
         case "task_record":
             run = event.task_record
-            error = f"{run.error_code}: {run.error_message}" if run.error_code else ""
             return _line(
-                run_status(run), run.task_def_name, run.external_id, run.executor_id, error
+                run_status(run), run.task_def_name, run.external_id, run.executor_id, run_error(run)
             )
         case "block_record":
             block = event.block_record

@@ -19,6 +19,7 @@ from vwed_grpc.cli.event_line import (
     block_status,
     block_title,
     event_line,
+    run_error,
     run_status,
 )
 from vwed_grpc.demo.execution import RETRY_LABEL
@@ -82,7 +83,7 @@ class _RunTable:
                 run.executor_id,
                 Text(status, style=STATUS_COLORS.get(status, "")),
                 f"{self._progress.get(run.id, 0.0):.0%}",
-                Text(run.error_message or self._blocks.get(run.id, "")),
+                Text(run_error(run) or self._blocks.get(run.id, "")),
             )
         return table
 
