@@ -36,7 +36,14 @@ class Figures(Servicer):
         zone = request.time_zone or "UTC"
         if request.time_zone and not await summaries.is_time_zone(self.backend.database, zone):
             raise InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
-        found = await summaries.of_runs(self.backend.database, where, request.group_by, zone)
+        found = await summaries.of_runs(
+            self.backend.database,
+            where,
+            request.group_by,
+            since=rows.moment(getattr(request.end_time, "from")),
+            until=rows.moment(request.end_time.to),
+            time_zone=zone,
+        )
         return SummarizeTaskRecordsResponse(
             task_record_summaries=[_run_summary(row) for row in found]
         )

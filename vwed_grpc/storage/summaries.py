@@ -1,6 +1,7 @@
 """Figures over runs, and over their blocks, that ended in a range of time."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
 
 from vwed_grpc.domain.blocks import FAILED as BLOCK_FAILED
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
+from vwed_grpc.storage import periods
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.tables import block_records as blocks
 from vwed_grpc.storage.tables import task_records as runs
@@ -50,17 +52,26 @@ async def of_runs(
     database: Database,
     where: Sequence[sa.ColumnElement[bool]],
     group_by: Sequence[By.ValueType],
+    *,
+    since: datetime,
+    until: datetime,
     time_zone: str,
 ) -> list[sa.RowMapping]:
-    """A row a group: its keys, total, succeeded, failed, queue and duration figures."""
+    """A row a group: its keys, total, succeeded, failed, queue and duration figures.
+
+    `where` leaves runs that ended from `since` on and before `until`.
+    """
     if By.GROUP_BY_HOUR in group_by:  # which lies within one day
         group_by = [by for by in group_by if by != By.GROUP_BY_DAY]
-    keys: list[sa.ColumnElement[Any]] = [
-        sa.func.date_trunc(_PERIODS[by], runs.c.end_time, time_zone).label("period_start")
-        if by in _PERIODS
-        else _COLUMNS[by]
-        for by in group_by
-    ]
+    source: sa.FromClause = runs
+    keys: list[sa.ColumnElement[Any]] = []
+    for by in group_by:
+        if by in _PERIODS:
+            starts = periods.starts(_PERIODS[by], since, until, time_zone)
+            source = runs.join(starts, sa.true())
+            keys.append(periods.start_of(starts, runs.c.end_time).label("period_start"))
+        else:
+            keys.append(_COLUMNS[by])
     names = [key.name for key in keys]
     statement = (
         sa.select(
@@ -71,6 +82,7 @@ async def of_runs(
             *_figures("queue", _seconds(runs.c.create_time, runs.c.start_time)),
             *_figures("duration", _seconds(runs.c.start_time, runs.c.end_time)),
         )
+        .select_from(source)
         .where(*where)
         .group_by(*(sa.literal_column(name) for name in names))
         .order_by(*(sa.literal_column(name) for name in names))
