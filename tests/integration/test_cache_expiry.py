@@ -6,7 +6,7 @@ PostgreSQL runs on this machine, so its clock and the tests' are the same.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -162,6 +162,8 @@ async def test_a_touch_that_changes_nothing_writes_nothing(client: Client, run: 
     [
         {"ttl": Duration()},
         {"ttl": Duration(seconds=-1)},
+        {"ttl": Duration(nanos=999)},
+        {"ttl": Duration(seconds=366 * 86400, nanos=1000)},
         {"ttl": Duration(seconds=300 * 366 * 86400)},
         {"expire_time": Timestamp(seconds=1)},
         {"expire_time": Timestamp(seconds=253_402_300_799)},
@@ -176,12 +178,115 @@ async def test_what_cannot_be_an_expiration(
         set_entry(client, run, "k", int_value=2, **expiration),
         set_entry(client, run, "k", int_value=2, if_version=stored.version, **expiration),
         set_entry(client, run, "new", int_value=2, **expiration),
+        set_entry(client, run, "new", int_value=2, if_absent=True, **expiration),
     ):
         refused = await refusal(call)
         assert refused.code == "INVALID_ARGUMENT"
         assert refused.fields == list(expiration)
+    refused = await refusal(batch_set(client, run, {"k": {}, "new": expiration}))
+    assert refused.code == "INVALID_ARGUMENT"
+    assert refused.fields == [f"requests[1].{name}" for name in expiration]
     assert await get_entry(client, run, "k") == stored
     assert (await refusal(get_entry(client, run, "new"))).code == "NOT_FOUND"
+
+
+# A ttl counts from when the entry is written, to the microsecond
+
+
+LIFE = timedelta(seconds=2)
+
+
+async def batch_set(client: Client, run: str, keys: dict[str, dict[str, Any]]) -> list[DataCache]:
+    """Sets several entries at once, each with options of its own."""
+    requests = [
+        SetDataCacheRequest(data_cache=DataCache(key=key, int_value=1), **options)
+        for key, options in keys.items()
+    ]
+    answer = await client.cache.BatchSetDataCache(
+        BatchSetDataCacheRequest(task_record_id=run, requests=requests)
+    )
+    return list(answer.data_caches)
+
+
+def lives(entry: DataCache) -> timedelta:
+    return entry.expire_time.ToDatetime() - entry.update_time.ToDatetime()
+
+
+async def set_if_version(client: Client, run: str) -> DataCache:
+    version = (await get_entry(client, run, "k")).version
+    return await set_entry(client, run, "k", int_value=2, ttl=LIFE, if_version=version)
+
+
+async def set_two(client: Client, run: str) -> DataCache:
+    one, other = await batch_set(client, run, {"k": {"ttl": LIFE}, "l": {"ttl": LIFE * 2}})
+    assert lives(other) == LIFE * 2
+    return one
+
+
+WAYS: dict[str, Callable[[Client, str], Awaitable[DataCache]]] = {
+    "set": lambda client, run: set_entry(client, run, "k", int_value=2, ttl=LIFE),
+    "set if_version": set_if_version,
+    "touch": lambda client, run: touch(client, run, "k", ttl=LIFE),
+    "batch": set_two,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("held_up", [False, True])
+async def test_a_ttl_counts_from_the_update_time(
+    client: Client, database_url: str, run: str, way: str, *, held_up: bool
+) -> None:
+    """Also of who waits for the row longer than the ttl: it is no less worth by then."""
+    await set_entry(client, run, "k", int_value=1)
+    if held_up:
+        async with locked(database_url, run, "k"):
+            writing = asyncio.create_task(WAYS[way](client, run))
+            await asyncio.sleep(0.3)
+            released = time.time_ns()
+        entry = await writing
+        assert entry.update_time.ToNanoseconds() > released
+    else:
+        entry = await WAYS[way](client, run)
+    assert lives(entry) == LIFE
+    stored = await get_entry(client, run, "k")
+    assert (stored.update_time, stored.expire_time) == (entry.update_time, entry.expire_time)
+
+
+async def test_a_new_entry_lives_as_long_as_it_is_told(client: Client, run: str) -> None:
+    made = [
+        await set_entry(client, run, "a", int_value=1, ttl=LIFE),
+        await set_entry(client, run, "b", int_value=1, ttl=LIFE, if_absent=True),
+        *await batch_set(client, run, {"c": {"ttl": LIFE}, "d": {"ttl": LIFE}}),
+        await touch(client, run, "a", ttl=LIFE),
+        await set_entry(client, run, "d", int_value=1, ttl=LIFE),
+    ]
+    assert {lives(entry) for entry in made} == {LIFE}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_expire_time_that_comes_while_it_waits_is_refused(
+    client: Client, database_url: str, run: str, way: str
+) -> None:
+    """Else an entry would be acknowledged that is no more, and would have ended the one before."""
+    before = await set_entry(client, run, "k", int_value=1)
+    at = Timestamp()
+    at.FromDatetime(datetime.now(UTC) + timedelta(seconds=0.3))
+    late: dict[str, Any] = {"expire_time": at}
+    calls = {
+        "set": lambda: set_entry(client, run, "k", int_value=2, **late),
+        "set if_version": lambda: set_entry(
+            client, run, "k", int_value=2, if_version=before.version, **late
+        ),
+        "touch": lambda: touch(client, run, "k", **late),
+        "batch": lambda: batch_set(client, run, {"j": {}, "k": late}),
+    }
+    async with locked(database_url, run, "k"):
+        writing = asyncio.create_task(refusal(calls[way]()))
+        await asyncio.sleep(max(at.ToNanoseconds() / 1e9 - time.time(), 0) + 0.01)
+    refused = await writing
+    assert refused.code == "INVALID_ARGUMENT"
+    assert refused.fields == ["requests[1].expire_time" if way == "batch" else "expire_time"]
+    assert await get_entry(client, run, "k") == before
 
 
 # Who waits for a lock may wait past the end

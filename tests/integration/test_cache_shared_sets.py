@@ -123,12 +123,12 @@ async def test_a_later_try_leaves_out_who_has_left(
     left = asyncio.Event()
     put = data_cache_put.put
 
-    async def lose_the_first(tx: Any, tenant: str, entries: Any) -> Any:
-        tries.append([entry.string_value for entry in entries])
+    async def lose_the_first(tx: Any, tenant: str, asked: Any) -> Any:
+        tries.append([one.entry.string_value for one in asked])
         if len(tries) == 1:
             await left.wait()
             raise DBAPIError(None, None, OSError(), connection_invalidated=True)
-        return await put(tx, tenant, entries)
+        return await put(tx, tenant, asked)
 
     monkeypatch.setattr(entry_writer, "put", lose_the_first)
     first = asyncio.create_task(set_entry(client, run, "first", string_value="stays"))

@@ -16,9 +16,10 @@ from vwed_grpc.domain.entries import (
     NOTHING,
     check_batch,
     end_of,
-    entry_of,
-    expiration,
+    expire_time,
+    put_of,
     replaceable,
+    ttl,
 )
 from vwed_grpc.domain.errors import InvalidArgument
 
@@ -49,7 +50,7 @@ def test_the_type_is_that_of_the_value_even_if_it_is_empty(which: str) -> None:
         given_.time_value.SetInParent()
     else:
         setattr(given_, which, VALUES[which])
-    entry = entry_of(SetDataCacheRequest(data_cache=given_), NOW)
+    entry = put_of(SetDataCacheRequest(data_cache=given_), NOW).entry
     assert entry.WhichOneof("value") == which
     assert DataCacheType.Name(entry.type) == f"DATA_CACHE_TYPE_{which.upper()}"
 
@@ -58,35 +59,39 @@ def test_what_the_store_sets_is_not_taken_from_the_caller() -> None:
     given_ = DataCache(task_record_id="r", key="k", int_value=1, id="x", version=9)
     given_.create_time.FromDatetime(NOW)
     given_.expire_time.FromDatetime(NOW)
-    entry = entry_of(SetDataCacheRequest(data_cache=given_), NOW)
+    entry = put_of(SetDataCacheRequest(data_cache=given_), NOW).entry
     assert entry == DataCache(task_record_id="r", key="k", int_value=1, type=INT)
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_integers_are_exact(value: int) -> None:
     request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=value))
-    assert entry_of(request, NOW).int_value == value
+    assert put_of(request, NOW).entry.int_value == value
 
 
 def test_a_value_is_required() -> None:
     with pytest.raises(InvalidArgument) as raised:
-        entry_of(SetDataCacheRequest(data_cache=DataCache(key="k")), NOW, "requests[3].")
+        put_of(SetDataCacheRequest(data_cache=DataCache(key="k")), NOW, "requests[3].")
     assert [v.field for v in raised.value.violations] == ["requests[3].data_cache.value"]
 
 
 def test_unset_an_entry_never_expires() -> None:
     request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=1))
-    assert end_of(entry_of(request, NOW)) is None
+    asked = put_of(request, NOW)
+    assert (end_of(asked.entry), asked.ttl) == (None, None)
 
 
-def test_a_ttl_counts_from_the_databases_time() -> None:
-    request = SetDataCacheRequest(ttl=Duration(seconds=1, nanos=500_000_000))
-    assert expiration(request, NOW) == NOW + timedelta(seconds=1.5)
+def test_a_ttl_is_cut_to_microseconds() -> None:
+    request = SetDataCacheRequest(ttl=Duration(seconds=1, nanos=500_000_999))
+    assert ttl(request) == timedelta(seconds=1.5)
+    with pytest.raises(InvalidArgument) as raised:
+        ttl(SetDataCacheRequest(ttl=Duration(nanos=999)), "requests[3].")
+    assert [v.field for v in raised.value.violations] == ["requests[3].ttl"]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(microseconds=1), LONGEST])
 def test_an_expire_time_within_366_days_is_taken(ahead: timedelta) -> None:
-    assert end_of(entry_of(at(NOW + ahead), NOW)) == NOW + ahead
+    assert end_of(put_of(at(NOW + ahead), NOW).entry) == NOW + ahead
 
 
 @pytest.mark.parametrize(
@@ -94,7 +99,7 @@ def test_an_expire_time_within_366_days_is_taken(ahead: timedelta) -> None:
 )
 def test_another_expire_time_is_refused(ahead: timedelta) -> None:
     with pytest.raises(InvalidArgument) as raised:
-        expiration(at(NOW + ahead), NOW)
+        expire_time(at(NOW + ahead), NOW)
     assert [v.field for v in raised.value.violations] == ["expire_time"]
 
 

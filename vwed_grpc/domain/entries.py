@@ -1,5 +1,6 @@
 """What a caller gives to become an entry of a run's data cache."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from vwed.v1.cache_service_pb2 import (
@@ -16,10 +17,28 @@ LONGEST = timedelta(days=366)
 NOTHING = 0
 """The version of an entry that is absent."""
 _IMPOSSIBLE = -1
+_IN_TIME = "must be within the next 366 days"
 
 
-def entry_of(request: SetDataCacheRequest, now: datetime, path: str = "") -> DataCache:
-    """The entry that is asked for, without what the store sets.
+@dataclass(slots=True)
+class Put:
+    """An entry that is to be written, without what the store sets."""
+
+    entry: DataCache
+    ttl: timedelta | None = None
+    """How long after its update_time it expires; None: when the entry itself says, or never."""
+    replaceable: int | None = None
+    """The version that it may replace, `NOTHING`: none; None: whatever is there."""
+    path: str = ""
+    """What stands before the names of the request's fields, in errors."""
+
+    def too_late(self) -> InvalidArgument:
+        """What it is refused with if its time has come before it could be written."""
+        return InvalidArgument.of(f"{self.path}expire_time", _IN_TIME)
+
+
+def put_of(request: SetDataCacheRequest, now: datetime, path: str = "") -> Put:
+    """What one set asks for.
 
     Args:
         request: one set.
@@ -35,9 +54,9 @@ def entry_of(request: SetDataCacheRequest, now: datetime, path: str = "") -> Dat
         raise InvalidArgument.of(f"{path}data_cache.value", "is required")
     entry = DataCache(task_record_id=given.task_record_id, key=given.key, type=type_of(which))
     apply_mask(entry, given, [which])
-    if until := expiration(request, now, path):
+    if until := expire_time(request, now, path):
         entry.expire_time.FromDatetime(until)
-    return entry
+    return Put(entry, ttl(request, path), replaceable(request), path)
 
 
 def type_of(which: str) -> DataCacheType.ValueType:
@@ -45,23 +64,32 @@ def type_of(which: str) -> DataCacheType.ValueType:
     return DataCacheType.Value(f"DATA_CACHE_TYPE_{which.upper()}")
 
 
-def expiration(
+def expire_time(
     request: SetDataCacheRequest | TouchDataCacheRequest, now: datetime, path: str = ""
 ) -> datetime | None:
-    """When the entry is to expire, None: never.
+    """When the entry is to expire, if the request says when.
 
     Raises InvalidArgument unless within the next 366 days.
     """
-    match request.WhichOneof("expiration"):
-        case "ttl":
-            return now + request.ttl.ToTimedelta()
-        case "expire_time":
-            at = request.expire_time.ToDatetime(UTC)
-            if not now < at <= now + LONGEST:
-                raise InvalidArgument.of(f"{path}expire_time", "must be within the next 366 days")
-            return at
-        case _:
-            return None
+    if request.WhichOneof("expiration") != "expire_time":
+        return None
+    at = request.expire_time.ToDatetime(UTC)
+    if not now < at <= now + LONGEST:
+        raise InvalidArgument.of(f"{path}expire_time", _IN_TIME)
+    return at
+
+
+def ttl(request: SetDataCacheRequest | TouchDataCacheRequest, path: str = "") -> timedelta | None:
+    """How long the entry is to live from its update_time on, if the request says how long.
+
+    Raises InvalidArgument for less than the microsecond that times are cut to.
+    """
+    if request.WhichOneof("expiration") != "ttl":
+        return None
+    lifetime = request.ttl.ToTimedelta()
+    if not lifetime:
+        raise InvalidArgument.of(f"{path}ttl", "must be at least 1 microsecond")
+    return lifetime
 
 
 def end_of(entry: DataCache) -> datetime | None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
-from vwed_grpc.domain.entries import entry_of
+from vwed_grpc.domain.entries import Put, put_of
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.storage import task_records
-from vwed_grpc.storage.data_cache_put import do_not_wait, put
+from vwed_grpc.storage.data_cache_put import do_not_wait, put, refusal
 from vwed_grpc.storage.database import Deadline, Transaction, longest
 from vwed_grpc.storage.errors import Locked
 from vwed_grpc.storage.lanes import Again, Asked, Lanes, in_parts
@@ -82,30 +81,29 @@ async def _put(
     tx: Transaction, effects: Effects, tenant: str, requests: Sequence[SetDataCacheRequest]
 ) -> list[DataCache | VwedError]:
     """What each request came to."""
+    asked: dict[int, Put] = {}
     outcomes: dict[int, DataCache | VwedError] = {}
     for n, request in enumerate(requests):
         try:
-            outcomes[n] = entry_of(request, tx.now)
-        except VwedError as refusal:
-            outcomes[n] = refusal
-    entries = {n: entry for n, entry in outcomes.items() if isinstance(entry, DataCache)}
-    for turn in _turns(entries):
-        written = await put(tx, tenant, [entries[n] for n in turn])
+            asked[n] = put_of(request, tx.now)
+        except VwedError as refused:
+            outcomes[n] = refused
+    for turn in _turns(asked):
+        written = await put(tx, tenant, [asked[n] for n in turn])
         for n, done in zip(turn, written, strict=True):
-            if not done:
-                outcomes[n] = task_records.missing(entries[n].task_record_id)
-    for run, key in {(entry.task_record_id, entry.key) for entry in entries.values()}:
+            outcomes[n] = asked[n].entry if done else await refusal(tx, tenant, asked[n])
+    for run, key in {(one.entry.task_record_id, one.entry.key) for one in asked.values()}:
         effects.entries_changed(tenant, run, [key])
     return [outcomes[n] for n in range(len(requests))]
 
 
-def _turns(entries: Mapping[int, DataCache]) -> Iterator[list[int]]:
+def _turns(asked: Mapping[int, Put]) -> Iterator[list[int]]:
     """All of them, in turns that have no key twice."""
-    left = dict(entries)
+    left = dict(asked)
     while left:
         firsts: dict[tuple[str, str], int] = {}
-        for n, entry in left.items():
-            firsts.setdefault((entry.task_record_id, entry.key), n)
+        for n, one in left.items():
+            firsts.setdefault((one.entry.task_record_id, one.entry.key), n)
         turn = list(firsts.values())
         for n in turn:
             del left[n]

@@ -17,11 +17,13 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.entries import (
     NOTHING,
+    Put,
     check_batch,
     end_of,
-    entry_of,
-    expiration,
+    expire_time,
+    put_of,
     replaceable,
+    ttl,
 )
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.increment import check_delta, incremented
@@ -47,9 +49,9 @@ class CacheService(CacheReads):
             return await self._writer.set(call.tenant, request, call.remaining)
 
         async def work(tx: Transaction, effects: Effects) -> DataCache:
-            entry = entry_of(request, tx.now)
-            await _put(tx, effects, call, [entry], [replaceable(request)])
-            return entry
+            asked = put_of(request, tx.now)
+            await _put(tx, effects, call, [asked])
+            return asked.entry
 
         return await self.write(call, work)
 
@@ -57,18 +59,17 @@ class CacheService(CacheReads):
         self, request: BatchSetDataCacheRequest, call: Call
     ) -> BatchSetDataCacheResponse:
         check_batch(request)
-        versions = [replaceable(one) for one in request.requests]
 
         async def work(tx: Transaction, effects: Effects) -> BatchSetDataCacheResponse:
-            entries = [
-                entry_of(one, tx.now, f"requests[{n}].") for n, one in enumerate(request.requests)
+            asked = [
+                put_of(one, tx.now, f"requests[{n}].") for n, one in enumerate(request.requests)
             ]
-            for entry in entries:
-                entry.task_record_id = request.task_record_id
-            await _put(tx, effects, call, entries, versions)
-            for entry in entries:
-                entry.ClearField("value")
-            return BatchSetDataCacheResponse(data_caches=entries)
+            for one in asked:
+                one.entry.task_record_id = request.task_record_id
+            await _put(tx, effects, call, asked)
+            for one in asked:
+                one.entry.ClearField("value")
+            return BatchSetDataCacheResponse(data_caches=[one.entry for one in asked])
 
         return await self.write(call, work)
 
@@ -89,10 +90,10 @@ class CacheService(CacheReads):
     async def TouchDataCache(self, request: TouchDataCacheRequest, call: Call) -> DataCache:
         async def work(tx: Transaction, effects: Effects) -> DataCache:
             entry = await _present(tx, call, request)
-            until = expiration(request, tx.now)
-            if until == end_of(entry):
+            until, lifetime = expire_time(request, tx.now), ttl(request)
+            if lifetime is None and until == end_of(entry):
                 return entry
-            await data_cache.touch(tx, call.tenant, entry, until)
+            await data_cache.touch(tx, call.tenant, entry, expire_time=until, ttl=lifetime)
             effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return entry
 
@@ -123,19 +124,13 @@ class CacheService(CacheReads):
         return await self.write(call, work)
 
 
-async def _put(
-    tx: Transaction,
-    effects: Effects,
-    call: Call,
-    entries: Sequence[DataCache],
-    versions: Sequence[int | None],
-) -> None:
-    """Writes all of the entries, or raises NotFound for their run or FailedPrecondition."""
-    written = await put(tx, call.tenant, entries, versions)
-    for entry, version, done in zip(entries, versions, written, strict=True):
+async def _put(tx: Transaction, effects: Effects, call: Call, asked: Sequence[Put]) -> None:
+    """Writes all of them. Raises NotFound for their run, FailedPrecondition, InvalidArgument."""
+    for one, done in zip(asked, await put(tx, call.tenant, asked), strict=True):
         if not done:
-            raise await refusal(tx, call.tenant, entry, version)
-    effects.entries_changed(call.tenant, entries[0].task_record_id, [e.key for e in entries])
+            raise await refusal(tx, call.tenant, one)
+    run = asked[0].entry.task_record_id
+    effects.entries_changed(call.tenant, run, [one.entry.key for one in asked])
 
 
 async def _increment(
@@ -146,7 +141,7 @@ async def _increment(
         present = await data_cache.lock(tx, call.tenant, run, key)
         entry = incremented(present, request)
         version = NOTHING if present is None else present.version
-        if all(await put(tx, call.tenant, [entry], [version])):
+        if all(await put(tx, call.tenant, [Put(entry, replaceable=version)])):
             effects.entries_changed(call.tenant, run, [key])
             return entry
         # It was made meanwhile, or it ended: once more; unless there is nothing to put it in.

@@ -83,29 +83,36 @@ def mismatch(present: DataCache) -> FailedPrecondition:
 
 _TOUCH = Statement("""
     UPDATE data_cache
-       SET expire_time = :expire_time, version = nextval('data_cache_versions'),
-           update_time = greatest(update_time, :now)
+       SET expire_time = coalesce(greatest(update_time, :now) + CAST(:ttl AS interval),
+                                  :expire_time),
+           version = nextval('data_cache_versions'), update_time = greatest(update_time, :now)
      WHERE tenant = :tenant AND task_record_id = :run AND key = :key
-    RETURNING version, update_time
+    RETURNING version, update_time, expire_time
 """)
 
 
 async def touch(
-    tx: Transaction, tenant: str, entry: DataCache, expire_time: datetime | None
+    tx: Transaction,
+    tenant: str,
+    entry: DataCache,
+    *,
+    expire_time: datetime | None,
+    ttl: timedelta | None,
 ) -> None:
-    """Gives a locked entry another expiration."""
+    """Gives a locked entry another expiration: a time, or so long after its new update_time."""
     parameters = {
         "tenant": tenant,
         "run": entry.task_record_id,
         "key": entry.key,
         "now": tx.now,
         "expire_time": expire_time,
+        "ttl": ttl,
     }
     row = (await tx.fetch(_TOUCH, parameters))[0]
     entry.version = row.version
     rows.put_time(entry.update_time, row.update_time)
     entry.ClearField("expire_time")
-    rows.put_time(entry.expire_time, expire_time)
+    rows.put_time(entry.expire_time, row.expire_time)
 
 
 _END = Statement("""
