@@ -6,7 +6,7 @@ import secrets
 import time
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-ID_DEMAND = f"must match ^{ID.pattern}$"
+ID_DEMAND = "must be at most 128 characters: letters, digits, and after the first . _ : -"
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62

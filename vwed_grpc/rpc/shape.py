@@ -18,12 +18,12 @@ from google.protobuf.message import Message
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.json_value import struct_problems, value_problems
+from vwed_grpc.rpc.demands import UNKNOWN_NUMBER
 
 Look = Callable[[Any, str], list[Violation]]
 """What is wrong with a value at a path."""
 
 _NUL = "must not contain U+0000"
-_UNKNOWN_NUMBER = "is not a number that the enum knows"
 _NANOS = 999_999_999
 _YEAR_1, _YEAR_9999 = -62_135_596_800, 253_402_300_799
 _TEN_THOUSAND_YEARS = 315_576_000_000
@@ -88,13 +88,13 @@ class Shape:
 
     def _find_in_values(self, message: Message, path: str, found: list[Violation]) -> None:
         found += [
-            Violation(path + name, _UNKNOWN_NUMBER)
+            Violation(path + name, UNKNOWN_NUMBER)
             for name, numbers in self.enums
             if getattr(message, name) not in numbers
         ]
         for name, numbers in self.enum_lists:
             found += [
-                Violation(f"{path}{name}[{index}]", _UNKNOWN_NUMBER)
+                Violation(f"{path}{name}[{index}]", UNKNOWN_NUMBER)
                 for index, number in enumerate(getattr(message, name))
                 if number not in numbers
             ]

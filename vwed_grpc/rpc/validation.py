@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from protovalidate import EvaluationError, Validator
 
 from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
+from vwed_grpc.rpc.demands import demand
 from vwed_grpc.rpc.shape import shape_of, subscript
 
 M = TypeVar("M", bound=Message)
@@ -69,10 +70,14 @@ def validate(message: Message, path: str) -> None:
 
 
 def _broken_rules(message: Message) -> list[Violation]:
-    return [_violation(found.proto) for found in _validator.collect_violations(message)]
+    of = message.DESCRIPTOR
+    return [
+        _violation(found.proto, demand(of, found))
+        for found in _validator.collect_violations(message)
+    ]
 
 
-def _violation(found: Any) -> Violation:
+def _violation(found: Any, text: str) -> Violation:
     path = ""
     for element in found.field.elements if found.field else ():
         path += f".{element.field_name}"
@@ -83,5 +88,4 @@ def _violation(found: Any) -> Violation:
                 path += f"[{subscripted.value}]"
             case subscripted:
                 path += subscript(str(subscripted.value))
-    text = found.message or found.rule_id
     return Violation(path.removeprefix("."), f"the key {text}" if found.for_key else text)

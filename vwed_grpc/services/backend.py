@@ -130,7 +130,7 @@ async def once(
 def named_id(id_: str, path: str) -> None:
     """An update must name its resource: its rules are not those of a create."""
     if not ID.fullmatch(id_):
-        raise InvalidArgument.of(f"{path}.id", ID_DEMAND)
+        raise InvalidArgument.of(f"{path}.id", ID_DEMAND if id_ else "is required")
 
 
 async def holding(answer: Message, name: str, items: Sequence[Message]) -> bytes:
