@@ -104,7 +104,9 @@ class OperatorVerbs(RunServicer):
             tx, call.tenant, old.record.task_def_id, version
         )
         if task_def is None:
-            raise definitions.task_defs.missing(old.record.task_def_id)
+            raise await definitions.task_defs.missing_at(
+                tx, call.tenant, old.record.task_def_id, version
+            )
         require_enabled(task_def)
         record = TaskRecord(
             id=new_id(),

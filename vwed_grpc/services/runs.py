@@ -205,7 +205,7 @@ async def _runnable(tx: Transaction, call: Call, given: TaskRecord) -> TaskDef:
         id_ = named
     task_def = await repository.pinned(tx, call.tenant, id_, given.task_def_version)
     if task_def is None:
-        raise repository.missing(id_)
+        raise await repository.missing_at(tx, call.tenant, id_, given.task_def_version)
     require_enabled(task_def)
     return task_def
 

@@ -174,7 +174,9 @@ class TaskTemplates(TaskDefHistory):
             tx, call.tenant, request.id, request.version
         )
         if template is None:
-            raise definitions.task_templates.missing(request.id)
+            raise await definitions.task_templates.missing_at(
+                tx, call.tenant, request.id, request.version
+            )
         if template.HasField("delete_time"):
             raise definitions.task_templates.deleted(request.id)
         return template

@@ -70,7 +70,7 @@ class Versioned(Generic[D]):
                 if answer is not None:
                     b.versions.put(key, answer)
         if answer is None:
-            raise self.definitions.missing(id_)
+            raise await self.definitions.missing_at(b.database, call.tenant, id_, version)
         return answer
 
     def changed(self, call: Call, effects: Effects, id_: str, *versions: int) -> None:
@@ -133,7 +133,7 @@ class Versioned(Generic[D]):
         message = await self.live(tx, call, request.id, request.etag)
         old = await self.definitions.pinned(tx, call.tenant, request.id, request.version)
         if old is None:
-            raise self.definitions.missing(request.id)
+            raise await self.definitions.missing_at(tx, call.tenant, message.id, request.version)
         if self.same_content(old, message):
             return message
         apply_mask(message, old, self.content)

@@ -262,6 +262,25 @@ class Definitions(Generic[D]):
             f"{self.noun.upper()}_NOT_FOUND", f"no {self.noun} {id_!r}", metadata={"id": id_}
         )
 
+    @cached_property
+    def _there(self) -> Statement:
+        h = self.heads.c
+        return Statement(
+            sa.select(h.id).where(h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id"))
+        )
+
+    async def missing_at(
+        self, store: Database | Transaction, tenant: str, id_: str, version: int
+    ) -> NotFound:
+        """Why nothing is at a version (0: the latest): that one is missing, or all of it is."""
+        if not version or not await store.fetch(self._there, {"tenant": tenant, "id": id_}):
+            return self.missing(id_)
+        return NotFound(
+            f"{self.noun.upper()}_VERSION_NOT_FOUND",
+            f"{self.noun} {id_!r} has no version {version}",
+            metadata={"id": id_, "version": str(version)},
+        )
+
     def deleted(self, id_: str) -> FailedPrecondition:
         return FailedPrecondition(
             f"{self.noun.upper()}_DELETED",
