@@ -20,8 +20,10 @@ RUNS = 1_000_000
 TENANT = "plant"
 MOST_BUFFERS = 500
 
-# One run in 10,000 has the rare value, one in 100 the middling one, nine in ten the common one.
-_VALUE = """CASE WHEN hash % 10000 = 0 THEN 'rare' WHEN hash % 100 = 1 THEN 'middling'
+# One run in 10,000 has the rare value, one in 100 the middling one, nine in ten the common one. One
+# in 10,000 has no value.
+_VALUE = """CASE WHEN hash % 10000 = 0 THEN 'rare' WHEN hash % 10000 = 9 THEN ''
+                 WHEN hash % 100 = 1 THEN 'middling'
                  WHEN hash % 10 < 9 THEN 'common' ELSE 'v' || hash END"""
 _FILL = f"""
     INSERT INTO task_records (tenant, id, task_def_id, status, external_id, executor_id, robot_id,
@@ -130,6 +132,11 @@ for value, status in (("rare", 8), ("middling", 2), ("common", 7)):
         f"parent {value}": TaskRecordFilter(parent_task_record_id=value),
         f"label {value}": TaskRecordFilter(labels={"zone": value}),
     }
+# Of the few runs that no executor has, or no robot, or that no other system named.
+FILTERS["external_ids unset"] = TaskRecordFilter(external_ids=[""])
+FILTERS["executor_ids unset"] = TaskRecordFilter(executor_ids=[""])
+FILTERS["robot_ids unset"] = TaskRecordFilter(robot_ids=[""])
+FILTERS["robot_ids, unset or rare"] = TaskRecordFilter(robot_ids=["", "rare"])
 FILTERS["statuses, two"] = TaskRecordFilter(statuses=[8, 2])  # type: ignore[list-item]  # numbers of the enum
 FILTERS["robot_ids, two"] = TaskRecordFilter(robot_ids=["rare", "middling"])
 

@@ -20,7 +20,7 @@ _TIMES = ("create_time", "start_time", "end_time")
 
 
 def matches(f: TaskRecordFilter, run: TaskRecord) -> bool:
-    """Fields are ANDed, the values within one ORed; an unset time is in no range."""
+    """Fields are ANDed, the values within one ORed; "" is unset, an unset time is in no range."""
     return (
         all(
             not getattr(f, field) or getattr(run, of) in getattr(f, field)
@@ -28,7 +28,7 @@ def matches(f: TaskRecordFilter, run: TaskRecord) -> bool:
         )
         and all(not getattr(f, name) or getattr(f, name) == getattr(run, name) for name in _SINGLE)
         and run.external_id.startswith(f.external_id_prefix)
-        and all(run.labels.get(key) == value for key, value in f.labels.items())
+        and all(run.labels.get(key, "") == value for key, value in f.labels.items())
         and all(_within(getattr(f, name), getattr(run, name)) for name in _TIMES)
     )
 

@@ -13,7 +13,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.faceted_listing import FacetedListing, conditions, each_of, texts
-from vwed_grpc.storage.facets import asked
+from vwed_grpc.storage.facets import asked, unlabelled
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import Text
@@ -37,7 +37,15 @@ async def filtered(
     h, facets = definitions.heads.c, definitions.facets
     rarest, *needed = await _rarest_first(database, facets, tenant, asked(f, deleted=deleted))
     read = texts(rarest)
-    others = [*conditions(facets, tenant, needed, f.name_contains)]
+    others = [
+        *conditions(
+            facets,
+            tenant,
+            needed=needed,
+            lacking=unlabelled(f),
+            name_contains=f.name_contains,
+        )
+    ]
     return FacetedListing(
         source=definitions.latest,
         columns=list(h),

@@ -106,20 +106,46 @@ class FacetedListing(Listing[M]):
 
 
 def conditions(
-    facets: sa.Table, tenant: str, needed: Sequence[Sequence[str]], name_contains: str
+    facets: sa.Table,
+    tenant: str,
+    *,
+    needed: Sequence[Sequence[str]],
+    lacking: Sequence[Sequence[str]],
+    name_contains: str,
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """A tenant's, under one of each of `needed`, which is looked up item by item."""
+    """A tenant's, under one of each of `needed`, which is looked up item by item.
+
+    And under nothing that goes on after one of `lacking`.
+    """
     c = facets.c
     yield c.tenant == tenant
+
     for wanted in needed:
-        other = facets.alias().c
-        # EXISTS would be planned as a join, which may read all that have the other facet.
-        has_one = sa.select(sa.true()).where(
-            other.tenant == tenant, other.id == c.id, other.facet == sa.any_(texts(wanted))
-        )
-        yield has_one.limit(sa.literal_column("1")).scalar_subquery().is_(sa.true())
+        other = facets.alias()
+        yield _any(other, tenant, c.id, other.c.facet == sa.any_(texts(wanted))).is_(sa.true())
+    for starts in lacking:
+        other = facets.alias()
+        goes_on = sa.or_(*(_goes_on(other.c.facet, start) for start in starts))
+        yield _any(other, tenant, c.id, goes_on).is_(sa.null())
     if name_contains:
         yield c.name.contains(name_contains, autoescape=True)
+
+
+def _any(
+    other: sa.FromClause,
+    tenant: str,
+    id_: sa.ColumnElement[str],
+    condition: sa.ColumnElement[bool],
+) -> sa.ScalarSelect[bool]:
+    """True if an item has another facet that is so, else NULL."""
+    # EXISTS would be planned as a join, which may read all that have the other facet.
+    found = sa.select(sa.true()).where(other.c.tenant == tenant, other.c.id == id_, condition)
+    return found.limit(sa.literal_column("1")).scalar_subquery()
+
+
+def _goes_on(facet: sa.ColumnElement[str], start: str) -> sa.ColumnElement[bool]:
+    """The facet begins so, and is longer: a range of the index, as text orders by code point."""
+    return sa.and_(facet > start, facet < start[:-1] + chr(ord(start[-1]) + 1))
 
 
 def each_of(values: sa.BindParameter[Sequence[str]]) -> sa.TableValuedAlias:

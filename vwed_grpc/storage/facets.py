@@ -77,8 +77,14 @@ def asked(f: TaskDefFilter | TaskTemplateFilter, *, deleted: bool) -> list[list[
         for values, field in _FIELDS
         if getattr(f, values, None)
     ]
-    wanted += [[_label(key, value)] for key, value in sorted(f.labels.items())]
+    wanted += [[_label(key, value)] for key, value in sorted(f.labels.items()) if value]
     states = (_LIVE, _GONE) if deleted else (_LIVE,)
     return [
         [state + facet for state in states for facet in facets] for facets in wanted or [["all"]]
     ]
+
+
+def unlabelled(f: TaskDefFilter | TaskTemplateFilter) -> list[list[str]]:
+    """The labels that a filter wants unset: of each, what the facets of its values begin with."""
+    keys = (key for key, value in sorted(f.labels.items()) if not value)
+    return [[state + _label(key, "") for state in (_LIVE, _GONE)] for key in keys]

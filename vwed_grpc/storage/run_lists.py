@@ -1,6 +1,5 @@
 """Which runs a filter means, and how they are listed: a page in order, whatever the data."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +33,6 @@ _SINGLE = {
     "root_task_record_id": c.root_task_record_id,
     "retry_of": c.retry_of,
 }
-_SPARSE = {c.external_id, c.executor_id, c.robot_id, c.parent_task_record_id, c.retry_of}
-"""Columns whose index leaves out the empty text: a condition must say so to use it."""
 _LISTED_BY = ("external_ids", "robot_ids", "executor_ids", "task_def_ids", "statuses")
 """Filters whose column has an index in the order of a list."""
 _MOST_WAYS = 20
@@ -45,24 +42,20 @@ def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
     """What a filter leaves: fields ANDed, the values within one ORed."""
     conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
     for name, column in _VALUES.items():
-        conditions += _among_values(column, getattr(f, name))
+        conditions += tables.one_of(column, getattr(f, name))
     for name, column in _SINGLE.items():
-        value = getattr(f, name)
-        conditions += _among_values(column, [value] if value else [])
+        if value := getattr(f, name):
+            # Their indexes leave out the empty text: a condition must say so to use one.
+            conditions += [column == value, column != sa.literal_column("''")]
     if f.external_id_prefix:
         conditions.append(c.external_id.startswith(f.external_id_prefix, autoescape=True))
-    if f.labels:
-        conditions.append(c.labels.contains(dict(f.labels)))
+    if borne := {key: value for key, value in f.labels.items() if value}:
+        conditions.append(c.labels.contains(borne))
+    for key in sorted(f.labels.keys() - borne.keys()):
+        conditions.append(sa.func.coalesce(c.labels[key].astext, "") == "")
     conditions += within(c.create_time, f.create_time)
     conditions += within(c.start_time, f.start_time)
     conditions += within(c.end_time, f.end_time)
-    return conditions
-
-
-def _among_values(column: sa.Column[Any], values: Sequence[Any]) -> list[sa.ColumnElement[bool]]:
-    conditions = tables.one_of(column, values)
-    if conditions and column in _SPARSE:
-        conditions.append(column != sa.literal_column("''"))
     return conditions
 
 
@@ -93,8 +86,8 @@ def listed(tenant: str, f: TaskRecordFilter) -> Listed:
     rest = TaskRecordFilter()
     rest.CopyFrom(f)
     listing, bears = LISTING, []
-    if f.labels:
-        key, value = min(f.labels.items())
+    if borne := [(key, value) for key, value in f.labels.items() if value]:
+        key, value = min(borne)
         del rest.labels[key]
         listing, bears = _BY_LABEL, [labels.c.key == key, labels.c.value == value]
     ways: list[sa.ColumnElement[bool]] = []
@@ -103,7 +96,7 @@ def listed(tenant: str, f: TaskRecordFilter) -> Listed:
         if 1 < len(values) <= _MOST_WAYS:
             rest.ClearField(name)  # type: ignore[arg-type]  # one of its fields
             each = dict.fromkeys(values)
-            ways = [sa.and_(*_among_values(_VALUES[name], [value])) for value in each]
+            ways = [_VALUES[name] == value for value in each]
             break
     return Listed(listing, [*bears, *where(tenant, rest)], ways)
 

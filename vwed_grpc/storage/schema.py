@@ -11,7 +11,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-HEAD = "0001"
+HEAD = "0002"
+COMPATIBLE_SINCE = "0001"
+"""Releases that want this schema, or a later one, can work with `HEAD`."""
 _LOCK = 0x56574544  # one migration at a time, whoever starts it
 
 
@@ -37,7 +39,9 @@ def migrate(engine: sa.Engine) -> str:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.execute(
-                    sa.text(f"COMMENT ON TABLE alembic_version IS 'compatible_since={HEAD}'")
+                    sa.text(
+                        f"COMMENT ON TABLE alembic_version IS 'compatible_since={COMPATIBLE_SINCE}'"
+                    )
                 )
                 connection.commit()
         finally:

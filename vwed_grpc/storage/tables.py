@@ -326,17 +326,11 @@ _NEWEST = (task_records.c.create_time.desc(), task_records.c.id)
 # What summaries and retention go by.
 sa.Index("task_records_ended", task_records.c.tenant, task_records.c.end_time)
 sa.Index("task_records_newest", task_records.c.tenant, *_NEWEST)
-for _filtered in ("task_def_id", "status"):
+for _filtered in ("task_def_id", "status", "external_id", "executor_id", "robot_id"):
     sa.Index(
         f"task_records_{_filtered}", task_records.c.tenant, task_records.c[_filtered], *_NEWEST
     )
-for _filtered in (
-    "external_id",
-    "executor_id",
-    "robot_id",
-    "parent_task_record_id",
-    "retry_of",
-):
+for _filtered in ("parent_task_record_id", "retry_of"):
     _column = task_records.c[_filtered]
     sa.Index(
         f"task_records_{_filtered}",

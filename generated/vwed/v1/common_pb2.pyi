@@ -7,9 +7,7 @@ Ground rules that hold for every call:
 
 Metadata a caller may send:
   x-vwed-tenant       whose data; "default" if absent. Nothing crosses tenants.
-  x-vwed-actor        who acts, at most 128 characters of printable ASCII; kept as created_by,
-                      actor, status_actor.
-  x-vwed-actor-bin    the same in any script, as UTF-8; it wins over x-vwed-actor.
+  x-vwed-actor        who acts, at most 128 characters; kept as created_by, actor, status_actor.
   x-request-id        taken, or made; logged, returned in the initial metadata and in errors.
   x-vwed-consistency  "strong": read PostgreSQL, never the cache.
 
@@ -27,8 +25,10 @@ present state, another request under the same id is ALREADY_EXISTS. `validate_on
 check, writes nothing, and answers what the call would.
 
 Lists: page_size 0 means 50, above 1000 is lowered to 1000. An empty next_page_token is the only
-end; pages end early at 3 MiB. A page_token is good for the same arguments only. Filter fields
-are ANDed, the values within one are ORed. order_by is "field", "field desc", comma separated.
+end; pages end early at 3 MiB. A page_token, and a watch's resume_token, is good for the tenant that
+got it and for the same arguments only. Filter fields are ANDed, the values within one are ORed, and
+the value "" means unset; a filter field that is not populated is no condition. order_by is "field",
+"field desc", comma separated.
 """
 
 from google.protobuf import descriptor as _descriptor
