@@ -6,7 +6,7 @@ PostgreSQL runs on this machine, so its clock and the tests' are the same.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -223,7 +223,7 @@ async def set_two(client: Client, run: str) -> DataCache:
     return one
 
 
-WAYS: dict[str, Callable[[Client, str], Awaitable[DataCache]]] = {
+WAYS: dict[str, Callable[[Client, str], Coroutine[Any, Any, DataCache]]] = {
     "set": lambda client, run: set_entry(client, run, "k", int_value=2, ttl=LIFE),
     "set if_version": set_if_version,
     "touch": lambda client, run: touch(client, run, "k", ttl=LIFE),
@@ -272,7 +272,7 @@ async def test_an_expire_time_that_comes_while_it_waits_is_refused(
     at = Timestamp()
     at.FromDatetime(datetime.now(UTC) + timedelta(seconds=0.3))
     late: dict[str, Any] = {"expire_time": at}
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "set": lambda: set_entry(client, run, "k", int_value=2, **late),
         "set if_version": lambda: set_entry(
             client, run, "k", int_value=2, if_version=before.version, **late

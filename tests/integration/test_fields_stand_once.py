@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -41,9 +42,9 @@ LONG = {"note": "x" * 300}
 
 def repeated_singulars(of: Descriptor, raw: bytes, path: str = "") -> Iterator[str]:
     """The fields, at any depth, that stand more than once and are no lists."""
+    found = UnknownFieldSet(Empty.FromString(raw))
     fields = [
-        (of.fields_by_number[f.field_number], f.data)
-        for f in UnknownFieldSet(Empty.FromString(raw))
+        (of.fields_by_number[found[n].field_number], found[n].data) for n in range(len(found))
     ]
     times = Counter(field.name for field, _ in fields if not field.is_repeated)
     yield from (f"{path}{name}" for name, count in times.items() if count > 1)
@@ -60,7 +61,7 @@ class Raw:
         self._metadata = (("x-vwed-tenant", tenant),)
 
     async def list(self, request: ListTaskRecordEventsRequest) -> bytes:
-        call = self._channel.unary_unary(
+        call: Any = self._channel.unary_unary(
             "/vwed.v1.RecordService/ListTaskRecordEvents",
             ListTaskRecordEventsRequest.SerializeToString,
         )
@@ -69,7 +70,7 @@ class Raw:
 
     @asynccontextmanager
     async def watch(self, method: str, request: Message) -> AsyncIterator[AsyncIterator[bytes]]:
-        call = self._channel.unary_stream(
+        call: Any = self._channel.unary_stream(
             f"/vwed.v1.RecordService/{method}", type(request).SerializeToString
         )(request, metadata=self._metadata)
         try:
@@ -127,18 +128,18 @@ async def finish(client: Client, run: str) -> None:
     )
 
 
+EVERY_PAYLOAD = {"input", "result", "input_data", "output_data"}
+
+
 def payloads(events: list[TaskRecordEvent]) -> set[str]:
     """Which payload fields the events have, to see that there was something to repeat."""
     return {
         name
         for event in events
         for record in (event.task_record, event.block_record)
-        for name in ("input", "result", "input_data", "output_data")
-        if name in record.DESCRIPTOR.fields_by_name and record.HasField(name)
+        for field, _ in record.ListFields()
+        if (name := field.name) in EVERY_PAYLOAD
     }
-
-
-EVERY_PAYLOAD = {"input", "result", "input_data", "output_data"}
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -31,7 +31,7 @@ TAKES_A_TOKEN = [
     for token in method.input_type.fields_by_name
     if token.endswith("_token")
 ]
-NAMED = {
+NAMED: dict[str, dict[str, Any]] = {
     "ListTaskDefVersions": {"id": "def-1"},
     "ListTaskTemplateVersions": {"id": "template-1"},
     "ListBlockRecords": {"task_record_id": "run-1"},

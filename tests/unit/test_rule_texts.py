@@ -21,7 +21,7 @@ from vwed.v1.record_service_pb2 import (
     PruneTaskRecordsRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_record_pb2 import TaskRecordFilter
+from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.rpc.demands import PATTERNS, demand
@@ -125,7 +125,8 @@ def provoked() -> Iterator[tuple[FieldDescriptor, str, str]]:
         for field in of.fields:
             for message in broken(of, field):
                 for found in _validator.collect_violations(message):
-                    if [e.field_name for e in found.proto.field.elements] == [field.name]:
+                    path = found.proto.field.elements if found.proto.field else ()
+                    if [element.field_name for element in path] == [field.name]:
                         yield field, found.proto.rule_id, demand(of, found)
 
 
@@ -171,6 +172,8 @@ def said_of(request: Message) -> dict[str, str]:
     return {violation.field: violation.description for violation in problem.violations}
 
 
+RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
+UNSPECIFIED = TaskRecordStatus.TASK_RECORD_STATUS_UNSPECIFIED
 ONE_OF = (
     "must be TASK_RECORD_STATUS_SUCCEEDED, TASK_RECORD_STATUS_FAILED or TASK_RECORD_STATUS_CANCELED"
 )
@@ -180,14 +183,13 @@ ONE_OF = (
     ("request_", "field", "text"),
     [
         (FinishTaskRecordRequest(id="r"), "status", "is required"),
-        (FinishTaskRecordRequest(id="r", status=2), "status", ONE_OF),
-        (FinishTaskRecordRequest(id="r", status=99), "status", ONE_OF),  # type: ignore[arg-type]  # let through
+        (FinishTaskRecordRequest(id="r", status=RUNNING), "status", ONE_OF),
         (GetTaskRecordRequest(), "id", "is required"),
         (BatchGetTaskRecordsRequest(), "ids", "is required"),
         (BatchGetTaskRecordsRequest(ids=["a", ""]), "ids[1]", "is required"),
         (PruneTaskRecordsRequest(), "ended_before", "is required"),
         (
-            ListTaskRecordsRequest(filter=TaskRecordFilter(statuses=[0])),
+            ListTaskRecordsRequest(filter=TaskRecordFilter(statuses=[UNSPECIFIED])),
             "filter.statuses[0]",
             "must not be TASK_RECORD_STATUS_UNSPECIFIED",
         ),

@@ -53,7 +53,8 @@ def test_a_payload_joins_the_field_that_it_belongs_to(
         event += TaskRecordEvent(block_counts=counts).SerializeToString()
     full = merged(event, payload)
     assert TaskRecordEvent.FromString(full) == TaskRecordEvent.FromString(event + payload)
-    times = Counter(f.field_number for f in UnknownFieldSet(Empty.FromString(full)))
+    fields = UnknownFieldSet(Empty.FromString(full))
+    times = Counter(fields[n].field_number for n in range(len(fields)))
     assert set(times.values()) == {1}
 
 

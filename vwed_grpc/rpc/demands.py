@@ -6,7 +6,7 @@ protovalidate's own texts are for those who read the protos; most of them do for
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor
+from google.protobuf.descriptor import EnumDescriptor
 
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
@@ -26,8 +26,8 @@ _EMPTY = {"", 0}
 """What a field holds that was not populated."""
 
 
-def demand(of: Descriptor, found: Any) -> str:
-    """The text of one violation, as protovalidate found it in a message of this type."""
+def demand(of: Any, found: Any) -> str:
+    """The text of one violation, as protovalidate found it in a message with this descriptor."""
     proto, rule, text = found.proto, found.rule_value, ""
     if proto.rule_id in _REQUIRED or (
         proto.rule_id in _REQUIRED_IF_EMPTY and found.field_value in _EMPTY and not proto.for_key
@@ -49,12 +49,13 @@ def demand(of: Descriptor, found: Any) -> str:
     return text or proto.message or proto.rule_id
 
 
-def _enum_of(of: Descriptor, found: Any) -> EnumDescriptor:
+def _enum_of(of: Any, found: Any) -> EnumDescriptor:
     """Of the field that the path ends at."""
     *outer, last = found.proto.field.elements
     for element in outer:
         of = of.fields_by_number[element.field_number].message_type
-    return of.fields_by_number[last.field_number].enum_type
+    enum: EnumDescriptor = of.fields_by_number[last.field_number].enum_type
+    return enum
 
 
 def _one_of(enum: EnumDescriptor, numbers: Sequence[int]) -> str:
