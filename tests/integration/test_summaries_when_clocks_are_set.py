@@ -119,3 +119,28 @@ async def test_periods_follow_each_other(
         for robot, at in ends.items():
             start = found[robot]
             assert start <= at < following.get(start, until)
+
+
+@pytest.mark.parametrize("by", [By.GROUP_BY_HOUR, By.GROUP_BY_DAY])
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (datetime.min.replace(tzinfo=UTC), utc(1, 4, 1)),
+        (utc(9999, 10, 10), datetime.max.replace(tzinfo=UTC)),
+        (utc(1890, 1, 1), utc(1890, 4, 1)),
+    ],
+)
+async def test_a_range_may_be_anywhere(
+    client: Client,
+    database_url: str,
+    tenant: str,
+    by: By.ValueType,
+    since: datetime,
+    until: datetime,
+) -> None:
+    """Also where offsets had seconds, and at both ends of what a Timestamp can say."""
+    end = until - timedelta(hours=36)
+    await write_runs(database_url, tenant, End(end, 0, 0, SUCCEEDED, robot="r"))
+    for zone in ("Europe/Amsterdam", "Pacific/Apia", "Asia/Manila"):
+        began = (await periods(client, by, zone, since, until))["r"]
+        assert end - timedelta(hours=24 if by == By.GROUP_BY_DAY else 1) < began <= end

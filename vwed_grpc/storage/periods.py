@@ -4,7 +4,7 @@
 later of two. Here every period begins at an instant, and ends where the next one begins.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -54,6 +54,11 @@ _STARTS = """
 """
 
 
+_FIRST = datetime.min.replace(tzinfo=UTC) + datetime.resolution
+_LAST = datetime.max.replace(tzinfo=UTC) - datetime.resolution
+"""The driver takes what lies beyond them for infinity."""
+
+
 def starts(unit: str, since: datetime, until: datetime, zone: str) -> sa.CTE:
     """One row, whose `starts` is an array of where the periods between two instants begin.
 
@@ -64,8 +69,8 @@ def starts(unit: str, since: datetime, until: datetime, zone: str) -> sa.CTE:
         sa.text(_STARTS)
         .bindparams(
             sa.bindparam("unit", unit, sa.Text),
-            sa.bindparam("since", since, Time),
-            sa.bindparam("until", until, Time),
+            sa.bindparam("since", max(since, _FIRST), Time),
+            sa.bindparam("until", min(until, _LAST), Time),
             sa.bindparam("zone", zone, sa.Text),
         )
         .columns(sa.column("starts", ARRAY(Time)))
