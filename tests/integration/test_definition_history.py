@@ -122,7 +122,7 @@ async def test_a_rollback_is_refused_whole(client: Client) -> None:
     await update_def(client, TaskDef(id=other.id, name="renamed"))
     taken = await create_def(client, "another")
     for call, code, reason in (
-        (rollback(client, made.id, 4), "NOT_FOUND", "TASK_DEF_NOT_FOUND"),
+        (rollback(client, made.id, 4), "NOT_FOUND", "TASK_DEF_VERSION_NOT_FOUND"),
         (rollback(client, made.id, 1, etag="another"), "ABORTED", "ETAG_MISMATCH"),
         (rollback(client, other.id, 1), "ALREADY_EXISTS", "NAME_TAKEN"),
     ):
@@ -192,4 +192,4 @@ async def test_a_difference_is_told_by_field_and_block_id(client: Client) -> Non
 async def test_a_difference_needs_both_versions(client: Client, before: int, after: int) -> None:
     made = await with_versions(client)
     refused = await refusal(changes(client, made.id, before, after))
-    assert (refused.code, refused.reason) == ("NOT_FOUND", "TASK_DEF_NOT_FOUND")
+    assert (refused.code, refused.reason) == ("NOT_FOUND", "TASK_DEF_VERSION_NOT_FOUND")

@@ -142,9 +142,12 @@ async def test_a_write_without_an_actor_is_by_nobody(target: str, tenant: str) -
 
 async def test_a_missing_definition_or_version_is_not_found(client: Client) -> None:
     made = await create_def(client)
-    for call in (get_def(client, "nowhere"), get_def(client, made.id, 2)):
+    for call, reason in (
+        (get_def(client, "nowhere"), "TASK_DEF_NOT_FOUND"),
+        (get_def(client, made.id, 2), "TASK_DEF_VERSION_NOT_FOUND"),
+    ):
         refused = await refusal(call)
-        assert (refused.code, refused.reason) == ("NOT_FOUND", "TASK_DEF_NOT_FOUND")
+        assert (refused.code, refused.reason) == ("NOT_FOUND", reason)
 
 
 async def test_nothing_crosses_tenants(client: Client, target: str, tenant: str) -> None:

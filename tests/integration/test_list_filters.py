@@ -57,7 +57,7 @@ async def test_definitions(client: Client) -> None:
         ({"labels": {"zone": "A"}}, "a b"),
         ({"labels": {"zone": "A", "line": "1"}}, "a"),
         ({"labels": {"zone": "B"}}, ""),
-        ({"labels": {"zone": ""}}, ""),
+        ({"labels": {"zone": ""}}, "c"),
         ({"name_contains": "pick", "task_types": ["lift"], "statuses": [DRAFT]}, "c"),
         ({"names": ["place"], "task_types": ["lift"]}, ""),
     ):
