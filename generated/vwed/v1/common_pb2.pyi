@@ -7,7 +7,9 @@ Ground rules that hold for every call:
 
 Metadata a caller may send:
   x-vwed-tenant       whose data; "default" if absent. Nothing crosses tenants.
-  x-vwed-actor        who acts, at most 128 characters; kept as created_by, actor, status_actor.
+  x-vwed-actor        who acts, at most 128 characters of printable ASCII; kept as created_by,
+                      actor, status_actor.
+  x-vwed-actor-bin    the same in any script, as UTF-8; it wins over x-vwed-actor.
   x-request-id        taken, or made; logged, returned in the initial metadata and in errors.
   x-vwed-consistency  "strong": read PostgreSQL, never the cache.
 

@@ -532,9 +532,10 @@ class DiffTaskDefVersionsResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskDefChange]:
-        """Applied in order to from_version, they give to_version: fields first, then blocks removed, added
-        and moved, then what changed inside the blocks that stayed. Moves apply together: all moved
-        blocks are taken out, then put in by growing index.
+        """Applied one after another to from_version, they give to_version: fields first, then blocks added,
+        moved and removed, then what changed inside the blocks that stayed. An added block is appended to
+        the root list. A moved one is taken out of where it is and put in at `after`; a block that is in
+        the way of another is moved to the end of the root list first.
         """
 
     def __init__(
@@ -567,8 +568,8 @@ class TaskDefChange(_message.Message):
         KIND_REMOVED: TaskDefChange._Kind.ValueType  # 2
         KIND_CHANGED: TaskDefChange._Kind.ValueType  # 3
         KIND_MOVED: TaskDefChange._Kind.ValueType  # 4
-        """A block has another parent, branch or index; without `before` it says where an added block
-        stands (else: at the end of the root list).
+        """A block has another parent, branch or index: `before` in from_version, `after` in to_version.
+        Without `before` it says where an added block stands (else: at the end of the root list).
         """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
@@ -577,8 +578,8 @@ class TaskDefChange(_message.Message):
     KIND_REMOVED: TaskDefChange.Kind.ValueType  # 2
     KIND_CHANGED: TaskDefChange.Kind.ValueType  # 3
     KIND_MOVED: TaskDefChange.Kind.ValueType  # 4
-    """A block has another parent, branch or index; without `before` it says where an added block
-    stands (else: at the end of the root list).
+    """A block has another parent, branch or index: `before` in from_version, `after` in to_version.
+    Without `before` it says where an added block stands (else: at the end of the root list).
     """
 
     PATH_FIELD_NUMBER: _builtins.int
@@ -1116,7 +1117,7 @@ class ImportTaskDefsOptions(_message.Message):
     conflict: Global___ImportTaskDefsOptions.Conflict.ValueType
     """What to do with an id that exists. Required."""
     validate_only: _builtins.bool
-    """Every check, no write: of each item against what there is, not against the items before it."""
+    """Every check, no write, the answer that would be."""
     def __init__(
         self,
         *,
