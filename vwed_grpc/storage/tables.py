@@ -175,6 +175,8 @@ task_records = sa.Table(
     _text("parent_block_record_id"),
     _text("root_task_record_id"),
     _text("retry_of"),
+    # The first run of the chain that a retry belongs to, however many of the others are gone.
+    _text("retry_chain"),
     _int("attempt", 1),
     # How many blocks the config has; with the counts below it gives total and progress.
     _int("config_blocks"),
@@ -319,6 +321,15 @@ sa.Index(
     task_records.c.tenant,
     task_records.c.task_def_id,
     postgresql_where=_OPEN,
+)
+
+# What is asked before a run is retried or pruned: whether a later run of its chain is open.
+sa.Index(
+    "task_records_open_retries",
+    task_records.c.tenant,
+    task_records.c.retry_chain,
+    task_records.c.attempt,
+    postgresql_where=sa.and_(task_records.c.retry_chain != "", _OPEN),
 )
 
 # Lists by create_time, alone and with one filter, read their page in order from one of these.
