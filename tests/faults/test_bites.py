@@ -96,7 +96,7 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
             effects = Effects(self._keys)
             answer = await work(tx, effects)
             await self._announce(effects)
-            if not failed and any(e.seq == UNLUCKY for news in effects.news for e in news[2]):
+            if not failed and any(e.seq == UNLUCKY for news in effects.news for e in news.events):
                 failed = True
                 raise DBAPIError(None, None, _Conflict())
             return answer

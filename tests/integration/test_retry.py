@@ -5,7 +5,7 @@ import uuid
 import pytest
 from grpc import StatusCode
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
-from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
+from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest, RetryTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import DisableTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
@@ -39,6 +39,7 @@ DONE = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 SKIPPED = BlockRecordStatus.BLOCK_RECORD_STATUS_SKIPPED
 BROKEN = BlockRecordStatus.BLOCK_RECORD_STATUS_FAILED
 RUNNING = BlockRecordStatus.BLOCK_RECORD_STATUS_RUNNING
+WAITING = BlockRecordStatus.BLOCK_RECORD_STATUS_PENDING
 
 
 async def retry(
@@ -119,9 +120,12 @@ async def test_from_failure_copies_what_was_done(client: Client) -> None:
 
     copies = await blocks_of(client, new.id)
     after = {(b.block_id, b.attempt): b for b in copies}
-    assert set(after) == {("outer", 1), ("inner", 1), ("under", 1), ("again", 2)}
+    assert set(after) == {("outer", 1), ("inner", 1), ("bad", 1), ("under", 1), ("again", 2)}
     for key, copy in after.items():
         source = before[key]
+        if key == ("bad", 1):  # what stands above a copied block comes along, to be done again
+            assert (copy.status, copy.HasField("end_time")) == (WAITING, False)
+            continue
         assert copy.id != source.id
         assert copy.task_record_id == new.id
         for field in (
@@ -130,17 +134,17 @@ async def test_from_failure_copies_what_was_done(client: Client) -> None:
         ):  # fmt: skip
             assert getattr(copy, field) == getattr(source, field), (key, field)
     assert after["inner", 1].parent_block_record_id == after["outer", 1].id
-    # its parent will be reported anew, under another id
-    assert after["under", 1].parent_block_record_id == ""
+    assert after["under", 1].parent_block_record_id == after["bad", 1].id
 
     assert (new.block_counts.succeeded, new.block_counts.skipped) == (3, 1)
-    assert (new.block_counts.total, new.progress, new.seq) == (4, 1, 5)
+    assert (new.block_counts.pending, new.block_counts.failed) == (1, 0)
+    assert (new.block_counts.total, new.progress, new.seq) == (5, 0.8, 6)
     assert await get(client, new.id, strong=True) == new
     events = await history(client, new.id)
-    assert [e.WhichOneof("change") for e in events] == ["task_record", *["block_record"] * 4]
+    assert [e.WhichOneof("change") for e in events] == ["task_record", *["block_record"] * 5]
     assert [e.block_record for e in events[1:]] == copies
-    assert [e.HasField("block_counts") for e in events[1:]] == [False, False, False, True]
-    assert (events[-1].block_counts, events[-1].progress) == (new.block_counts, 1)
+    assert [e.HasField("block_counts") for e in events[1:]] == [False, False, False, False, True]
+    assert (events[-1].block_counts, events[-1].progress) == (new.block_counts, 0.8)
 
 
 async def test_from_failure_with_nothing_done(client: Client) -> None:
@@ -242,6 +246,83 @@ async def test_only_one_retry_is_open(client: Client) -> None:
     assert refusal.metadata["id"] == first.id
     await finish_run(client, first.id, FAILED)
     assert (await retry(client, old.id)).attempt == 2
+
+
+async def test_an_open_run_anywhere_in_the_chain_forbids_another_retry(client: Client) -> None:
+    chain = [await broken(client)]
+    for _ in range(3):
+        chain.append(await retry(client, chain[-1].id))
+        for run in chain[:-1]:
+            with refused(StatusCode.FAILED_PRECONDITION, "RETRY_OPEN") as refusal:
+                await retry(client, run.id)
+            assert refusal.metadata["id"] == chain[-1].id
+        await finish_run(client, chain[-1].id, FAILED)
+    beside = await retry(client, chain[1].id)  # a chain may branch, but not while one is open
+    for run in chain:
+        with refused(StatusCode.FAILED_PRECONDITION, "RETRY_OPEN"):
+            await retry(client, run.id)
+    await finish_run(client, beside.id, FAILED)
+    last = await retry(client, chain[-1].id)
+    for run in chain[1:]:  # what is between them may be gone
+        await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run.id))
+    with refused(StatusCode.FAILED_PRECONDITION, "RETRY_OPEN") as refusal:
+        await retry(client, chain[0].id)
+    assert refusal.metadata["id"] == last.id
+
+
+async def test_a_retry_may_ask_for_a_unique_external_id(client: Client) -> None:
+    old = await finish_run(client, (await create(client, external_id="order-1")).id, FAILED)
+    other = await create(client, external_id="order-1")
+    with refused(StatusCode.ALREADY_EXISTS, "EXTERNAL_ID_TAKEN") as refusal:
+        await retry(client, old.id, unique_external_id=True)
+    assert refusal.metadata["id"] == other.id
+    await finish_run(client, other.id, FAILED)
+    assert (await retry(client, old.id, unique_external_id=True)).external_id == "order-1"
+    without = await broken(client)
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await retry(client, without.id, unique_external_id=True)
+    assert refusal.fields == ["unique_external_id"]
+
+
+async def test_what_stands_above_copied_blocks_comes_along_as_pending(client: Client) -> None:
+    loop = block("loop", BROKEN, block_type="loop", input_data={"n": 3}, output_data={"x": 1})
+    turn = block("turn", RUNNING, iteration="1", name="turn", robot_id="amr-1")
+    turn.parent.CopyFrom(BlockRecordKey(block_id="loop"))
+    work = block("work", DONE, iteration="1.0")
+    work.parent.CopyFrom(BlockRecordKey(block_id="turn", iteration="1"))
+    late = block("late", DONE)  # reported before its parent was
+    alone = block("alone", BROKEN)
+    run = await running(client)
+    await report(client, run.id, late, loop, turn, work, alone)
+    late.parent.CopyFrom(BlockRecordKey(block_id="late-parent"))
+    again = block("late", DONE, attempt=2)
+    again.parent.CopyFrom(BlockRecordKey(block_id="late-parent"))
+    await report(client, run.id, block("late-parent", BROKEN), again)
+    await finish_run(client, run.id, FAILED)
+    new = await retry(client, run.id, FROM_FAILURE)
+
+    copies = {(b.block_id, b.attempt): b for b in await blocks_of(client, new.id)}
+    assert set(copies) == {("loop", 1), ("turn", 1), ("work", 1), ("late-parent", 1), ("late", 2)}
+    top, middle = copies["loop", 1], copies["turn", 1]
+    assert (middle.parent_block_record_id, middle.iteration, middle.name) == (top.id, "1", "turn")
+    assert copies["work", 1].parent_block_record_id == middle.id
+    assert copies["late", 2].parent_block_record_id == copies["late-parent", 1].id
+    for copied in (top, middle, copies["late-parent", 1]):
+        assert copied.status == WAITING
+        for name in ("start_time", "end_time", "output_data"):
+            assert not copied.HasField(name)
+        assert copied.robot_id == ""
+    assert (top.block_type, top.input_data) == ("loop", struct({"n": 3}))
+    counts = new.block_counts
+    assert (counts.pending, counts.succeeded, counts.failed, counts.total) == (3, 2, 0, 5)
+    assert await get(client, new.id, strong=True) == new
+
+    # So the executor reports as it did, and the tree is what it was.
+    await start(client, new.id)
+    turn.status, work.status = RUNNING, DONE
+    answer = await report(client, new.id, block("loop", RUNNING), turn, work)
+    assert [b.id for b in answer.block_records] == [top.id, middle.id, copies["work", 1].id]
+    assert (await get(client, new.id)).block_counts.running == 2
 
 
 async def test_only_failed_and_canceled_runs_are_retried(client: Client) -> None:

@@ -131,3 +131,19 @@ async def test_a_run_of_another_tenant_is_none(client: Client, target: str) -> N
     async with connect(target, tenant="another") as other:
         with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
             await update(other, run.id, priority=1)
+
+
+async def test_an_update_may_ask_for_a_unique_external_id(client: Client) -> None:
+    unique = {"unique_external_id": True}
+    holder, run = await create(client, external_id="order-1"), await create(client)
+    before = await everything(client, run.id)
+    with refused(StatusCode.ALREADY_EXISTS, "EXTERNAL_ID_TAKEN") as refusal:
+        await update(client, run.id, options=unique, external_id="order-1")
+    assert refusal.metadata["id"] == holder.id
+    assert await everything(client, run.id) == before
+    # Its own is no other's; who does not ask is not held against others; none cannot be unique.
+    assert await update(client, holder.id, options=unique, external_id="order-1") == holder
+    assert (await update(client, run.id, external_id="order-1")).external_id == "order-1"
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await update(client, run.id, "external_id", options=unique)
+    assert refusal.fields == ["task_record.external_id"]

@@ -17,6 +17,16 @@ from vwed_grpc.storage.events import Event
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new of a run: its events up to `newest`, or without any just how far it is."""
+
+    tenant: str
+    run: str
+    newest: int
+    events: Sequence[Event]
+
+
 @dataclass(slots=True)
 class Effects:
     """What follows a commit."""
@@ -24,15 +34,19 @@ class Effects:
     keys: KeySpace
     stale: list[str] = field(default_factory=list)
     """Cache keys whose values are no longer true."""
-    news: list[tuple[str, str, Sequence[Event]]] = field(default_factory=list)
-    """Tenant, run, and its new events."""
+    news: list[News] = field(default_factory=list)
     claimable: set[str] = field(default_factory=set)
     """Tenants in which a run began to wait for an executor."""
 
     def run_changed(self, tenant: str, run: str, events: Sequence[Event] = ()) -> None:
         self.stale.append(self.keys.key("task_record", tenant, run))
         if events:
-            self.news.append((tenant, run, events))
+            self.news.append(News(tenant, run, events[-1].seq, events))
+
+    def run_changed_much(self, tenant: str, run: str, newest: int) -> None:
+        """As `run_changed`, by more events than are kept in memory: who watches reads them."""
+        self.stale.append(self.keys.key("task_record", tenant, run))
+        self.news.append(News(tenant, run, newest, ()))
 
     def entries_changed(self, tenant: str, run: str, keys: Iterable[str]) -> None:
         """Entries of the run's data cache."""
@@ -102,17 +116,17 @@ class Committer:
 
     async def _announce(self, effects: Effects) -> None:
         publish = [
-            (self._keys.key("watch", tenant, run), pack(events))
-            for tenant, run, events in effects.news
+            (self._keys.key("watch", one.tenant, one.run), pack(one.newest, one.events))
+            for one in effects.news
         ]
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
-        feeds = [self._keys.key("feed", tenant) for tenant in {n[0] for n in effects.news}]
+        feeds = [self._keys.key("feed", tenant) for tenant in {one.tenant for one in effects.news}]
         publish += [(channel, b"") for channel in claims + feeds]
         await self._guest.committed(effects.stale, publish)
         for channel in claims + feeds:
             self._wakeups.tell(channel)
-        for tenant, run, events in effects.news:
-            self._hub.publish(tenant, run, events)
+        for one in effects.news:
+            self._hub.publish(one.tenant, one.run, one.newest, one.events)
 
 
 def _heard(running: asyncio.Future[Any]) -> None:

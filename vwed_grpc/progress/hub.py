@@ -74,11 +74,12 @@ class Hub:
                 topic.listening.close()
                 del self._topics[name]
 
-    def publish(self, tenant: str, run: str, new: Sequence[Event]) -> None:
+    def publish(self, tenant: str, run: str, newest: int, new: Sequence[Event]) -> None:
         """News from a commit of this process."""
         topic = self._topics.get((tenant, run))
         if topic is not None:
             topic.extend(new)
+            topic.learn(newest)
 
     async def fill(self, tenant: str, run: str, topic: Topic) -> None:
         """Reads what lies between `topic.end` and `topic.newest`, once for all who wait for it."""

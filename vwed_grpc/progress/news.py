@@ -12,8 +12,9 @@ _HEAD = struct.Struct("<q")  # the newest seq
 _EVENT = struct.Struct("<qqBIi")  # seq, group_seq, kind, event bytes, payload bytes (-1: none)
 
 
-def pack(events: Sequence[Event]) -> bytes:
-    head = _HEAD.pack(events[-1].seq)
+def pack(newest: int, events: Sequence[Event]) -> bytes:
+    """`events` are all up to `newest` of one commit, or none."""
+    head = _HEAD.pack(newest)
     if sum(len(e.event) + len(e.payload or b"") for e in events) > MAX_BYTES:
         return head
     parts = [head]

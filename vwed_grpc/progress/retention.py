@@ -1,70 +1,95 @@
 """Pruning: runs that ended long ago go with all that is theirs, old events go run by run."""
 
-from collections.abc import Mapping, Sequence
-
-import sqlalchemy as sa
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.domain.retention import Retention, of_tenant
 from vwed_grpc.progress.commit import Committer, Effects
+from vwed_grpc.progress.deletion import delete_runs
 from vwed_grpc.progress.duties import Duty, Turn
-from vwed_grpc.progress.events import deleted_event
-from vwed_grpc.storage import due, events, rows, task_records
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage import due, events, pruning, run_tree
+from vwed_grpc.storage.chunks import chunks
+from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pruning import START, Candidate, Old, Place
 
 BATCH = 100
 """Runs in one transaction: their locks are short, and other work goes on in between."""
+BATCH_BLOCKS = 50_000
+"""Blocks in one transaction, or those of one run."""
 RETENTION_REASON = "retention"
 
 
+async def prunable(source: Database | Transaction, old: Old) -> AsyncIterator[list[Candidate]]:
+    """The runs that can be pruned, the ones that ended first before others, in batches."""
+    after: Place | None = START
+    while after is not None:
+        candidates, after = await pruning.page(source, old, after)
+        for some in chunks(candidates, BATCH):
+            needed = await run_tree.needed(source, old.tenant, [one.id for one in some])
+            if found := [one for one in some if one.id not in needed]:
+                yield found
+
+
+async def count(database: Database, old: Old, limit: int) -> int:
+    """How many runs can be pruned, counting no further than `limit`."""
+    found = 0
+    async for some in prunable(database, old):
+        found += len(some)
+        if found >= limit:
+            break
+    return min(found, limit)
+
+
 async def prune_runs(
-    committer: Committer,
-    tenant: str,
-    where: Sequence[sa.ColumnElement[bool]],
-    limit: int,
-    actor: str,
-    reason: str,
+    committer: Committer, database: Database, old: Old, limit: int, actor: str, reason: str
 ) -> int:
-    """Deletes up to `limit` of the runs that `where` means, in batches; answers how many."""
+    """Deletes up to `limit` old runs, in batches; answers how many."""
     pruned = 0
-    while pruned < limit:
-        size = min(BATCH, limit - pruned)
+    async for found in prunable(database, old):
+        for batch in _batches(found[: limit - pruned]):
 
-        async def work(tx: Transaction, effects: Effects, size: int = size) -> int:
-            return await delete_runs(tx, effects, tenant, where, size, actor, reason)
+            async def work(
+                tx: Transaction, effects: Effects, batch: list[Candidate] = batch
+            ) -> int:
+                return await _prune(tx, effects, old, batch, actor, reason)
 
-        done = await committer.run(work)
-        pruned += done
-        if done < size:
+            pruned += await committer.run(work)
+        if pruned >= limit:
             break
     return pruned
 
 
-async def delete_runs(
+def _batches(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
+    """What one transaction each may take."""
+    batch: list[Candidate] = []
+    for one in candidates:
+        if batch and sum(c.blocks for c in batch) + one.blocks > BATCH_BLOCKS:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+async def _prune(
     tx: Transaction,
     effects: Effects,
-    tenant: str,
-    where: Sequence[sa.ColumnElement[bool]],
-    limit: int,
+    old: Old,
+    candidates: list[Candidate],
     actor: str,
     reason: str,
 ) -> int:
-    """Deletes runs with their blocks, labels and data caches; each history says so last."""
-    runs = await task_records.lock_where(tx, where, limit)
-    if not runs:
+    """Deletes those of the candidates that nothing has happened to since; answers how many."""
+    locked = await pruning.lock(tx, old, candidates)
+    if not locked:
         return 0
-    told = []
-    for run in runs:
-        run.record.seq += 1
-        rows.put_time(run.record.update_time, tx.now)
-        told.append((run.record.id, [deleted_event(run.record, actor, reason)]))
-    entries = await task_records.delete(tx, tenant, [run.record.id for run in runs])
-    await events.append(tx, tenant, told)
-    for id_, news in told:
-        effects.run_changed(tenant, id_, news)
-    for id_, key in entries:
-        effects.entries_changed(tenant, id_, [key])
-    return len(runs)
+    below = await run_tree.lock_below(tx, old.tenant, locked)
+    # Once more, for now it remains so: a run may have been made below one, or retry one.
+    needed = await run_tree.needed(tx, old.tenant, list(locked))
+    doomed = {id_: record for id_, record in locked.items() if id_ not in needed}
+    await delete_runs(tx, effects, old.tenant, doomed, below, actor, reason)
+    return len(doomed)
 
 
 def duty(rules: Mapping[str, Retention]) -> Duty:
@@ -72,22 +97,30 @@ def duty(rules: Mapping[str, Retention]) -> Duty:
 
     async def keep_to_rules(turn: Turn) -> None:
         kept = of_tenant(rules, turn.tenant)
-
-        async def batch(tx: Transaction, effects: Effects) -> bool:
-            """Whether more may be left."""
-            done = 0
-            if kept.runs is not None:
-                where = task_records.prunable(turn.tenant, tx.now - kept.runs, FINAL)
-                done = await delete_runs(
-                    tx, effects, turn.tenant, where, BATCH, "", RETENTION_REASON
-                )
+        now = await turn.run(_now)
+        if kept.runs is not None and now is not None:
+            old = Old(turn.tenant, now - kept.runs, FINAL)
+            async for found in prunable(turn.database, old):
+                for batch in _batches(found):
+                    await _prune_each(turn, old, batch)
+        if kept.events is not None and now is not None:
+            before = now - kept.events
             # How many runs' events fit a batch says nothing of what is left.
-            return done == BATCH or (
-                kept.events is not None
-                and await events.prune(tx, turn.tenant, tx.now - kept.events, BATCH)
-            )
-
-        while await turn.run(batch):
-            pass
+            while await turn.run(lambda tx, _: events.prune(tx, turn.tenant, before, BATCH)):
+                pass
 
     return Duty("retention", 60.0, due.TENANTS, keep_to_rules)
+
+
+async def _now(tx: Transaction, _: Effects) -> datetime:
+    return tx.now
+
+
+async def _prune_each(turn: Turn, old: Old, candidates: Sequence[Candidate]) -> None:
+    """One that cannot be deleted keeps no other from it."""
+    by_id = {one.id: one for one in candidates}
+
+    async def prune(tx: Transaction, effects: Effects, ids: Sequence[str]) -> None:
+        await _prune(tx, effects, old, [by_id[id_] for id_ in ids], "", RETENTION_REASON)
+
+    await turn.each(list(by_id), prune)

@@ -1,11 +1,12 @@
 """Changing a run: its new state, its event, and what its end does to its blocks, in one place."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from vwed.v1.block_record_pb2 import BlockRecord
+import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 from vwed.v1.task_record_pb2 import TaskRecord
 
@@ -21,8 +22,9 @@ from vwed_grpc.domain.lifecycle import (
     Status,
 )
 from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.events import block_event, deleted_event, run_event, signal_event
+from vwed_grpc.progress.events import block_event, run_event, signal_event
 from vwed_grpc.storage import block_records, events, rows, task_records
+from vwed_grpc.storage.chunks import in_turns
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.task_records import Run
@@ -85,7 +87,13 @@ class RunChange:
         return self.record
 
     async def prepare(
-        self, actor: str, reason: str, status: Status | None = None, *, result_set: bool = False
+        self,
+        actor: str,
+        reason: str,
+        status: Status | None = None,
+        *,
+        result_set: bool = False,
+        new_etag: bool = True,
     ) -> "Prepared":
         """The run after the change, and its event; `write_all` is to write both.
 
@@ -100,22 +108,22 @@ class RunChange:
             if status in FINAL | {INTERRUPTED}:
                 record.ClearField("lease_expire_time")
         ended = status in FINAL
-        closed: list[BlockRecord] = []
+        before = record.seq
+        told: list[Event] = []
         if ended:
             rows.put_time(record.end_time, self.tx.now)
-            closed = await self._close_blocks()
-        record.seq += 1 + len(closed)
+            told = await self._close_blocks(actor, reason)
+        record.seq += 1
         record.progress = rows.progress(record.block_counts, record.status)
         self.run.run_seq = record.seq
         if ended:
             self.run.final_seq = record.seq
-        row = task_records.changed(self.tx, self.tenant, self.run)
-        told = [block_event(record.id, b, record.seq, actor, reason) for b in closed]
+        row = task_records.changed(self.tx, self.tenant, self.run, new_etag_too=new_etag)
         kind = Kind.FINISHED if ended else Kind.RUN
         told.append(run_event(record, record.seq, actor, reason, kind=kind, result_set=result_set))
         if status in (PENDING, INTERRUPTED):
             self.effects.claimable.add(self.tenant)
-        return Prepared(self, row, told)
+        return Prepared(self, row, told, whole=before + len(told) == record.seq)
 
     async def signal(self, signal: TaskRecordSignal, actor: str, reason: str) -> TaskRecord:
         """Leaves a word to the executor: an event, nothing else."""
@@ -124,25 +132,46 @@ class RunChange:
         await self.tell([signal_event(self.record, signal, actor, reason)])
         return self.record
 
-    async def delete(self, actor: str, reason: str) -> None:
-        """Deletes the run, its blocks and its data cache; the history stays, and says so last."""
-        record = self.record
-        record.seq += 1
-        rows.put_time(record.update_time, self.tx.now)
-        entries = await task_records.delete(self.tx, self.tenant, [record.id])
-        self.effects.entries_changed(self.tenant, record.id, [key for _, key in entries])
-        await self.tell([deleted_event(record, actor, reason)])
+    async def _close_blocks(self, actor: str, reason: str) -> list[Event]:
+        """Cancels the blocks that are open, page by page; the run's own event is to follow.
 
-    async def _close_blocks(self) -> list[BlockRecord]:
-        counts = self.record.block_counts
-        still_open = counts.pending + counts.running + counts.paused
-        closed = await block_records.close_open(
-            self.tx, self.tenant, self.record.id, self.record.seq
-        )
+        Answers the events that are yet to be written: those of the last page.
+        """
+        tx, tenant, record = self.tx, self.tenant, self.record
+        counts = record.block_counts
         # Earlier attempts may be open too; the counts know the latest alone.
-        counts.canceled += still_open
+        counts.canceled += counts.pending + counts.running + counts.paused
         counts.pending = counts.running = counts.paused = 0
-        return closed
+        page = await block_records.close_open(tx, tenant, record.id, record.seq)
+        if not page:
+            return []
+        left = 0
+        if len(page) == block_records.PAGE:
+            left = await block_records.count_open(tx, tenant, record.id)
+        group_seq = record.seq + len(page) + left + 1
+        read = rows.block_records(tuple(page[0]._fields))
+
+        def event_of(row: sa.Row[Any]) -> Event:
+            return block_event(record.id, read(row), group_seq, actor, reason)
+
+        async def go_on(told: list[Event], after: int) -> Sequence[sa.Row[Any]]:
+            if told:
+                await events.append(tx, tenant, [(record.id, told)])
+            return await block_records.close_open(tx, tenant, record.id, record.seq, after=after)
+
+        told: list[Event] = []
+        record.seq += len(page)
+        while left:
+            # While PostgreSQL writes one page's events and closes the next, this one's are made.
+            following, made = await asyncio.gather(
+                go_on(told, page[-1].first_seq), in_turns(event_of, page)
+            )
+            page, told = following, made
+            record.seq += len(page)
+            left -= len(page)
+        if told:
+            await events.append(tx, tenant, [(record.id, told)])
+        return await in_turns(event_of, page)
 
     async def tell(self, told: list[Event]) -> None:
         """Appends events to the history, and to what is announced after the commit."""
@@ -157,6 +186,8 @@ class Prepared:
     change: RunChange
     row: Mapping[str, Any]
     told: list[Event]
+    whole: bool
+    """Whether `told` is all of it; else the events before are written."""
 
 
 async def write_all(prepared: Sequence[Prepared]) -> None:
@@ -166,7 +197,10 @@ async def write_all(prepared: Sequence[Prepared]) -> None:
     first = prepared[0].change
     tx, tenant, effects = first.tx, first.tenant, first.effects
     await task_records.write(tx, [one.row for one in prepared])
-    told = [(one.change.record.id, one.told) for one in prepared]
-    await events.append(tx, tenant, told)
-    for id_, news in told:
-        effects.run_changed(tenant, id_, news)
+    await events.append(tx, tenant, [(one.change.record.id, one.told) for one in prepared])
+    for one in prepared:
+        record = one.change.record
+        if one.whole:
+            effects.run_changed(tenant, record.id, one.told)
+        else:
+            effects.run_changed_much(tenant, record.id, record.seq)

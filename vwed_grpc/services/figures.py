@@ -19,10 +19,11 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
-from vwed_grpc.progress.retention import prune_runs
+from vwed_grpc.progress.retention import count, prune_runs
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
+from vwed_grpc.storage.pruning import Old
 
 LONGEST = timedelta(days=92)
 PRUNED_AT_ONCE = 10_000
@@ -71,15 +72,13 @@ class Figures(Servicer):
         for n, status in enumerate(request.statuses):
             if status not in FINAL:
                 raise InvalidArgument.of(f"statuses[{n}]", "must be a final status")
-        where = task_records.prunable(
-            call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL
-        )
+        old = Old(call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL)
         b = self.backend
-        there = await task_records.count_upto(b.database, where, PRUNED_AT_ONCE + 1)
+        there = await count(b.database, old, PRUNED_AT_ONCE + 1)
         pruned = min(there, PRUNED_AT_ONCE)
         if not request.dry_run:
             pruned = await prune_runs(
-                b.committer, call.tenant, where, pruned, call.actor, request.reason
+                b.committer, b.database, old, pruned, call.actor, request.reason
             )
         return PruneTaskRecordsResponse(pruned=pruned, more=there > pruned)
 

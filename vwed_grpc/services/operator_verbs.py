@@ -24,12 +24,15 @@ from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import once
 from vwed_grpc.services.run_servicer import RunServicer, move
-from vwed_grpc.storage import block_records, definitions, task_records
+from vwed_grpc.storage import block_records, definitions, run_tree, task_records
+from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
 
 SIGNAL_BYTES = 64 * 1024
 """Of a signal's payload on the wire."""
+_CANCELED_AT_ONCE = 50
+"""Runs that a cascade has in memory."""
 _INHERITED = frozenset(
     {
         "input",
@@ -67,12 +70,21 @@ class OperatorVerbs(RunServicer):
         command = Command.FORCE_CANCEL if request.force else Command.CANCEL
 
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self.lock_run(tx, effects, call, request.id, request.etag)
-            await move(change, command, call, request.reason)
-            if request.cascade:
-                for run in await task_records.lock_open_below(tx, call.tenant, request.id):
-                    below = RunChange(tx, effects, call.tenant, run)
-                    await move(below, command, call, request.reason)
+            cascade = request.cascade
+            run = await task_records.lock(
+                tx, call.tenant, request.id, request.etag, exclusive=cascade
+            )
+            change = RunChange(tx, effects, call.tenant, run)
+            if not (cascade and run.record.status in lifecycle.FINAL):
+                await move(change, command, call, request.reason)
+            if cascade:
+                below = await run_tree.lock_below(tx, call.tenant, [request.id])
+                open_ = (id_ for id_, one in below.items() if one.status in lifecycle.OPEN)
+                for ids in chunks(open_, _CANCELED_AT_ONCE):
+                    for run in await task_records.lock_all(tx, call.tenant, ids):
+                        await move(
+                            RunChange(tx, effects, call.tenant, run), command, call, request.reason
+                        )
             return change.record
 
         return await self.write(call, work)
@@ -91,14 +103,26 @@ class OperatorVerbs(RunServicer):
     async def _retry(
         self, tx: Transaction, effects: Effects, call: Call, request: RetryTaskRecordRequest
     ) -> TaskRecord:
-        old = (await self.lock_run(tx, effects, call, request.id, request.etag)).run
+        from_failure = request.mode == RetryTaskRecordRequest.MODE_FROM_FAILURE
+        old = await run_tree.lock_with_parent(
+            # While its data cache is copied nobody is to write there.
+            tx,
+            call.tenant,
+            request.id,
+            request.etag,
+            exclusive=from_failure,
+        )
         if old.record.status not in {FAILED, CANCELED}:
             raise lifecycle.illegal_transition(old.record.status, PENDING)
-        # The lock on the old run makes this true until the new one is there.
-        if (other := await task_records.open_retry_of(tx, call.tenant, old.record.id)) is not None:
+        chain = old.retry_chain or old.record.id
+        if (other := await task_records.open_in_chain(tx, call.tenant, chain)) is not None:
             raise FailedPrecondition(
                 "RETRY_OPEN", f"retry {other!r} is open", metadata={"id": other}
             )
+        if request.unique_external_id:
+            if not old.record.external_id:
+                raise InvalidArgument.of("unique_external_id", "needs a run with an external_id")
+            await task_records.require_unique(tx, call.tenant, old.record.external_id)
         version = request.task_def_version or old.record.task_def_version
         task_def = await definitions.task_defs.pinned(
             tx, call.tenant, old.record.task_def_id, version
@@ -123,11 +147,11 @@ class OperatorVerbs(RunServicer):
         if not old.record.parent_task_record_id:
             record.root_task_record_id = record.id
         record.input.CopyFrom(complete_input(task_def.config, record.input, "input"))
-        run = Run(record, config_blocks=block_count(task_def.config), run_seq=1)
+        run = Run(record, config_blocks=block_count(task_def.config), run_seq=1, retry_chain=chain)
         record.block_counts.total = run.config_blocks
         change = RunChange(tx, effects, call.tenant, run)
         await change.create(call.actor, request.reason)
-        if request.mode == RetryTaskRecordRequest.MODE_FROM_FAILURE:
+        if from_failure:
             await copy_work(change, old.record.id, call.actor, request.reason)
         return record
 

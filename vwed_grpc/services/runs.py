@@ -25,11 +25,12 @@ from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.progress.commit import Effects
+from vwed_grpc.progress.deletion import delete_runs
 from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import RUN_TTL, Servicer, holding, in_order, named_id, once
-from vwed_grpc.storage import block_records, definitions, events, run_lists, task_records
+from vwed_grpc.storage import block_records, definitions, events, run_lists, run_tree, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
 
@@ -96,13 +97,7 @@ class TaskRecords(Servicer):
                 metadata={"id": given.id},
             )
         if request.unique_external_id:
-            other = await task_records.open_run_with(tx, call.tenant, given.external_id)
-            if other is not None:
-                raise AlreadyExists(
-                    "EXTERNAL_ID_TAKEN",
-                    f"run {other!r} with external_id {given.external_id!r} is open",
-                    metadata={"id": other},
-                )
+            await task_records.require_unique(tx, call.tenant, given.external_id)
         run = Run(record, config_blocks=record.block_counts.total, run_seq=1)
         await RunChange(tx, effects, call.tenant, run).create(call.actor, request.reason)
         return record
@@ -142,6 +137,14 @@ class TaskRecords(Servicer):
             record = copy.deepcopy(run.record)
             apply_mask(record, given, masked_fields(request.update_mask, given, MUTABLE))
             validate(record, "task_record")
+            if request.unique_external_id:
+                if not record.external_id:
+                    raise InvalidArgument.of(
+                        "task_record.external_id", "is required with unique_external_id"
+                    )
+                await task_records.require_unique(
+                    tx, call.tenant, record.external_id, but=record.id
+                )
             if record == run.record:
                 return record
             if record.labels != run.record.labels:
@@ -154,19 +157,14 @@ class TaskRecords(Servicer):
 
     async def DeleteTaskRecord(self, request: DeleteTaskRecordRequest, call: Call) -> Empty:
         async def work(tx: Transaction, effects: Effects) -> Empty:
-            run = await task_records.lock(tx, call.tenant, request.id, request.etag)
+            run = await run_tree.lock_with_parent(
+                tx, call.tenant, request.id, request.etag, exclusive=True
+            )
             if not request.force:
-                if run.record.status in OPEN:
-                    raise FailedPrecondition(
-                        "RUN_IS_OPEN", f"run {request.id!r} is open", metadata={"id": request.id}
-                    )
-                if await task_records.has_runs_below(tx, call.tenant, request.id):
-                    raise FailedPrecondition(
-                        "RUNS_BELOW",
-                        f"run {request.id!r} has runs below it",
-                        metadata={"id": request.id},
-                    )
-            await RunChange(tx, effects, call.tenant, run).delete(call.actor, request.reason)
+                await _require_deletable(tx, call, run.record)
+            below = await run_tree.lock_below(tx, call.tenant, [request.id])
+            deleted = {request.id: run.record}
+            await delete_runs(tx, effects, call.tenant, deleted, below, call.actor, request.reason)
             return Empty()
 
         return await self.write(call, work)
@@ -188,6 +186,23 @@ class TaskRecords(Servicer):
 
 async def _present(tx: Transaction, call: Call, id_: str) -> TaskRecord:
     return (await task_records.lock(tx, call.tenant, id_)).record
+
+
+async def _require_deletable(tx: Transaction, call: Call, record: TaskRecord) -> None:
+    """Without force: a final run that is not pinned, and has no runs below it."""
+    for found, reason, what in (
+        (record.status in OPEN, "RUN_IS_OPEN", "is open"),
+        (record.pinned, "RUN_IS_PINNED", "is pinned"),
+        (
+            await task_records.has_runs_below(tx, call.tenant, record.id),
+            "RUNS_BELOW",
+            "has runs below it",
+        ),
+    ):
+        if found:
+            raise FailedPrecondition(
+                reason, f"run {record.id!r} {what}", metadata={"id": record.id}
+            )
 
 
 async def _runnable(tx: Transaction, call: Call, given: TaskRecord) -> TaskDef:

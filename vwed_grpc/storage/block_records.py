@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 
-from vwed_grpc.domain.blocks import CANCELED, FINAL, SKIPPED, SUCCEEDED, Block
+from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
 from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.database import Database, Transaction
@@ -59,12 +60,15 @@ _LOOK_UP = Statement(f"""
             ORDER BY b.attempt OFFSET 0) b
 """)  # noqa: S608 - column names from the table's own definition
 
+# Here only a range leaves something to order.
 _LOOK_UP_IDS = Statement("""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
      CROSS JOIN LATERAL (
            SELECT * FROM block_records b
-            WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id = k.id OFFSET 0) b
+            WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id >= k.id
+            ORDER BY b.id LIMIT 1) b
+     WHERE b.id = k.id
 """)
 
 
@@ -166,6 +170,10 @@ def upserted(tenant: str, now: datetime, blocks: Iterable[tuple[str, Block]]) ->
     return {"tenant": tenant, "now": now, **columns}
 
 
+PAGE = 500
+"""Blocks that one statement closes."""
+_IS_OPEN = f"status NOT IN ({', '.join(str(int(s)) for s in sorted(FINAL))})"
+
 # By ctid: the run's lock keeps its blocks where they are, and with whatever statistics, or none,
 # there is but one way to find a row by its place.
 _CLOSE_OPEN = Statement(f"""
@@ -173,51 +181,33 @@ _CLOSE_OPEN = Statement(f"""
        SET status = {int(CANCELED)}, end_time = :now, update_time = :now, seq = :seq + open.nth
       FROM (SELECT ctid, row_number() OVER (ORDER BY first_seq) AS nth
               FROM block_records
-             WHERE tenant = :tenant AND task_record_id = :run
-               AND status NOT IN ({", ".join(str(int(s)) for s in sorted(FINAL))})) open
+             WHERE tenant = :tenant AND task_record_id = :run AND first_seq > :after AND {_IS_OPEN}
+             ORDER BY first_seq LIMIT {PAGE}) open
      WHERE b.ctid = open.ctid
  RETURNING {_BASIC_NAMES}
 """)  # noqa: S608 - numbers and column names of our own
-
-
-async def close_open(tx: Transaction, tenant: str, run: str, seq: int) -> list[BlockRecord]:
-    """Cancels the blocks of a locked run that are not final; they take the seqs after `seq`."""
-    found = await tx.fetch(_CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now})
-    return sorted((rows.block_record(row) for row in found), key=lambda block: block.seq)
-
-
-_DONE = Statement(f"""
-    SELECT id FROM (
-        SELECT DISTINCT ON (block_id, iteration) id, status, first_seq
-          FROM block_records WHERE tenant = :tenant AND task_record_id = :run
-         ORDER BY block_id, iteration, attempt DESC) latest
-     WHERE status IN ({int(SUCCEEDED)}, {int(SKIPPED)}) ORDER BY first_seq
+_COUNT_OPEN = Statement(f"""
+    SELECT count(*) AS open FROM block_records
+     WHERE tenant = :tenant AND task_record_id = :run AND {_IS_OPEN}
 """)  # noqa: S608 - numbers of our own
 
 
-async def done(tx: Transaction, tenant: str, run: str) -> list[str]:
-    """The ids of the blocks whose latest attempt is SUCCEEDED or SKIPPED, as they began."""
-    found = await tx.fetch(_DONE, {"tenant": tenant, "run": run})
-    return [row.id for row in found]
+async def close_open(
+    tx: Transaction, tenant: str, run: str, seq: int, *, after: int = -1
+) -> Sequence[sa.Row[Any]]:
+    """Cancels blocks of a locked run that are not final; they take the seqs after `seq`.
 
-
-async def with_payload(tx: Transaction, tenant: str, run: str, ids: Sequence[str]) -> list[Block]:
-    """These blocks, payload and all, as they began."""
-    found = await tx.session.execute(
-        sa.select(table)
-        .where(c.tenant == tenant, c.task_record_id == run, *one_of(c.id, ids))
-        .order_by(c.first_seq)
+    The first PAGE of those whose first_seq is above `after`, in that order.
+    """
+    found = await tx.fetch(
+        _CLOSE_OPEN, {"tenant": tenant, "run": run, "seq": seq, "now": tx.now, "after": after}
     )
-    return [
-        Block(_basic(row), input_data=row.input_data, output_data=row.output_data) for row in found
-    ]
+    return sorted(found, key=attrgetter("seq"))
 
 
-def _basic(row: sa.Row[Any]) -> BlockRecord:
-    record = rows.block_record(row)
-    record.ClearField("input_data")
-    record.ClearField("output_data")
-    return record
+async def count_open(tx: Transaction, tenant: str, run: str) -> int:
+    """How many blocks of a run are not final."""
+    return int((await tx.fetch(_COUNT_OPEN, {"tenant": tenant, "run": run}))[0].open)
 
 
 def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[bool]]:

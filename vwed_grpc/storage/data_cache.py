@@ -32,11 +32,6 @@ def missing(key: str) -> NotFound:
     return NotFound("DATA_CACHE_NOT_FOUND", f"no entry {key!r}", metadata={"key": key})
 
 
-_KEY = (
-    c.tenant == sa.bindparam("tenant"),
-    c.task_record_id == sa.bindparam("run"),
-    c.key == sa.bindparam("key"),
-)
 GET = ByKey(
     sa.select(table, _NOW.label("read_time")).where(c.tenant == sa.bindparam("tenant"), _ALIVE),
     c.task_record_id,
@@ -55,13 +50,19 @@ async def get(
     return rows.data_cache(row), left
 
 
-# The clock is read outside, where the lock is had: who waited for it may have waited too long.
-_ROW = sa.select(table).where(*_KEY).with_for_update().subquery()
-_LOCK = Statement(sa.select(_ROW, _NOW.label("locked_time")))
+# First the run, as all who write entries do: what deletes it must not wait for who waits for it.
+# The clock is read outside, where the locks are had: who waited for them may have waited too long.
+_LOCK = Statement("""
+    SELECT e.*, clock_timestamp() AS locked_time
+      FROM (SELECT id FROM task_records WHERE tenant = :tenant AND id = :run FOR KEY SHARE) r
+     CROSS JOIN LATERAL (
+           SELECT * FROM data_cache
+            WHERE tenant = :tenant AND task_record_id = r.id AND key = :key FOR UPDATE) e
+""")
 
 
 async def lock(tx: Transaction, tenant: str, run: str, key: str) -> DataCache | None:
-    """The entry unless absent or expired, locked until the transaction ends."""
+    """The entry unless absent or expired, locked until the transaction ends; its run is kept."""
     found = await tx.fetch(_LOCK, {"tenant": tenant, "run": run, "key": key})
     if not found:
         return None
@@ -147,19 +148,33 @@ async def clear(tx: Transaction, tenant: str, run: str, prefix: str) -> list[str
 
 
 _COPY = Statement("""
-    INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, expire_time, version,
-                            create_time, update_time)
-    SELECT tenant, :new, key, gen_random_uuid()::text, type, value, expire_time,
-           nextval('data_cache_versions'), :now, :now
-      FROM data_cache
-     WHERE tenant = :tenant AND task_record_id = :old
-       AND (expire_time IS NULL OR expire_time > :now)
+    WITH page AS MATERIALIZED (
+        SELECT * FROM (
+            SELECT *, sum(octet_length(value)) OVER (ORDER BY key) - octet_length(value) AS before
+              FROM (SELECT * FROM data_cache
+                     WHERE tenant = :tenant AND task_record_id = :old AND key > :after
+                     ORDER BY key LIMIT :limit) next) sized
+         WHERE before < :max_bytes
+    ), copied AS (
+        INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, expire_time, version,
+                                create_time, update_time)
+        SELECT tenant, :new, key, gen_random_uuid()::text, type, value, expire_time,
+               nextval('data_cache_versions'), :now, :now
+          FROM page WHERE expire_time IS NULL OR expire_time > :now
+    )
+    SELECT max(key) AS last FROM page
 """)
 
 
 async def copy(tx: Transaction, tenant: str, old: str, new: str) -> None:
-    """Copies what has not expired of one run's entries into a new run, expirations included."""
-    await tx.fetch(_COPY, {"tenant": tenant, "old": old, "new": new, "now": tx.now})
+    """Copies what has not expired of one run's entries into a new run, expirations included.
+
+    In pages, between which an exclusive lock on the old run keeps its entries as they are.
+    """
+    last: str | None = ""
+    while last is not None:
+        page = {"old": old, "new": new, "after": last, "limit": 1_000, "max_bytes": 8 << 20}
+        last = (await tx.fetch(_COPY, {"tenant": tenant, "now": tx.now, **page}))[0].last
 
 
 KEPT = timedelta(minutes=1)

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import CursorResult
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import merged
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_events as events
 
@@ -120,12 +120,13 @@ async def read_groups(
 ) -> list[Event]:
     """The next whole reports and transitions, about 512 KiB of them.
 
-    One that is larger comes up to 3 MiB; only what is larger still is cut.
+    One that is larger comes up to 3 MiB, which 32,000 small events are; only what is larger still
+    is cut.
     """
     found = await read(database, tenant, run, after_seq, full=full, max_bytes=512 << 10)
     whole = [e for e in found if e.group_seq <= found[-1].seq]
     if found and not whole:
-        found = await read(database, tenant, run, after_seq, full=full, limit=100_000)
+        found = await read(database, tenant, run, after_seq, full=full, limit=32_000)
         whole = [e for e in found if e.group_seq <= found[-1].seq]
     return whole or found
 
@@ -168,28 +169,35 @@ async def extent(database: Database, tenant: str, run: str) -> Extent | None:
     )
 
 
-_PRUNE = sa.text("""
-    DELETE FROM task_record_events e
-     USING (SELECT DISTINCT task_record_id FROM (
-                SELECT old.task_record_id FROM task_record_events old
-                 WHERE old.tenant = :tenant AND old.event_time < :before
-                   AND NOT EXISTS (SELECT FROM task_records r
-                                    WHERE r.tenant = :tenant AND r.id = old.task_record_id
-                                      AND r.pinned)
-                 LIMIT 10000) found
-             LIMIT :runs) aged
-     WHERE e.tenant = :tenant AND e.task_record_id = aged.task_record_id
-       AND e.event_time < :before
+_AGED = Statement("""
+    SELECT DISTINCT task_record_id FROM (
+        SELECT old.task_record_id FROM task_record_events old
+         WHERE old.tenant = :tenant AND old.event_time < :before
+           AND NOT EXISTS (SELECT FROM task_records r
+                            WHERE r.tenant = :tenant AND r.id = old.task_record_id AND r.pinned)
+         LIMIT 10000) found
+     LIMIT :runs
 """)
+_PRUNE = PagedDelete(
+    "task_record_events", "seq", "bigint", -1, only="event_time < CAST(:before AS timestamptz)"
+)
+_PRUNED_AT_ONCE = 50_000
+"""Events that one transaction prunes, or a page more."""
 
 
 async def prune(tx: Transaction, tenant: str, before: datetime, runs: int) -> bool:
-    """Deletes the events of some runs that are older than `before`; False if there are none.
+    """Deletes events of some runs that are older than `before`; False if there are none.
 
-    Of each run all of them at once, so that what is left has no gap. Pinned runs keep theirs.
+    Of each run the first ones first, so that what is left has no gap. Pinned runs keep theirs.
     """
-    pruned = await tx.session.execute(_PRUNE, {"tenant": tenant, "before": before, "runs": runs})
-    return cast("CursorResult[Any]", pruned).rowcount > 0
+    aged = await tx.fetch(_AGED, {"tenant": tenant, "before": before, "runs": runs})
+    pruned = 0
+    ids = [row.task_record_id for row in aged]
+    async for page in _PRUNE.pages(tx, tenant, ids, before=before):
+        pruned += len(page)
+        if pruned >= _PRUNED_AT_ONCE:
+            break
+    return pruned > 0
 
 
 _ANY = Statement(

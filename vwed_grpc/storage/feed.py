@@ -95,8 +95,6 @@ def _may_have_matched(tenant: str, f: TaskRecordFilter, after: Position) -> sa.C
         task_def_ids=f.task_def_ids,
         task_def_names=f.task_def_names,
         task_types=f.task_types,
-        parent_task_record_id=f.parent_task_record_id,
-        root_task_record_id=f.root_task_record_id,
         retry_of=f.retry_of,
         create_time=f.create_time,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,10 +35,19 @@ class Run:
     final_seq: int | None = None
     lease: timedelta | None = None
     """None: it never runs out."""
+    retry_chain: str = ""
+    """The run that the chain of retries began with; "": this one, as far as it goes."""
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Run":
-        return cls(rows.task_record(row), row.config_blocks, row.run_seq, row.final_seq, row.lease)
+        return cls(
+            rows.task_record(row),
+            row.config_blocks,
+            row.run_seq,
+            row.final_seq,
+            row.lease,
+            row.retry_chain,
+        )
 
 
 def missing(id_: str) -> NotFound:
@@ -59,16 +68,20 @@ async def get_run(database: Database, tenant: str, id_: str) -> Run | None:
     return Run.of(row) if row else None
 
 
-_LOCK = Statement(
-    sa.select(table)
-    .where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
-    .with_for_update(key_share=True)
-)
+_ONE = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+_LOCK = Statement(_ONE.with_for_update(key_share=True))
+_LOCK_EXCLUSIVELY = Statement(_ONE.with_for_update())
 
 
-async def lock(tx: Transaction, tenant: str, id_: str, etag: str = "") -> Run:
-    """The run, locked until the transaction ends; compares `etag` if given."""
-    found = await tx.fetch(_LOCK, {"tenant": tenant, "id": id_})
+async def lock(
+    tx: Transaction, tenant: str, id_: str, etag: str = "", *, exclusive: bool = False
+) -> Run:
+    """The run, locked until the transaction ends; compares `etag` if given.
+
+    If `exclusive`, nobody can `keep` it meanwhile: no run is made below it, and no entry of its
+    data cache is written.
+    """
+    found = await tx.fetch(_LOCK_EXCLUSIVELY if exclusive else _LOCK, {"tenant": tenant, "id": id_})
     if not found:
         raise missing(id_)
     row = found[0]
@@ -104,14 +117,14 @@ def _readable(tx: Transaction, tenant: str, found: Iterable[sa.Row[Any]]) -> lis
 
 _GIVEN = (
     "tenant", "id", "task_def_id", "task_def_version", "task_def_name", "task_type", "input",
-    "parent_task_record_id", "parent_block_record_id", "root_task_record_id", "retry_of", "attempt",
-    "config_blocks", "created_by", "create_time",
+    "retry_of", "retry_chain", "attempt", "config_blocks", "created_by", "create_time",
 )  # fmt: skip
+_PLACE = ("parent_task_record_id", "parent_block_record_id", "root_task_record_id")
 _MUTABLE = (
-    "status", "result", "start_time", "end_time", "error_message", "error_code", "executor_id",
-    "lease_epoch", "lease", "lease_expire_time", "robot_id", "message", "priority", "external_id",
-    "labels", *(f"blocks_{name}" for name in tables.BLOCK_COUNTS), "seq", "run_seq", "final_seq",
-    "pinned", "status_actor", "status_reason", "update_time", "etag",
+    *_PLACE, "status", "result", "start_time", "end_time", "error_message", "error_code",
+    "executor_id", "lease_epoch", "lease", "lease_expire_time", "robot_id", "message", "priority",
+    "external_id", "labels", *(f"blocks_{name}" for name in tables.BLOCK_COUNTS), "seq", "run_seq",
+    "final_seq", "pinned", "status_actor", "status_reason", "update_time", "etag",
 )  # fmt: skip
 _INSERT = Statement(
     tables.insert_unless_taken(table)
@@ -135,10 +148,8 @@ async def insert(tx: Transaction, tenant: str, run: Run) -> None:
             "task_def_name": record.task_def_name,
             "task_type": record.task_type,
             "input": record.input.SerializeToString(deterministic=True),
-            "parent_task_record_id": record.parent_task_record_id,
-            "parent_block_record_id": record.parent_block_record_id,
-            "root_task_record_id": record.root_task_record_id,
             "retry_of": record.retry_of,
+            "retry_chain": run.retry_chain,
             "attempt": record.attempt,
             "config_blocks": run.config_blocks,
             "created_by": record.created_by,
@@ -207,6 +218,7 @@ def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
     record = run.record
     rows.put_time(record.update_time, tx.now)
     return {
+        **{name: getattr(record, name) for name in _PLACE},
         "status": record.status,
         "result": record.result.SerializeToString(deterministic=True)
         if record.HasField("result")
@@ -323,26 +335,20 @@ async def lock_lost(tx: Transaction, tenant: str, limit: int) -> list[Run]:
     return _readable(tx, tenant, await tx.fetch(_LOCK_LOST, parameters))
 
 
-async def lock_open_below(tx: Transaction, tenant: str, id_: str) -> list[Run]:
-    """Locks the open runs below a run, however deep, also below runs that have ended."""
-    below = (
-        sa.select(c.id)
-        .where(c.tenant == tenant, c.parent_task_record_id == id_)
-        .cte(recursive=True)
+_LOCK_ALL = Statement(
+    sa.select(table)
+    .where(
+        c.tenant == sa.bindparam("tenant"),
+        c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(sa.Text))),
     )
-    child = table.alias("child")
-    below = below.union(
-        sa.select(child.c.id).where(
-            child.c.tenant == tenant, child.c.parent_task_record_id == below.c.id
-        )
-    )
-    found = await tx.session.execute(
-        sa.select(table)
-        .where(c.tenant == tenant, c.id.in_(sa.select(below.c.id)), c.status.in_([*map(int, OPEN)]))
-        .order_by(c.id)
-        .with_for_update(key_share=True)
-    )
-    return _locked(tx, found)
+    .order_by(c.id)
+    .with_for_update(key_share=True)
+)
+
+
+async def lock_all(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[Run]:
+    """Those of the runs that are there, by id."""
+    return _locked(tx, await tx.fetch(_LOCK_ALL, {"tenant": tenant, "ids": list(ids)}))
 
 
 def _first(column: sa.Column[str], *more: sa.ColumnElement[bool]) -> Statement:
@@ -354,9 +360,9 @@ def _first(column: sa.Column[str], *more: sa.ColumnElement[bool]) -> Statement:
     )
 
 
-_OPEN_RUN_WITH = _first(c.external_id, among(OPEN))
+_OPEN_RUN_WITH = _first(c.external_id, among(OPEN), c.id != sa.bindparam("but"))
 _OPEN_OF = _first(c.task_def_id, among(OPEN))
-_OPEN_RETRY_OF = _first(c.retry_of, among(OPEN))
+_OPEN_IN_CHAIN = _first(c.retry_chain, c.retry_chain != sa.literal_column("''"), among(OPEN))
 _BELOW = _first(c.parent_task_record_id)
 
 
@@ -368,11 +374,21 @@ async def _id_of(tx: Transaction, statement: Statement, tenant: str, value: str)
 _RESERVE = Statement("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-async def open_run_with(tx: Transaction, tenant: str, external_id: str) -> str | None:
-    """The id of an open run that carries the external id, while no other such run can be made."""
+async def require_unique(tx: Transaction, tenant: str, external_id: str, but: str = "") -> None:
+    """Raises AlreadyExists if an open run, another than `but`, carries the external id.
+
+    Until the transaction ends nobody else who asks for it can take this external id. To be asked
+    once every run that the transaction locks is locked.
+    """
     # Serializes those who ask for uniqueness of this very external id, and nobody else.
     await tx.fetch(_RESERVE, {"name": f"{tenant}\x1f{external_id}"})
-    return await _id_of(tx, _OPEN_RUN_WITH, tenant, external_id)
+    found = await tx.fetch(_OPEN_RUN_WITH, {"tenant": tenant, "value": external_id, "but": but})
+    if found:
+        raise AlreadyExists(
+            "EXTERNAL_ID_TAKEN",
+            f"run {found[0].id!r} with external_id {external_id!r} is open",
+            metadata={"id": found[0].id},
+        )
 
 
 async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
@@ -404,64 +420,11 @@ async def add_recorded(tx: Transaction, tenant: str, id_: str, blocks: int) -> N
     await tx.fetch(_ADD_RECORDED, {"tenant": tenant, "id": id_, "blocks": blocks})
 
 
-async def open_retry_of(tx: Transaction, tenant: str, id_: str) -> str | None:
-    """The id of an open run that retries another; ask under the other's lock."""
-    return await _id_of(tx, _OPEN_RETRY_OF, tenant, id_)
+async def open_in_chain(tx: Transaction, tenant: str, chain: str) -> str | None:
+    """The id of an open run of a chain of retries, while no other retry of it can be made."""
+    await tx.fetch(_RESERVE, {"name": f"{tenant}\x1fretry\x1f{chain}"})
+    return await _id_of(tx, _OPEN_IN_CHAIN, tenant, chain)
 
 
 async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
     return await _id_of(tx, _BELOW, tenant, id_) is not None
-
-
-async def delete(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Deletes locked runs with all that is theirs; answers (run, key) of their data caches."""
-    for table_ in (tables.block_records, tables.task_record_labels):
-        await tx.session.execute(
-            sa.delete(table_).where(
-                table_.c.tenant == tenant, tables.is_one_of(table_.c.task_record_id, ids)
-            )
-        )
-    entries = tables.data_cache.c
-    keys = await tx.session.execute(
-        sa.delete(tables.data_cache)
-        .where(entries.tenant == tenant, tables.is_one_of(entries.task_record_id, ids))
-        .returning(entries.task_record_id, entries.key)
-    )
-    await tx.session.execute(
-        sa.delete(table).where(c.tenant == tenant, tables.is_one_of(c.id, ids))
-    )
-    return [(row.task_record_id, row.key) for row in keys]
-
-
-def prunable(
-    tenant: str, ended_before: datetime, statuses: Iterable[Status]
-) -> list[sa.ColumnElement[bool]]:
-    """Runs that ended before a time; never a pinned one."""
-    return [
-        c.tenant == tenant,
-        c.end_time < ended_before,
-        tables.is_one_of(c.status, [int(s) for s in statuses]),
-        ~c.pinned,
-    ]
-
-
-async def count_upto(
-    database: Database, where: Sequence[sa.ColumnElement[bool]], limit: int
-) -> int:
-    """How many runs there are, counting no further than `limit`."""
-    some = sa.select(sa.literal(1)).select_from(table).where(*where).limit(limit).subquery()
-    return int((await database.fetch(sa.select(sa.func.count()).select_from(some)))[0][0])
-
-
-async def lock_where(
-    tx: Transaction, where: Sequence[sa.ColumnElement[bool]], limit: int
-) -> list[Run]:
-    """Locks runs, the ones that ended first; those that are being changed are skipped."""
-    found = await tx.session.execute(
-        sa.select(table)
-        .where(*where)
-        .order_by(c.end_time)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return _locked(tx, found)

@@ -165,9 +165,11 @@ class TaskRecord(_message.Message):
     external_id: _builtins.str
     """The order's id in the system that asked for the run (WMS, MES), at most 256 characters."""
     parent_task_record_id: _builtins.str
-    """The run that started this one; may be given on create."""
+    """The run that started this one; may be given on create. When that one is deleted, its parent."""
     parent_block_record_id: _builtins.str
-    """The block of the parent that started this run; may be given on create."""
+    """The block of the parent that started this run; may be given on create. When the parent is
+    deleted, the block that had started the parent.
+    """
     root_task_record_id: _builtins.str
     """Output only: the top of the tree of runs; the run's own id if it has no parent."""
     retry_of: _builtins.str
@@ -183,7 +185,7 @@ class TaskRecord(_message.Message):
     here (after_seq) misses nothing.
     """
     pinned: _builtins.bool
-    """Retention never removes a pinned run."""
+    """Retention and pruning never remove a pinned run; a deletion needs force."""
     created_by: _builtins.str
     """Output only: who created the run (x-vwed-actor)."""
     status_actor: _builtins.str
@@ -328,9 +330,7 @@ Global___BlockCounts: _TypeAlias = BlockCounts  # noqa: Y015
 
 @_typing.final
 class TaskRecordFilter(_message.Message):
-    """Which runs. Fields are ANDed, the values within one are ORed; an empty filter matches every run.
-    The value "" means unset: robot_ids ["", "r1"] finds the runs that no robot has and those of r1.
-    """
+    """Which runs. Fields are ANDed, the values within one are ORed; an empty filter matches every run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -395,7 +395,7 @@ class TaskRecordFilter(_message.Message):
     def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Every pair must be present; with the value "" the key is absent, or has no text."""
+        """Every pair must be present."""
 
     @_builtins.property
     def create_time(self) -> _common_pb2.TimeRange: ...

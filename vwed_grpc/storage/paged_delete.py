@@ -1,0 +1,64 @@
+"""Deleting what runs have many of: page by page, so that no statement's work grows with a run."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.statement import Statement
+
+ROWS = 2_000
+"""In one statement."""
+
+
+class PagedDelete:
+    """Deletes the rows of a table that belong to given runs, each run's in the order of a key.
+
+    The runs are locked, or nobody changes such rows: what a page found by its place must not move.
+    """
+
+    def __init__(
+        self, table: str, key: str, key_type: str, first: str | int, *, only: str = "true"
+    ) -> None:
+        """`first` is below every key; `only` is a condition on the rows, with its parameters."""
+        self._first = first
+        # Each run's page is looked up by itself, in the order of the index that begins with the
+        # run and the key, with whatever statistics there are, or none; so are the places.
+        self._statement = Statement(f"""
+            WITH page AS MATERIALIZED (
+                SELECT u.run, p.place, p.key
+                  FROM unnest(CAST(:runs AS text[]), CAST(:afters AS {key_type}[]))
+                       AS u (run, after)
+                 CROSS JOIN LATERAL (
+                       SELECT ctid AS place, {key} AS key FROM {table}
+                        WHERE tenant = :tenant AND task_record_id = u.run AND {key} > u.after
+                          AND {only}
+                        ORDER BY {key} LIMIT :limit) p
+            ), gone AS (
+                DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT place FROM page))
+            )
+            SELECT run, key FROM page ORDER BY run, key
+        """)  # noqa: S608 - names of our own
+
+    async def pages(
+        self, tx: Transaction, tenant: str, runs: Iterable[str], **parameters: Any
+    ) -> AsyncIterator[list[tuple[str, Any]]]:
+        """Deletes while it is iterated: the (run, key)s of one page after the other."""
+        afters: dict[str, Any] = dict.fromkeys(runs, self._first)
+        while afters:
+            limit = max(1, ROWS // len(afters))
+            found = await tx.fetch(
+                self._statement,
+                {
+                    "tenant": tenant,
+                    "runs": [*afters],
+                    "afters": [*afters.values()],
+                    "limit": limit,
+                    **parameters,
+                },
+            )
+            counts: dict[str, int] = {}
+            for row in found:
+                counts[row.run] = counts.get(row.run, 0) + 1
+                afters[row.run] = row.key
+            afters = {run: key for run, key in afters.items() if counts.get(run) == limit}
+            yield [(row.run, row.key) for row in found]
