@@ -781,7 +781,10 @@ class TaskRecordSummary(_message.Message):
     """SUCCEEDED / (SUCCEEDED + FAILED); unset if there is neither."""
     @_builtins.property
     def period_start(self) -> _timestamp_pb2.Timestamp:
-        """The start of the hour or day in the request's time zone."""
+        """The first instant of the hour or day in the request's time zone, never after a run that it
+        counts. A day begins once, though its midnight come twice or never; an hour that comes twice, or
+        is cut by a change of the clock, is two.
+        """
 
     @_builtins.property
     def queue_time(self) -> Global___DurationFigures:

@@ -330,7 +330,9 @@ Global___BlockCounts: _TypeAlias = BlockCounts  # noqa: Y015
 
 @_typing.final
 class TaskRecordFilter(_message.Message):
-    """Which runs. Fields are ANDed, the values within one are ORed; an empty filter matches every run."""
+    """Which runs. Fields are ANDed, the values within one are ORed; an empty filter matches every run.
+    The value "" means unset: robot_ids ["", "r1"] finds the runs that no robot has and those of r1.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -395,7 +397,7 @@ class TaskRecordFilter(_message.Message):
     def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Every pair must be present."""
+        """Every pair must be present; with the value "" the key is absent, or has no text."""
 
     @_builtins.property
     def create_time(self) -> _common_pb2.TimeRange: ...
