@@ -9,8 +9,14 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from vwed_grpc.progress import flush
-from vwed_grpc.storage import block_records, data_cache, definitions, schema, task_records
+from vwed_grpc.storage import (
+    block_records,
+    data_cache,
+    definitions,
+    reported_runs,
+    schema,
+    task_records,
+)
 from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.statement import Statement
 
@@ -80,7 +86,8 @@ LOOK_UPS: Mapping[str, tuple[Statement, dict[str, Any]]] = {
         },
     ),
     "parents": (block_records._LOOK_UP_IDS, {"runs": _RUN, "ids": _names("id")}),
-    "runs to report to": (flush._LOCK, {"ids": _names("run")}),
+    "blocks above": (block_records._ABOVE, {"runs": _RUN, "ids": _names("id"), "most": 1_000}),
+    "runs to report to": (reported_runs.LOCK, {"ids": _names("run")}),
     "runs": (task_records._GET, {"id": _names("run")}),
     "entries": (data_cache.GET, {"task_record_id": _RUN, "key": _names("k")}),
     "definitions": (definitions.task_defs._get, {"id": _names("def")}),

@@ -55,7 +55,9 @@ async def test_every_other_run_takes_them(client: Client, database_url: str) -> 
     said = [(await report(client, run.id, block("1"))).task_record_status]
     await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
     said.append((await report(client, run.id, block("2"))).task_record_status)
-    await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id, lease_epoch=1))
+    await client.records.PauseTaskRecord(
+        PauseTaskRecordRequest(id=run.id, executor_id="robot-1", lease_epoch=1)
+    )
     said.append((await report(client, run.id, block("3"))).task_record_status)
     await let_lease_run_out(database_url, run.id)
     await until(client, run.id, lifecycle.INTERRUPTED)
@@ -104,8 +106,8 @@ async def test_every_other_run_takes_them(client: Client, database_url: str) -> 
         ),
         (
             block("new", parent=BlockRecordKey(block_id="new")),
-            StatusCode.NOT_FOUND,
-            "BLOCK_RECORD_NOT_FOUND",
+            StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
         ),
     ],
 )

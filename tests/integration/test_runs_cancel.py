@@ -51,7 +51,7 @@ async def test_an_interrupted_run_is_canceled_at_once(client: Client, database_u
     assert (await cancel(client, run.id)).status == CANCELED
 
 
-@pytest.mark.parametrize("pause", [None, {}, {"executor_id": "robot-1"}])
+@pytest.mark.parametrize("pause", [None, {}, {"executor_id": "robot-1", "lease_epoch": 1}])
 async def test_a_run_that_is_held_is_asked_to_end(
     client: Client, pause: dict[str, Any] | None
 ) -> None:

@@ -10,6 +10,7 @@ from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
     PauseTaskRecordRequest,
+    ReleaseTaskRecordRequest,
     ReportBlockRequest,
     ReportBlocksRequest,
     ResumeTaskRecordRequest,
@@ -20,6 +21,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.integration.steps import (
     block,
+    create,
     everything,
     get,
     refused,
@@ -28,9 +30,17 @@ from tests.integration.steps import (
     start,
     struct,
 )
+from tests.integration.three_ways import WAYS, Way
 from vwed_grpc.client import Client
 from vwed_grpc.domain import blocks
-from vwed_grpc.domain.lifecycle import SUCCEEDED
+from vwed_grpc.domain.lifecycle import (
+    CANCELED,
+    CANCELING,
+    INTERRUPTED,
+    PENDING,
+    SUCCEEDED,
+    Status,
+)
 
 Act = Callable[..., Awaitable[Any]]
 
@@ -57,6 +67,10 @@ def resume(client: Client, run: str, **fields: Any) -> Awaitable[TaskRecord]:
 
 def cancel(client: Client, run: str, **fields: Any) -> Awaitable[TaskRecord]:
     return client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run, **fields))
+
+
+def release(client: Client, run: str, **fields: Any) -> Awaitable[TaskRecord]:
+    return client.records.ReleaseTaskRecord(ReleaseTaskRecordRequest(id=run, **fields))
 
 
 def finish(client: Client, run: str, **fields: Any) -> Awaitable[TaskRecord]:
@@ -111,8 +125,8 @@ async def test_an_etag_is_good_for_one_change(client: Client) -> None:
 
 async def test_heartbeats_and_reports_leave_the_etag(client: Client) -> None:
     run = await half_done(client)
-    await heartbeat(client, run.id, executor_id="robot-1")
-    await report_many(client, run.id, executor_id="robot-1")
+    await heartbeat(client, run.id, executor_id="robot-1", lease_epoch=2)
+    await report_many(client, run.id, executor_id="robot-1", lease_epoch=2)
     assert (await get(client, run.id)).etag == run.etag
     await finish(client, run.id, etag=run.etag)
 
@@ -158,3 +172,43 @@ async def test_a_lost_lease_writes_nothing(client: Client, act: Act) -> None:
     assert await everything(client, run.id) == before
     await act(client, run.id, executor_id="robot-1", lease_epoch=2)
     assert await everything(client, run.id) != before
+
+
+@pytest.mark.parametrize("status", [PENDING, INTERRUPTED, CANCELING, SUCCEEDED, CANCELED])
+@pytest.mark.parametrize("act", [heartbeat, pause, release, finish])
+async def test_a_lost_lease_is_told_before_anything_about_the_status(
+    client: Client, act: Act, status: Status
+) -> None:
+    run = await standing_at(client, status)
+    before = await everything(client, run.id)
+    with refused(StatusCode.FAILED_PRECONDITION, "LEASE_LOST") as refusal:
+        await act(client, run.id, executor_id="robot-9", lease_epoch=9)
+    assert refusal.metadata["lease_epoch"] == str(run.lease_epoch)
+    assert await everything(client, run.id) == before
+
+
+@pytest.mark.parametrize("status", [PENDING, INTERRUPTED, CANCELING, SUCCEEDED, CANCELED])
+@pytest.mark.parametrize(("way", "path"), WAYS)
+async def test_so_it_is_to_reports(client: Client, way: Way, path: str, status: Status) -> None:
+    run = await standing_at(client, status)
+    before = await everything(client, run.id)
+    for fence in ({"executor_id": "robot-9"}, {"lease_epoch": 9}):
+        outcome = await way(client, run.id, block("z", blocks.RUNNING), **fence)
+        assert (outcome.code, outcome.reason) == ("FAILED_PRECONDITION", "LEASE_LOST"), path
+    assert await everything(client, run.id) == before
+
+
+async def standing_at(client: Client, status: Status) -> TaskRecord:
+    """A run that stands there, in its first epoch unless PENDING."""
+    if status == PENDING:
+        return await create(client)
+    run = await running(client, lease=60)
+    if status == INTERRUPTED:
+        await release(client, run.id, executor_id="robot-1", lease_epoch=1)
+    elif status == SUCCEEDED:
+        await finish(client, run.id)
+    else:
+        await cancel(client, run.id, force=status == CANCELED)
+    after = await get(client, run.id, strong=True)
+    assert after.status == status
+    return after

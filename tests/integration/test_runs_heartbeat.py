@@ -1,5 +1,6 @@
 """HeartbeatTaskRecord: keeps a lease, says where the run is, and never revives it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -28,8 +29,17 @@ from vwed_grpc.domain.lifecycle import FAILED, INTERRUPTED
 
 
 async def heartbeat(client: Client, run: str, **fields: Any) -> TaskRecord:
-    fields.setdefault("executor_id", "robot-1")
+    """The holder's, unless told otherwise."""
+    fields = {"executor_id": "robot-1", "lease_epoch": 1, **fields}
     return await client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id=run, **fields))
+
+
+NOT_THE_HOLDER: list[dict[str, Any]] = [
+    {"executor_id": "", "lease_epoch": 0},
+    {"executor_id": "robot-1", "lease_epoch": 0},
+    {"executor_id": "", "lease_epoch": 1},
+]
+"""True as far as it goes, but it is not both."""
 
 
 async def test_a_heartbeat_renews_the_lease(client: Client) -> None:
@@ -39,6 +49,36 @@ async def test_a_heartbeat_renews_the_lease(client: Client) -> None:
     lease = after.lease_expire_time.ToNanoseconds() - after.update_time.ToNanoseconds()
     assert lease == 60 * 10**9
     assert await get(client, run.id) == after
+
+
+@pytest.mark.parametrize("fence", NOT_THE_HOLDER)
+async def test_a_heartbeat_without_the_whole_fence_renews_nothing(
+    client: Client, fence: dict[str, Any]
+) -> None:
+    run = await running(client, lease=60)
+    assert await heartbeat(client, run.id, **fence) == run
+    said = await heartbeat(client, run.id, message="seen at the door", **fence)
+    assert said.message == "seen at the door"
+    assert said.lease_expire_time == run.lease_expire_time
+    assert await get(client, run.id, strong=True) == said
+
+
+@pytest.mark.parametrize("by", ["heartbeat", "report"])
+async def test_nobody_keeps_a_dead_executors_run_alive(client: Client, by: str) -> None:
+    """However often whoever it is says something."""
+    run = await running(client, lease=1)
+    for n in range(100):
+        if by == "heartbeat":
+            now = await heartbeat(client, run.id, executor_id="", lease_epoch=0, message=f"{n}")
+        else:
+            await client.records.ReportBlock(
+                ReportBlockRequest(task_record_id=run.id, block_record=block("a", message=f"{n}"))
+            )
+            now = await get(client, run.id)
+        if now.status == INTERRUPTED:
+            break
+        await asyncio.sleep(0.05)
+    assert now.status == INTERRUPTED
 
 
 async def test_a_heartbeat_is_no_event_and_leaves_the_etag(client: Client) -> None:
@@ -61,7 +101,7 @@ async def test_a_run_without_a_lease_keeps_none(client: Client) -> None:
 @pytest.mark.parametrize(
     "fence",
     [
-        {"executor_id": "robot-2"},
+        {"executor_id": "robot-2", "lease_epoch": 0},
         {"executor_id": "robot-1", "lease_epoch": 1},
         {"executor_id": "", "lease_epoch": 1},
         {"executor_id": "robot-1", "lease_epoch": 3},
@@ -100,7 +140,8 @@ async def test_a_heartbeat_of_a_run_that_has_ended_answers_it(client: Client) ->
 
 async def test_a_heartbeat_of_a_run_that_waits_changes_nothing(client: Client) -> None:
     run = await create(client)
-    assert await heartbeat(client, run.id, executor_id="", message="hello") == run
+    anybody = {"executor_id": "", "lease_epoch": 0}
+    assert await heartbeat(client, run.id, message="hello", **anybody) == run
     assert await get(client, run.id) == run
 
 
@@ -114,11 +155,12 @@ async def test_reports_of_the_holder_renew_the_lease(client: Client) -> None:
         )
         return await get(client, run.id)
 
-    by_operator = await report("one")
-    assert by_operator.lease_expire_time == run.lease_expire_time
-    by_holder = await report("two", executor_id="robot-1", lease_epoch=1)
+    for n, fence in enumerate(NOT_THE_HOLDER):
+        of_others = await report(f"{n}", **fence)
+        assert of_others.lease_expire_time == run.lease_expire_time
+    by_holder = await report("mine", executor_id="robot-1", lease_epoch=1)
     assert by_holder.lease_expire_time.ToNanoseconds() > run.lease_expire_time.ToNanoseconds()
     # Also a report that changes nothing shows that its executor lives.
-    again = await report("two", executor_id="robot-1")
+    again = await report("mine", executor_id="robot-1", lease_epoch=1)
     assert again.lease_expire_time.ToNanoseconds() > by_holder.lease_expire_time.ToNanoseconds()
-    assert again.seq == by_holder.seq == 4
+    assert again.seq == by_holder.seq == 6

@@ -1,6 +1,7 @@
 """A lease that ran out is acted on within 2 s, without anybody's call."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from vwed.v1.record_service_pb2 import (
@@ -43,7 +44,7 @@ async def test_a_run_is_interrupted(client: Client, database_url: str) -> None:
 async def test_a_paused_run_is_interrupted(client: Client, database_url: str) -> None:
     run = await running(client, lease=60)
     paused = await client.records.PauseTaskRecord(
-        PauseTaskRecordRequest(id=run.id, executor_id="robot-1")
+        PauseTaskRecordRequest(id=run.id, executor_id="robot-1", lease_epoch=1)
     )
     assert paused.status == PAUSED
     await let_lease_run_out(database_url, run.id)
@@ -78,13 +79,13 @@ async def test_what_comes_after_its_end_does_not_bring_a_lease_back(
     """However soon it comes; the run is INTERRUPTED, and says so at once or within 2 s."""
     runs = [await running(client, lease=60) for _ in range(3)]
     for run in runs:
-        fence = {"executor_id": "robot-1", "lease_epoch": 1}
+        fence: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": 1}
         await let_lease_run_out(database_url, run.id)
         if by == "report":
             await report(client, run.id, block("a", blocks.RUNNING), **fence)
         else:
             answer = await client.records.HeartbeatTaskRecord(
-                HeartbeatTaskRecordRequest(id=run.id, message="here", executor_id="robot-1")
+                HeartbeatTaskRecordRequest(id=run.id, message="here", **fence)
             )
             assert (answer.status, answer.message) == (INTERRUPTED, "")
         await until(client, run.id, INTERRUPTED)

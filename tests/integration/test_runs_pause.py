@@ -15,6 +15,8 @@ from tests.integration.steps import create, everything, history, refused, runnin
 from vwed_grpc.client import Client
 from vwed_grpc.domain.lifecycle import PAUSED, PAUSING, PENDING, RUNNING
 
+HOLDER: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": 1}
+
 
 async def pause(client: Client, run: str, **fields: Any) -> TaskRecord:
     return await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run, **fields))
@@ -28,7 +30,7 @@ async def test_a_pause_by_an_operator_is_confirmed_by_the_holder(client: Client)
     run = await running(client, lease=60)
     pausing = await pause(client, run.id, reason="door")
     assert (pausing.status, pausing.status_reason) == (PAUSING, "door")
-    paused = await pause(client, run.id, executor_id="robot-1", lease_epoch=1)
+    paused = await pause(client, run.id, **HOLDER)
     assert paused.status == PAUSED
     assert paused.HasField("lease_expire_time")
     resumed = await resume(client, run.id)
@@ -39,8 +41,16 @@ async def test_a_pause_by_an_operator_is_confirmed_by_the_holder(client: Client)
 
 
 async def test_the_holder_may_pause_by_itself(client: Client) -> None:
+    """With or without a lease."""
+    for lease in (0, 60):
+        run = await running(client, lease=lease)
+        assert (await pause(client, run.id, **HOLDER)).status == PAUSED
+
+
+@pytest.mark.parametrize("fence", [{"executor_id": "robot-1"}, {"lease_epoch": 1}])
+async def test_half_a_fence_is_not_the_holders(client: Client, fence: dict[str, Any]) -> None:
     run = await running(client)
-    assert (await pause(client, run.id, lease_epoch=1)).status == PAUSED
+    assert (await pause(client, run.id, **fence)).status == PAUSING
 
 
 async def test_a_pause_may_be_taken_back_before_it_is_reached(client: Client) -> None:
@@ -54,8 +64,8 @@ async def test_asked_again_they_answer_the_present_state(client: Client) -> None
     assert await resume(client, run.id) == run
     pausing = await pause(client, run.id)
     assert await pause(client, run.id, reason="again") == pausing
-    paused = await pause(client, run.id, executor_id="robot-1")
-    assert await pause(client, run.id, executor_id="robot-1") == paused
+    paused = await pause(client, run.id, **HOLDER)
+    assert await pause(client, run.id, **HOLDER) == paused
     assert await pause(client, run.id) == paused
     assert len(await history(client, run.id)) == 4
 
@@ -77,4 +87,4 @@ async def test_what_does_not_run_is_not_paused(client: Client) -> None:
     canceling = (await running(client)).id
     await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=canceling))
     with refused(StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION"):
-        await pause(client, canceling, executor_id="robot-1")
+        await pause(client, canceling, **HOLDER)

@@ -38,7 +38,7 @@ HELD: dict[Status, Callable[[Client, str], Awaitable[TaskRecord]]] = {
     RUNNING: get,
     PAUSING: lambda client, id_: client.records.PauseTaskRecord(PauseTaskRecordRequest(id=id_)),
     PAUSED: lambda client, id_: client.records.PauseTaskRecord(
-        PauseTaskRecordRequest(id=id_, executor_id="robot-1")
+        PauseTaskRecordRequest(id=id_, executor_id="robot-1", lease_epoch=1)
     ),
     CANCELING: lambda client, id_: client.records.CancelTaskRecord(CancelTaskRecordRequest(id=id_)),
 }

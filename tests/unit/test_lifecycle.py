@@ -5,7 +5,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.errors import FailedPrecondition
-from vwed_grpc.domain.lifecycle import Command, holds, next_status
+from vwed_grpc.domain.lifecycle import Command, check_fence, next_status
 
 PENDING = TaskRecordStatus.TASK_RECORD_STATUS_PENDING
 RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
@@ -37,6 +37,7 @@ TABLE = {
         Command.PAUSE_BY_HOLDER: PAUSED,
         Command.CANCEL: CANCELING,
         Command.EXPIRE: INTERRUPTED,
+        Command.RELEASE: INTERRUPTED,
         **FINISHED,
         **FORCED,
     },
@@ -45,6 +46,7 @@ TABLE = {
         Command.RESUME: RUNNING,
         Command.CANCEL: CANCELING,
         Command.EXPIRE: INTERRUPTED,
+        Command.RELEASE: INTERRUPTED,
         **FINISHED,
         **FORCED,
     },
@@ -52,6 +54,7 @@ TABLE = {
         Command.RESUME: RUNNING,
         Command.CANCEL: CANCELING,
         Command.EXPIRE: INTERRUPTED,
+        Command.RELEASE: INTERRUPTED,
         **FINISHED,
         **FORCED,
     },
@@ -74,6 +77,7 @@ AGAIN = {
     (CANCELING, Command.CANCEL),
     (CANCELED, Command.CANCEL),
     (CANCELED, Command.FORCE_CANCEL),
+    (INTERRUPTED, Command.RELEASE),
 }
 """Where a command was obeyed before: asked again, it answers the present state."""
 ASKED = [command for command in Command if command is not Command.EXPIRE]
@@ -116,8 +120,8 @@ def test_the_kinds_of_statuses_are_those_of_the_table() -> None:
     ("executor_id", "lease_epoch", "outcome"),
     [
         ("", 0, "operator"),
-        ("robot-1", 0, "holder"),
-        ("", 3, "holder"),
+        ("robot-1", 0, "operator"),
+        ("", 3, "operator"),
         ("robot-1", 3, "holder"),
         ("robot-2", 0, "lost"),
         ("robot-2", 3, "lost"),
@@ -130,9 +134,10 @@ def test_a_fence_is_the_present_one_or_none_at_all(
     executor_id: str, lease_epoch: int, outcome: str
 ) -> None:
     run = TaskRecord(executor_id="robot-1", lease_epoch=3)
+    given = TaskRecord(executor_id=executor_id, lease_epoch=lease_epoch)
     if outcome == "lost":
         with pytest.raises(FailedPrecondition) as refused:
-            holds(run, executor_id, lease_epoch)
+            check_fence(run, given)
         assert refused.value.reason == "LEASE_LOST"
     else:
-        assert holds(run, executor_id, lease_epoch) == (outcome == "holder")
+        assert check_fence(run, given) == (outcome == "holder")

@@ -1,5 +1,6 @@
 """The life of a block: the contract's table of statuses, and how a report changes a block."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, TypeAlias
@@ -84,6 +85,23 @@ def apply(block: Block, report: BlockRecord, parent_id: str, now: Timestamp) -> 
     if status in FINAL and not row.HasField("end_time"):
         row.end_time.CopyFrom(now)
     return changed
+
+
+def ends_before_start(report: BlockRecord) -> bool:
+    """Whether the report says so itself; what several reports say is kept as they say it."""
+    if not (report.HasField("start_time") and report.HasField("end_time")):
+        return False
+    start, end = report.start_time, report.end_time
+    return (end.seconds, end.nanos) < (start.seconds, start.nanos)
+
+
+def upwards(start: str, parent_of: Callable[[str], str]) -> Iterator[str]:
+    """The block's id, its parent's, and so on to the top, each once."""
+    seen: set[str] = set()
+    while start and start not in seen:
+        yield start
+        seen.add(start)
+        start = parent_of(start)
 
 
 def _apply_fields(row: BlockRecord, report: BlockRecord, parent_id: str) -> bool:

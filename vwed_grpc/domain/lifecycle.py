@@ -1,9 +1,9 @@
 """The life of a run: the contract's table of statuses, as data, and who may ask for what."""
 
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed_grpc.domain.errors import FailedPrecondition
 
@@ -38,6 +38,8 @@ class Command(Enum):
     FORCE_CANCEL = auto()
     EXPIRE = auto()
     """The lease ran out."""
+    RELEASE = auto()
+    """The holder hands the run back."""
     SUCCEED = auto()
     FAIL = auto()
     FINISH_CANCELED = auto()
@@ -62,6 +64,7 @@ TRANSITIONS: dict[Command, dict[Status, Status]] = {
         PAUSED: INTERRUPTED,
         CANCELING: CANCELED,
     },
+    Command.RELEASE: {RUNNING: INTERRUPTED, PAUSING: INTERRUPTED, PAUSED: INTERRUPTED},
     Command.SUCCEED: dict.fromkeys(OPEN - {PENDING}, SUCCEEDED),
     Command.FAIL: dict.fromkeys(OPEN, FAILED),
     Command.FINISH_CANCELED: dict.fromkeys(OPEN - {PENDING}, CANCELED),
@@ -73,6 +76,7 @@ REPEATS: dict[Command, frozenset[Status]] = {
     Command.RESUME: frozenset({RUNNING}),
     Command.CANCEL: frozenset({CANCELING, CANCELED}),
     Command.FORCE_CANCEL: frozenset({CANCELED}),
+    Command.RELEASE: frozenset({INTERRUPTED}),
 }
 """Where the command was obeyed before: asked again, it answers the present state."""
 
@@ -88,6 +92,7 @@ WANTED: dict[Command, Status] = {
     Command.RESUME: RUNNING,
     Command.CANCEL: CANCELING,
     Command.FORCE_CANCEL: CANCELED,
+    Command.RELEASE: INTERRUPTED,
     Command.SUCCEED: SUCCEEDED,
     Command.FAIL: FAILED,
     Command.FINISH_CANCELED: CANCELED,
@@ -115,20 +120,26 @@ def illegal_transition(status: Status, wanted: Status) -> FailedPrecondition:
     )
 
 
-def holds(run: TaskRecord, executor_id: str, lease_epoch: int) -> bool:
-    """Whether the fence, as far as it is given, is the present one; False if none is given.
+class Fence(Protocol):
+    """Who holds a run and since which of its starts, or who says that it does: "", 0: unsaid."""
 
-    Raises FailedPrecondition LEASE_LOST if it is another's: nothing may be written then.
+    executor_id: str
+    lease_epoch: int
+
+
+def check_fence(run: Fence, given: Fence) -> bool:
+    """Whether `given` is the holder's: both the run's present executor and its present epoch.
+
+    Raises FailedPrecondition LEASE_LOST if either is said and is not the present one. Nothing may
+    be written then, and nothing be said about the run's status: so this comes first.
     """
-    return fence(run.executor_id, run.lease_epoch, executor_id, lease_epoch)
-
-
-def fence(executor_now: str, epoch_now: int, executor_id: str, lease_epoch: int) -> bool:
-    """As `holds`, on the bare values."""
-    if (executor_id and executor_id != executor_now) or (lease_epoch and lease_epoch != epoch_now):
+    executor_id, lease_epoch = given.executor_id, given.lease_epoch
+    if (executor_id and executor_id != run.executor_id) or (
+        lease_epoch and lease_epoch != run.lease_epoch
+    ):
         raise FailedPrecondition(
             "LEASE_LOST",
             "another executor, or a later start of this one, has the run",
-            metadata={"executor_id": executor_now, "lease_epoch": str(epoch_now)},
+            metadata={"executor_id": run.executor_id, "lease_epoch": str(run.lease_epoch)},
         )
-    return bool(executor_id or lease_epoch)
+    return bool(executor_id and lease_epoch)

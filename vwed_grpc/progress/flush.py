@@ -4,10 +4,10 @@ Locks the runs, looks up the blocks, applies the reports in memory, writes set-b
 fails alone: it is applied to copies, which are kept only if all of it went well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
@@ -16,18 +16,21 @@ from vwed.v1.task_record_pb2 import BlockCounts, TaskRecordStatus
 from vwed_grpc.domain import blocks as rules
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import Block
-from vwed_grpc.domain.errors import FailedPrecondition, ResourceExhausted
+from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.progress.events import block_event, progress_of
-from vwed_grpc.storage import block_records, events, rows, task_records
+from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event
-from vwed_grpc.storage.statement import Statement, Together
+from vwed_grpc.storage.reported_runs import ReportedRun
+from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 MAX_BLOCKS = 200_000
 """Rows that a run may have."""
+MOST_ABOVE = 10_000
+"""Blocks that are looked at, to see that none comes below itself: in a run, and for a report."""
 
 
 @dataclass(slots=True)
@@ -39,8 +42,12 @@ class Report:
     executor_id: str
     lease_epoch: int
     actor: str
-    full: bool = False
-    """Answer the blocks with their payload."""
+    single: bool = False
+    """It is ReportBlock's: its block is answered with its payload."""
+
+    def path(self, index: int) -> str:
+        """Where the block stands in the request."""
+        return "block_record" if self.single else f"block_records[{index}]"
 
 
 @dataclass(slots=True)
@@ -59,25 +66,6 @@ Outcome: TypeAlias = Answer | Exception
 
 
 @dataclass(slots=True)
-class RunState:
-    """A locked run, as far as reports change it."""
-
-    id: str
-    status: TaskRecordStatus.ValueType
-    executor_id: str
-    lease_epoch: int
-    renewable: bool
-    """It has a lease, which has not run out."""
-    seq: int
-    config_blocks: int
-    recorded: int
-    counts: list[int]
-    """By block status, from 1 on."""
-    renewed: bool = False
-    news: list[Event] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Blocks:
     """The blocks that a flush touches; of each (run, block_id, iteration) the latest attempt."""
 
@@ -85,13 +73,18 @@ class Blocks:
     latest: dict[tuple[str, str, str], int]
     ids: set[tuple[str, str]]
     """(run, id) pairs that exist, of those that reports name as parents."""
+    parents: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(run, id) to the parent's id: of blocks that the flush has put somewhere and, if stored ones
+    move, of all that stands above these places."""
+    deep: set[str] = field(default_factory=set)
+    """Runs of which `parents` does not have all of it: there is too much."""
 
 
 async def flush(
     tx: Transaction, tenant: str, reports: Sequence[Report]
-) -> tuple[list[Outcome], list[RunState]]:
+) -> tuple[list[Outcome], list[ReportedRun]]:
     """What each report came to, and the runs that were changed, with their news."""
-    states, busy = await _lock(tx, tenant, {r.run for r in reports})
+    states, busy = await reported_runs.lock(tx, tenant, {r.run for r in reports})
     at_hand = [r for r in reports if r.run in states]
     known = await _look_up(tx, tenant, at_hand)
     now = rows.timestamp(tx.now)
@@ -115,7 +108,7 @@ async def flush(
             _WRITE,
             block_records.upserted(tenant, tx.now, blocks),
             events.appended(tenant, tx.now, news),
-            _saved(tenant, tx.now, changed),
+            reported_runs.saved(tenant, tx.now, changed),
         )
     return outcomes, changed
 
@@ -123,13 +116,15 @@ async def flush(
 class _Application:
     """One report, applied to copies of what it touches."""
 
-    def __init__(self, report: Report, state: RunState, known: Blocks, now: Timestamp) -> None:
+    def __init__(self, report: Report, state: ReportedRun, known: Blocks, now: Timestamp) -> None:
         self.report = report
         self.state = state
         self.known = known
         self.now = now
         self.own: dict[Key, Block] = {}
         self.latest: dict[tuple[str, str, str], int] = {}
+        self.parents: dict[tuple[str, str], str] = {}
+        self.looked_at = 0
         self.counts = list(state.counts)
         self.seq = state.seq
         self.recorded = state.recorded
@@ -139,6 +134,7 @@ class _Application:
     def apply(self, touched: dict[Key, Block]) -> Answer:
         """Raises VwedError with nothing changed; else the run and its blocks are changed."""
         state, report = self.state, self.report
+        holder = lifecycle.check_fence(state, report)
         if state.status not in lifecycle.REPORTABLE:
             name = TaskRecordStatus.Name(state.status)
             raise FailedPrecondition(
@@ -146,21 +142,19 @@ class _Application:
                 f"reports are not taken while the run is {name}",
                 metadata={"status": name},
             )
-        holder = lifecycle.fence(
-            state.executor_id, state.lease_epoch, report.executor_id, report.lease_epoch
-        )
-        placed = [self._apply_block(block) for block in report.blocks]
+        placed = [self._apply_block(n, block) for n, block in enumerate(report.blocks)]
         # From here on nothing fails.
         state.news += self._events()
         state.counts, state.seq, state.recorded = self.counts, self.seq, self.recorded
         state.renewed |= holder and state.renewable
         self.known.by_key.update(self.own)
         self.known.latest.update(self.latest)
+        self.known.parents.update(self.parents)
         touched.update((key, self.own[key]) for key in self.changed)
         blocks = [self._answer(block) for block, _ in placed]
         return Answer(blocks, [seq for _, seq in placed], state.status)
 
-    def _apply_block(self, reported: BlockRecord) -> tuple[Block, int]:
+    def _apply_block(self, index: int, reported: BlockRecord) -> tuple[Block, int]:
         """The block after the report, and the seq of the change (or of its last one)."""
         name = (self.state.id, reported.block_id, reported.iteration)
         key = (*name, reported.attempt or 1)
@@ -172,7 +166,12 @@ class _Application:
         record = block.record
         before = record.status
         payload = block.input_digest, block.output_digest
-        if not rules.apply(block, reported, self._parent(reported), self.now):
+        parent = self._parent(index, reported, key)
+        if parent and parent != record.parent_block_record_id:
+            if before:
+                self._check_above(index, reported, record.id, parent)
+            self.parents[key[0], record.id] = parent
+        if not rules.apply(block, reported, parent, self.now):
             return block, record.seq
         self._count(key, before, record.status)
         self.seq += 1
@@ -210,24 +209,45 @@ class _Application:
             )
         )
 
-    def _parent(self, reported: BlockRecord) -> str:
+    def _parent(self, index: int, reported: BlockRecord, key: Key) -> str:
         """The id of the parent that the report names, "" if none."""
-        run = self.state.id
-        if reported.HasField("parent"):
-            key = (
-                run,
-                reported.parent.block_id,
-                reported.parent.iteration,
-                reported.parent.attempt or 1,
-            )
-            parent = self.own.get(key) or self.known.by_key.get(key)
-            if parent is None or not parent.record.seq:
-                raise block_records.missing(reported.parent.block_id)
-            return parent.record.id
         named = reported.parent_block_record_id
-        if named and (run, named) not in self.known.ids:
-            raise block_records.missing(named)
-        return named
+        if not reported.HasField("parent"):
+            if named and (key[0], named) not in self.known.ids:
+                raise block_records.missing(named)
+            return named
+        of_parent = _key_of_parent(key[0], reported)
+        if of_parent == key:
+            raise InvalidArgument.of(f"{self.report.path(index)}.parent", "is the block itself")
+        parent = self.own.get(of_parent) or self.known.by_key.get(of_parent)
+        if parent is None or not parent.record.seq:
+            raise block_records.missing(reported.parent.block_id)
+        if named and named != parent.record.id:
+            raise InvalidArgument.of(
+                f"{self.report.path(index)}.parent_block_record_id", "is not what `parent` names"
+            )
+        return parent.record.id
+
+    def _check_above(self, index: int, reported: BlockRecord, id_: str, parent: str) -> None:
+        """A block that is there, and may have others below it, must not come below these."""
+        run = self.state.id
+
+        def parent_of(block: str) -> str:
+            place = run, block
+            above = self.parents.get(place) or self.known.parents.get(place)
+            self.looked_at += 1
+            if self.looked_at > MOST_ABOVE or (above is None and run in self.known.deep):
+                raise ResourceExhausted(
+                    "TOO_MANY_PARENTS",
+                    f"at most {MOST_ABOVE:,} blocks are looked at above those that come elsewhere",
+                )
+            return above or ""
+
+        if id_ in rules.upwards(parent, parent_of):
+            field = "parent" if reported.HasField("parent") else "parent_block_record_id"
+            raise InvalidArgument.of(
+                f"{self.report.path(index)}.{field}", "is the block itself, or stands below it"
+            )
 
     def _count(self, key: Key, before: int, after: int) -> None:
         """Counts take the latest attempt of each (block_id, iteration)."""
@@ -258,7 +278,7 @@ class _Application:
         return built
 
     def _answer(self, block: Block) -> BlockRecord:
-        if not self.report.full:
+        if not self.report.single:
             return block.record
         answer = BlockRecord()
         answer.CopyFrom(block.record)
@@ -271,89 +291,70 @@ class _Application:
         return answer
 
 
-_LOCK = Statement(f"""
-    SELECT id, status, executor_id, lease_epoch, lease_expire_time, seq, config_blocks,
-           blocks_recorded, update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
-      FROM task_records
-     WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
-     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-""")  # noqa: S608 - column names of our own
-_EXISTING = Statement(
-    "SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
-)
-
-
-async def _lock(
-    tx: Transaction, tenant: str, ids: set[str]
-) -> tuple[dict[str, RunState], set[str]]:
-    """The runs that could be locked, and those that exist but are busy."""
-    found = await tx.fetch(_LOCK, {"tenant": tenant, "ids": sorted(ids)})
-    states = {}
-    for row in found:
-        # Events of one run never go back in time, whichever transaction began first.
-        tx.now = max(tx.now, row.update_time)
-        states[row.id] = RunState(
-            row.id, row.status, row.executor_id, row.lease_epoch,
-            row.lease_expire_time is not None and row.lease_expire_time > tx.now,
-            row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
-        )  # fmt: skip
-    rest = ids - states.keys()
-    if not rest:
-        return states, set()
-    existing = await tx.fetch(_EXISTING, {"tenant": tenant, "ids": sorted(rest)})
-    return states, {row.id for row in existing}
-
-
 async def _look_up(tx: Transaction, tenant: str, reports: Sequence[Report]) -> Blocks:
     """Every attempt of each block that the reports name, and of their parents."""
     named: dict[tuple[str, str, str], bool] = {}
     parents: set[tuple[str, str]] = set()
+    children: list[tuple[str, BlockRecord]] = []
     for report in reports:
         for block in report.blocks:
             name = (report.run, block.block_id, block.iteration)
-            named[name] = named.get(name, False) or report.full
+            named[name] = named.get(name, False) or report.single
             if block.HasField("parent"):
                 named.setdefault((report.run, block.parent.block_id, block.parent.iteration), False)
             elif block.parent_block_record_id:
                 parents.add((report.run, block.parent_block_record_id))
+            else:
+                continue
+            children.append((report.run, block))
     by_key = await block_records.look_up(tx, tenant, named) if named else {}
     latest: dict[tuple[str, str, str], int] = {}
     for key in by_key:
         latest[key[:3]] = max(key[3], latest.get(key[:3], 0))
     ids = await block_records.look_up_ids(tx, tenant, parents) if parents else set()
-    return Blocks(by_key, latest, ids)
+    known = Blocks(by_key, latest, ids)
+    if moving := {run for run, block in children if _moves(run, block, by_key)}:
+        await _look_above(tx, tenant, known, [c for c in children if c[0] in moving])
+    return known
 
 
-_SAVED: dict[str, str] = {
-    "seq": "bigint",
-    "blocks_recorded": "int",
-    **{f"blocks_{name}": "int" for name in BLOCK_COUNTS},
-}
-_SAVE = Statement(f"""
-    UPDATE task_records r
-       SET {", ".join(f"{name} = u.{name}" for name in _SAVED)}, update_time = :now,
-           lease_expire_time = CASE WHEN u.renewed THEN CAST(:now AS timestamptz) + r.lease
-                                    ELSE r.lease_expire_time END
-      FROM unnest(CAST(:ids AS text[]), CAST(:renewed AS boolean[]),
-                  {", ".join(f"CAST(:{n} AS {t}[])" for n, t in _SAVED.items())})
-           AS u (id, renewed, {", ".join(_SAVED)})
-     WHERE r.tenant = :tenant AND r.id = ANY(CAST(:ids AS text[])) AND r.id = u.id
-""")  # noqa: S608 - column names from the mapping above
+def _key_of_parent(run: str, block: BlockRecord) -> Key:
+    parent = block.parent
+    return run, parent.block_id, parent.iteration, parent.attempt or 1
 
 
-_WRITE = Together(block_records.UPSERT, events.APPEND, _SAVE)
+def _stored_parent(run: str, block: BlockRecord, by_key: Mapping[Key, Block]) -> str | None:
+    """The id of the parent that a report names; None: it is not stored yet."""
+    if not block.HasField("parent"):
+        return block.parent_block_record_id
+    parent = by_key.get(_key_of_parent(run, block))
+    return parent.record.id if parent else None
 
 
-def _saved(tenant: str, now: datetime, changed: Sequence[RunState]) -> dict[str, Any]:
-    """The parameters of _SAVE."""
-    values: dict[str, Any] = {
-        "tenant": tenant,
-        "now": now,
-        "ids": [s.id for s in changed],
-        "renewed": [s.renewed for s in changed],
-        "seq": [s.seq for s in changed],
-        "blocks_recorded": [s.recorded for s in changed],
+def _moves(run: str, block: BlockRecord, by_key: Mapping[Key, Block]) -> bool:
+    """Whether the report gives a block that is stored another parent."""
+    stored = by_key.get((run, block.block_id, block.iteration, block.attempt or 1))
+    if stored is None:
+        return False
+    return _stored_parent(run, block, by_key) != stored.record.parent_block_record_id
+
+
+async def _look_above(
+    tx: Transaction, tenant: str, known: Blocks, children: Sequence[tuple[str, BlockRecord]]
+) -> None:
+    """All that stands above the parents that the reports name: a block may come below itself.
+
+    Only where a stored block moves: a new one has nothing below it but what the reports tell.
+    """
+    starts = {
+        (run, parent)
+        for run, block in children
+        if (parent := _stored_parent(run, block, known.by_key))
     }
-    for n, name in enumerate(BLOCK_COUNTS):
-        values[f"blocks_{name}"] = [s.counts[n] for s in changed]
-    return values
+    if starts:
+        known.parents = await block_records.look_above(tx, tenant, starts, MOST_ABOVE)
+        seen = Counter(run for run, _ in known.parents)
+        known.deep = {run for run, blocks in seen.items() if blocks >= MOST_ABOVE}
+
+
+_WRITE = Together(block_records.UPSERT, events.APPEND, reported_runs.SAVE)

@@ -3,6 +3,8 @@
 - text has no U+0000, which neither `text` nor `jsonb` can hold
 - enum numbers are known ones (proto3 lets every number through), whatever the field's rules
 - a Timestamp or Duration is one: its nanos and its range
+- a Timestamp is cut to microseconds, which is what is stored: neither the same request again nor
+  what is read later may differ in what nobody keeps
 - a Struct or Value keeps the contract's JSON limits
 """
 
@@ -29,8 +31,11 @@ _YEAR_1, _YEAR_9999 = -62_135_596_800, 253_402_300_799
 _TEN_THOUSAND_YEARS = 315_576_000_000
 
 
-def _timestamp_problems(value: Any, path: str) -> list[Violation]:
-    if 0 <= value.nanos <= _NANOS and _YEAR_1 <= value.seconds <= _YEAR_9999:
+def _cut_timestamp(value: Any, path: str) -> list[Violation]:
+    nanos = value.nanos
+    if finer := nanos % 1000:
+        value.nanos = nanos - finer
+    if 0 <= nanos <= _NANOS and _YEAR_1 <= value.seconds <= _YEAR_9999:
         return []
     return [Violation(path, "is not a timestamp: the years are 1 to 9999, nanos 0 to 999999999")]
 
@@ -49,7 +54,7 @@ def _duration_problems(value: Any, path: str) -> list[Violation]:
 _WELL_KNOWN: dict[str, Look] = {
     "google.protobuf.Struct": struct_problems,
     "google.protobuf.Value": value_problems,
-    "google.protobuf.Timestamp": _timestamp_problems,
+    "google.protobuf.Timestamp": _cut_timestamp,
     "google.protobuf.Duration": _duration_problems,
 }
 
@@ -67,8 +72,8 @@ class Shape:
     messages: list[tuple[str, "Shape"]] = field(default_factory=list)
     message_lists: list[tuple[str, "Shape"]] = field(default_factory=list)
 
-    def find(self, message: Message, path: str, found: list[Violation], *, nul: bool) -> None:
-        """Appends what is wrong in `message`.
+    def normalize(self, message: Message, path: str, found: list[Violation], *, nul: bool) -> None:
+        """Cuts the times in `message` to microseconds, and appends what is wrong in it.
 
         Args:
             message: Of the type that this is the shape of.
@@ -81,10 +86,10 @@ class Shape:
         self._find_in_values(message, path, found)
         for name, shape in self.messages:
             if message.HasField(name):
-                shape.find(getattr(message, name), f"{path}{name}.", found, nul=nul)
+                shape.normalize(getattr(message, name), f"{path}{name}.", found, nul=nul)
         for name, shape in self.message_lists:
             for index, item in enumerate(getattr(message, name)):
-                shape.find(item, f"{path}{name}[{index}].", found, nul=nul)
+                shape.normalize(item, f"{path}{name}[{index}].", found, nul=nul)
 
     def _find_in_values(self, message: Message, path: str, found: list[Violation]) -> None:
         found += [

@@ -16,7 +16,8 @@ from vwed.v1.record_service_pb2 import (
     StreamBlockReportsResponse,
 )
 
-from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.domain.blocks import ends_before_start
+from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
 from vwed_grpc.progress.flush import Answer, Report
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.errors import to_status
@@ -30,7 +31,7 @@ IN_FLIGHT = 64
 
 class BlockRecords(Servicer):
     async def ReportBlock(self, request: ReportBlockRequest, call: Call) -> ReportBlockResponse:
-        answer = await self._report(request, [request.block_record], call, full=True)
+        answer = await self._report(request, [request.block_record], call, single=True)
         return ReportBlockResponse(
             block_record=answer.blocks[0],
             seq=answer.seqs[0],
@@ -91,9 +92,9 @@ class BlockRecords(Servicer):
         blocks: Sequence[BlockRecord],
         call: Call,
         *,
-        full: bool = False,
+        single: bool = False,
     ) -> Answer:
-        report = _report_of(request, blocks, call, full=full)
+        report = _report_of(request, blocks, call, single=single)
         return await self.backend.writer.report(call.tenant, report, call.remaining)
 
     async def GetBlockRecord(self, request: GetBlockRecordRequest, call: Call) -> BlockRecord:
@@ -125,16 +126,22 @@ def _report_of(
     blocks: Sequence[BlockRecord],
     call: Call,
     *,
-    full: bool = False,
+    single: bool = False,
 ) -> Report:
-    return Report(
+    """Raises InvalidArgument for blocks that are said to end before their start."""
+    report = Report(
         request.task_record_id,
         blocks,
         request.executor_id,
         request.lease_epoch,
         call.actor,
-        full=full,
+        single=single,
     )
+    if bad := [n for n, block in enumerate(blocks) if ends_before_start(block)]:
+        raise InvalidArgument(
+            *(Violation(f"{report.path(n)}.end_time", "must not be before start_time") for n in bad)
+        )
+    return report
 
 
 async def _batch_answer(

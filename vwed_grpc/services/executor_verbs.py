@@ -7,6 +7,7 @@ from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsResponse,
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
+    ReleaseTaskRecordRequest,
     StartTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
@@ -18,7 +19,7 @@ from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.progress.claims import Claim
 from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.run_servicer import RunServicer
+from vwed_grpc.services.run_servicer import RunServicer, move
 from vwed_grpc.storage import rows, task_records
 from vwed_grpc.storage.database import Transaction
 
@@ -76,11 +77,12 @@ class ExecutorVerbs(RunServicer):
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
             change = await self.lock_run(tx, effects, call, request.id, request.etag)
             record = change.record
-            lifecycle.holds(record, request.executor_id, request.lease_epoch)
+            holder = lifecycle.check_fence(record, request)
             if change.lease_ran_out():
                 await change.expire()
-            elif record.status in HELD:
-                change.renew()
+            elif record.status in HELD and (holder or request.message or request.robot_id):
+                if holder:
+                    change.renew()
                 record.message = request.message or record.message
                 record.robot_id = request.robot_id or record.robot_id
                 await task_records.save(tx, call.tenant, change.run, new_etag_too=False)
@@ -89,11 +91,20 @@ class ExecutorVerbs(RunServicer):
 
         return await self.write(call, work)
 
+    async def ReleaseTaskRecord(self, request: ReleaseTaskRecordRequest, call: Call) -> TaskRecord:
+        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
+            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            lifecycle.check_fence(change.record, request)
+            await move(change, Command.RELEASE, call, request.reason)
+            return change.record
+
+        return await self.write(call, work)
+
     async def FinishTaskRecord(self, request: FinishTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
             change = await self.lock_run(tx, effects, call, request.id, request.etag)
             record = change.record
-            lifecycle.holds(record, request.executor_id, request.lease_epoch)
+            lifecycle.check_fence(record, request)
             if record.status == request.status:
                 _same_end(record, request)
                 return record

@@ -51,7 +51,7 @@ class OperatorVerbs(RunServicer):
     async def PauseTaskRecord(self, request: PauseTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
             change = await self.lock_run(tx, effects, call, request.id, request.etag)
-            holder = lifecycle.holds(change.record, request.executor_id, request.lease_epoch)
+            holder = lifecycle.check_fence(change.record, request)
             command = Command.PAUSE_BY_HOLDER if holder else Command.PAUSE
             await move(change, command, call, request.reason)
             return change.record

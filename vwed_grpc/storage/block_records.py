@@ -60,16 +60,25 @@ _LOOK_UP = Statement(f"""
             ORDER BY b.attempt OFFSET 0) b
 """)  # noqa: S608 - column names from the table's own definition
 
-# Here only a range leaves something to order.
-_LOOK_UP_IDS = Statement("""
+
+def _by_id(run: str, id_: str) -> str:
+    """A block by its id, by the index of ids, whenever this was planned.
+
+    To a planner who has seen an empty table one index is as good as another that begins with the
+    run, and its plan may be kept until runs are large. To be equal to one id would make the order
+    go without saying; to be neither less nor greater does not.
+    """
+    return f"""
+        SELECT b.task_record_id, b.id, b.parent_block_record_id FROM block_records b
+         WHERE b.tenant = :tenant AND b.task_record_id = {run} AND b.id >= {id_} AND b.id <= {id_}
+         ORDER BY b.id OFFSET 0"""  # noqa: S608 - names of our own
+
+
+_LOOK_UP_IDS = Statement(f"""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
-     CROSS JOIN LATERAL (
-           SELECT * FROM block_records b
-            WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id >= k.id
-            ORDER BY b.id LIMIT 1) b
-     WHERE b.id = k.id
-""")
+     CROSS JOIN LATERAL ({_by_id("k.run", "k.id")}) b
+""")  # noqa: S608 - the same
 
 
 async def look_up(
@@ -108,6 +117,41 @@ async def look_up_ids(
         {"tenant": tenant, "runs": [p[0] for p in pairs], "ids": [p[1] for p in pairs]},
     )
     return {(row.task_record_id, row.id) for row in found}
+
+
+# UNION takes each block once, and LIMIT stops the recursion: PostgreSQL goes up no further than it
+# is asked for rows.
+_ABOVE = Statement(f"""
+    SELECT k.run, up.id, up.parent
+      FROM (SELECT run, array_agg(id) AS ids
+              FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS g (run, id)
+             GROUP BY run) k
+     CROSS JOIN LATERAL (
+           WITH RECURSIVE up (id, parent) AS (
+                SELECT b.id, b.parent_block_record_id
+                  FROM unnest(k.ids) AS n (id) CROSS JOIN LATERAL ({_by_id("k.run", "n.id")}) b
+                 UNION
+                SELECT b.id, b.parent_block_record_id
+                  FROM up CROSS JOIN LATERAL ({_by_id("k.run", "up.parent")}) b)
+           SELECT id, parent FROM up LIMIT CAST(:most AS int)) up
+""")  # noqa: S608 - the same
+
+
+async def look_above(
+    tx: Transaction, tenant: str, named: Iterable[tuple[str, str]], most: int
+) -> dict[tuple[str, str], str]:
+    """Of the (run, id)s and of all blocks above them the parents ("": none); `most` of each run."""
+    pairs = list(named)
+    found = await tx.fetch(
+        _ABOVE,
+        {
+            "tenant": tenant,
+            "runs": [p[0] for p in pairs],
+            "ids": [p[1] for p in pairs],
+            "most": most,
+        },
+    )
+    return {(row.run, row.id): row.parent for row in found}
 
 
 _UPSERTED = {

@@ -104,7 +104,7 @@ class BlockRecord(_message.Message):
     name: _builtins.str
     """For people, at most 200 characters."""
     parent_block_record_id: _builtins.str
-    """The block record that this one is nested in."""
+    """The block record that this one is nested in; neither itself nor one that is nested in it."""
     iteration: _builtins.str
     """Which turn of the loops around it: "", "3", "3.1" in nested loops."""
     attempt: _builtins.int
@@ -134,11 +134,13 @@ class BlockRecord(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """If not given: the service's time at the first RUNNING."""
+        """In the years 1900 to 9998. If not given: the service's time at the first RUNNING."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """If not given: the service's time at the final status."""
+        """In the years 1900 to 9998, and in one report not before start_time. If not given: the service's
+        time at the final status.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -150,8 +152,8 @@ class BlockRecord(_message.Message):
 
     @_builtins.property
     def parent(self) -> Global___BlockRecordKey:
-        """Input only: names the parent by its key instead of its id; it may stand earlier in the same
-        request.
+        """Input only: names the parent by its key instead of its id (if both are given, they agree); it
+        may stand earlier in the same request.
         """
 
     def __init__(
@@ -218,7 +220,7 @@ Global___BlockRecordKey: _TypeAlias = BlockRecordKey  # noqa: Y015
 
 @_typing.final
 class BlockRecordFilter(_message.Message):
-    """Which blocks of a run. Fields are ANDed, the values within one are ORed; "" means unset."""
+    """Which blocks of a run. Fields are ANDed, the values within one are ORed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,7 +233,7 @@ class BlockRecordFilter(_message.Message):
     LATEST_ATTEMPT_ONLY_FIELD_NUMBER: _builtins.int
     parent_block_record_id: _builtins.str
     iteration_prefix: _builtins.str
-    """"3" matches "3" and "3.1", not "30"; "" every iteration, and none."""
+    """"3" matches "3" and "3.1", not "30"."""
     latest_attempt_only: _builtins.bool
     """Of each (block_id, iteration) the latest attempt alone."""
     @_builtins.property

@@ -32,8 +32,10 @@ class RecordServiceStub:
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -88,6 +90,11 @@ class RecordServiceStub:
         self.HeartbeatTaskRecord = channel.unary_unary(
                 '/vwed.v1.RecordService/HeartbeatTaskRecord',
                 request_serializer=vwed_dot_v1_dot_record__service__pb2.HeartbeatTaskRecordRequest.SerializeToString,
+                response_deserializer=vwed_dot_v1_dot_task__record__pb2.TaskRecord.FromString,
+                _registered_method=True)
+        self.ReleaseTaskRecord = channel.unary_unary(
+                '/vwed.v1.RecordService/ReleaseTaskRecord',
+                request_serializer=vwed_dot_v1_dot_record__service__pb2.ReleaseTaskRecordRequest.SerializeToString,
                 response_deserializer=vwed_dot_v1_dot_task__record__pb2.TaskRecord.FromString,
                 _registered_method=True)
         self.PauseTaskRecord = channel.unary_unary(
@@ -181,8 +188,10 @@ class RecordServiceServicer:
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -222,9 +231,8 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTaskRecord(self, request, context):
-        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
-        has runs below it. Runs directly below it take its place: its parent, and the parent's block
-        that had started it; what is left without a parent is the root of what is below it.
+        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
+        runs below it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,7 +255,15 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HeartbeatTaskRecord(self, request, context):
-        """Renews the lease; never revives a run. Writes no event.
+        """By the holder: renews the lease. Never revives a run. Writes no event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseTaskRecord(self, request, context):
+        """The holder hands the run back: RUNNING, PAUSING or PAUSED -> INTERRUPTED. It may be claimed at
+        once, with include_interrupted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -283,8 +299,7 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryTaskRecord(self, request, context):
-        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
-        anywhere in the same chain of retries: FAILED_PRECONDITION.
+        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -312,9 +327,7 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PruneTaskRecords(self, request, context):
-        """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
-        it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
-        same.
+        """Deletes at most 10,000 final runs a call; never a pinned one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -426,6 +439,11 @@ def add_RecordServiceServicer_to_server(servicer, server):
                     request_deserializer=vwed_dot_v1_dot_record__service__pb2.HeartbeatTaskRecordRequest.FromString,
                     response_serializer=vwed_dot_v1_dot_task__record__pb2.TaskRecord.SerializeToString,
             ),
+            'ReleaseTaskRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseTaskRecord,
+                    request_deserializer=vwed_dot_v1_dot_record__service__pb2.ReleaseTaskRecordRequest.FromString,
+                    response_serializer=vwed_dot_v1_dot_task__record__pb2.TaskRecord.SerializeToString,
+            ),
             'PauseTaskRecord': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseTaskRecord,
                     request_deserializer=vwed_dot_v1_dot_record__service__pb2.PauseTaskRecordRequest.FromString,
@@ -523,8 +541,10 @@ class RecordService:
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -762,6 +782,33 @@ class RecordService:
             target,
             '/vwed.v1.RecordService/HeartbeatTaskRecord',
             vwed_dot_v1_dot_record__service__pb2.HeartbeatTaskRecordRequest.SerializeToString,
+            vwed_dot_v1_dot_task__record__pb2.TaskRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseTaskRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vwed.v1.RecordService/ReleaseTaskRecord',
+            vwed_dot_v1_dot_record__service__pb2.ReleaseTaskRecordRequest.SerializeToString,
             vwed_dot_v1_dot_task__record__pb2.TaskRecord.FromString,
             options,
             channel_credentials,

@@ -33,8 +33,10 @@ class RecordServiceStub:
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -53,9 +55,8 @@ class RecordServiceStub:
     UpdateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]
-    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
-    has runs below it. Runs directly below it take its place: its parent, and the parent's block
-    that had started it; what is left without a parent is the root of what is below it.
+    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
+    runs below it.
     """
     ClaimTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ClaimTaskRecordsRequest, _record_service_pb2.ClaimTaskRecordsResponse]
     """Starts PENDING (and if asked INTERRUPTED) runs, by priority desc, then create_time; each goes to
@@ -66,7 +67,11 @@ class RecordServiceStub:
     its restart: a new epoch, the status stays.
     """
     HeartbeatTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.HeartbeatTaskRecordRequest, _task_record_pb2.TaskRecord]
-    """Renews the lease; never revives a run. Writes no event."""
+    """By the holder: renews the lease. Never revives a run. Writes no event."""
+    ReleaseTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ReleaseTaskRecordRequest, _task_record_pb2.TaskRecord]
+    """The holder hands the run back: RUNNING, PAUSING or PAUSED -> INTERRUPTED. It may be claimed at
+    once, with include_interrupted.
+    """
     PauseTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.PauseTaskRecordRequest, _task_record_pb2.TaskRecord]
     """By an operator: RUNNING -> PAUSING. By the holder: RUNNING or PAUSING -> PAUSED."""
     ResumeTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ResumeTaskRecordRequest, _task_record_pb2.TaskRecord]
@@ -78,9 +83,7 @@ class RecordServiceStub:
     Repeated with other content: FAILED_PRECONDITION.
     """
     RetryTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.RetryTaskRecordRequest, _task_record_pb2.TaskRecord]
-    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
-    anywhere in the same chain of retries: FAILED_PRECONDITION.
-    """
+    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
     SignalTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]
@@ -88,10 +91,7 @@ class RecordServiceStub:
     SummarizeBlockRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]
     """Figures over the blocks of runs that ended in a range, by block_type."""
     PruneTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]
-    """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
-    it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
-    same.
-    """
+    """Deletes at most 10,000 final runs a call; never a pinned one."""
     ReportBlock: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlockRequest, _record_service_pb2.ReportBlockResponse]
     """One block. Idempotent by content: what changes nothing writes no event and answers the stored
     row.
@@ -120,8 +120,10 @@ class RecordServiceAsyncStub(RecordServiceStub):
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -137,9 +139,8 @@ class RecordServiceAsyncStub(RecordServiceStub):
     UpdateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
-    has runs below it. Runs directly below it take its place: its parent, and the parent's block
-    that had started it; what is left without a parent is the root of what is below it.
+    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
+    runs below it.
     """
     ClaimTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ClaimTaskRecordsRequest, _record_service_pb2.ClaimTaskRecordsResponse]  # type: ignore[assignment]
     """Starts PENDING (and if asked INTERRUPTED) runs, by priority desc, then create_time; each goes to
@@ -150,7 +151,11 @@ class RecordServiceAsyncStub(RecordServiceStub):
     its restart: a new epoch, the status stays.
     """
     HeartbeatTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.HeartbeatTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
-    """Renews the lease; never revives a run. Writes no event."""
+    """By the holder: renews the lease. Never revives a run. Writes no event."""
+    ReleaseTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ReleaseTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
+    """The holder hands the run back: RUNNING, PAUSING or PAUSED -> INTERRUPTED. It may be claimed at
+    once, with include_interrupted.
+    """
     PauseTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.PauseTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """By an operator: RUNNING -> PAUSING. By the holder: RUNNING or PAUSING -> PAUSED."""
     ResumeTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ResumeTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
@@ -162,9 +167,7 @@ class RecordServiceAsyncStub(RecordServiceStub):
     Repeated with other content: FAILED_PRECONDITION.
     """
     RetryTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.RetryTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
-    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
-    anywhere in the same chain of retries: FAILED_PRECONDITION.
-    """
+    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
     SignalTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]  # type: ignore[assignment]
@@ -172,10 +175,7 @@ class RecordServiceAsyncStub(RecordServiceStub):
     SummarizeBlockRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]  # type: ignore[assignment]
     """Figures over the blocks of runs that ended in a range, by block_type."""
     PruneTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]  # type: ignore[assignment]
-    """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
-    it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
-    same.
-    """
+    """Deletes at most 10,000 final runs a call; never a pinned one."""
     ReportBlock: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlockRequest, _record_service_pb2.ReportBlockResponse]  # type: ignore[assignment]
     """One block. Idempotent by content: what changes nothing writes no event and answers the stored
     row.
@@ -203,8 +203,10 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
-    is the executor of the present epoch. Its heartbeats and reports renew the lease; a lease that
-    ran out is acted on within 2 s. Operators leave executor_id and lease_epoch unset.
+    is the executor of the present epoch. Its heartbeats and reports, those with both executor_id and
+    lease_epoch, renew the lease, and no others do; a lease that ran out is acted on within 2 s.
+    Operators leave executor_id and lease_epoch unset. Set and not the run's present ones they are
+    refused with LEASE_LOST before anything is said about the run's status.
 
     Verbs: the same transition asked again by the same party answers the present state; one that the
     status does not allow is FAILED_PRECONDITION ILLEGAL_TRANSITION with `from` and `to`.
@@ -254,9 +256,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.DeleteTaskRecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
-        has runs below it. Runs directly below it take its place: its parent, and the parent's block
-        that had started it; what is left without a parent is the root of what is below it.
+        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
+        runs below it.
         """
 
     @_abc_1.abstractmethod
@@ -285,7 +286,17 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.HeartbeatTaskRecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
-        """Renews the lease; never revives a run. Writes no event."""
+        """By the holder: renews the lease. Never revives a run. Writes no event."""
+
+    @_abc_1.abstractmethod
+    def ReleaseTaskRecord(
+        self,
+        request: _record_service_pb2.ReleaseTaskRecordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
+        """The holder hands the run back: RUNNING, PAUSING or PAUSED -> INTERRUPTED. It may be claimed at
+        once, with include_interrupted.
+        """
 
     @_abc_1.abstractmethod
     def PauseTaskRecord(
@@ -327,9 +338,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.RetryTaskRecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
-        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
-        anywhere in the same chain of retries: FAILED_PRECONDITION.
-        """
+        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
 
     @_abc_1.abstractmethod
     def SignalTaskRecord(
@@ -361,10 +370,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.PruneTaskRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.PruneTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.PruneTaskRecordsResponse]]:
-        """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
-        it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
-        same.
-        """
+        """Deletes at most 10,000 final runs a call; never a pinned one."""
 
     @_abc_1.abstractmethod
     def ReportBlock(
