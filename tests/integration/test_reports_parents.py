@@ -12,6 +12,8 @@ from tests.integration.steps import block, blocks_of, everything, refused, repor
 from tests.integration.three_ways import WAYS, Outcome, Way
 from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.progress import flush
+from vwed_grpc.storage import block_records
 
 INVALID = StatusCode.INVALID_ARGUMENT
 
@@ -80,6 +82,46 @@ async def test_a_descendant_is_found_however_deep(client: Client) -> None:
         await report(client, run, block("b0", parent_block_record_id=ids["b2999"]))
     assert refusal.fields == ["block_records[0].parent_block_record_id"]
     await report(client, run, block("other"), below("other", "b2999"))
+
+
+async def test_more_than_is_looked_at_is_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush, "MOST_ABOVE", 20)
+    run, ids = await chain(client, *(f"b{n}" for n in range(30)))
+    await report(client, run, block("x"))
+    before = await everything(client, run)
+    for parent in ("b29", "b20"):
+        with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_PARENTS"):
+            await report(client, run, block("x", parent_block_record_id=ids[parent]))
+    many = [block(f"b{n}", parent_block_record_id=ids["b10"]) for n in range(12, 30)]
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_PARENTS"):
+        await report(client, run, *many)
+    assert await everything(client, run) == before
+    await report(client, run, many[0])
+
+
+async def test_who_stays_where_it_is_costs_no_look(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    async def look_above(*args: Any) -> dict[tuple[str, str], str]:
+        looks.append(args)
+        return await there(*args)
+
+    there = block_records.look_above
+    monkeypatch.setattr(block_records, "look_above", look_above)
+    run, ids = await chain(client, "a", "b", "c")
+    for again in (
+        [below("b", "a", message="on"), below("c", "b", message="on")],
+        [block("c", parent_block_record_id=ids["b"], message="by its id")],
+        [below("d", "c"), below("e", "d"), below("e", "c")],
+    ):
+        await report(client, run, *again)
+    assert not looks
+    await report(client, run, below("c", "a"), below("b", "c"), below("d", "a"))
+    assert len(looks) == 1
 
 
 async def test_within_one_batch_the_order_counts(client: Client) -> None:

@@ -74,8 +74,9 @@ class Blocks:
     ids: set[tuple[str, str]]
     """(run, id) pairs that exist, of those that reports name as parents."""
     parents: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(run, id) to the parent's id: of blocks that the flush has put somewhere and, if stored ones
-    move, of all that stands above these places."""
+    """(run, id) to the parent's id: of blocks that the flush has put somewhere and, once looked
+    above, of all that stands above these places."""
+    looked_above: bool = False
     deep: set[str] = field(default_factory=set)
     """Runs of which `parents` does not have all of it: there is too much."""
 
@@ -96,10 +97,11 @@ async def flush(
             gone = report.run not in busy
             outcomes.append(task_records.missing(report.run) if gone else Busy())
             continue
-        try:
-            outcomes.append(_Application(report, state, known, now).apply(touched))
-        except Exception as refusal:  # noqa: BLE001 - whatever it is, it is this report's alone
-            outcomes.append(refusal)
+        outcome = _applied(report, state, known, now, touched)
+        if isinstance(outcome, _MustLookAbove):
+            await _look_above(tx, tenant, at_hand, known)
+            outcome = _applied(report, state, known, now, touched)
+        outcomes.append(outcome)
     changed = [s for s in states.values() if s.news or s.renewed]
     if changed:
         blocks = [(key[0], block) for key, block in touched.items()]
@@ -111,6 +113,19 @@ async def flush(
             reported_runs.saved(tenant, tx.now, changed),
         )
     return outcomes, changed
+
+
+def _applied(
+    report: Report, state: ReportedRun, known: Blocks, now: Timestamp, touched: dict[Key, Block]
+) -> Outcome:
+    try:
+        return _Application(report, state, known, now).apply(touched)
+    except Exception as refusal:  # noqa: BLE001 - whatever it is, it is this report's alone
+        return refusal
+
+
+class _MustLookAbove(Exception):
+    """A block that is stored goes elsewhere, and nobody has looked what stands there."""
 
 
 class _Application:
@@ -229,7 +244,12 @@ class _Application:
         return parent.record.id
 
     def _check_above(self, index: int, reported: BlockRecord, id_: str, parent: str) -> None:
-        """A block that is there, and may have others below it, must not come below these."""
+        """A block that is there, and may have others below it, must not come below these.
+
+        A new one has nothing below it; so the usual report needs no look at what stands above.
+        """
+        if not self.known.looked_above:
+            raise _MustLookAbove
         run = self.state.id
 
         def parent_of(block: str) -> str:
@@ -295,7 +315,6 @@ async def _look_up(tx: Transaction, tenant: str, reports: Sequence[Report]) -> B
     """Every attempt of each block that the reports name, and of their parents."""
     named: dict[tuple[str, str, str], bool] = {}
     parents: set[tuple[str, str]] = set()
-    children: list[tuple[str, BlockRecord]] = []
     for report in reports:
         for block in report.blocks:
             name = (report.run, block.block_id, block.iteration)
@@ -304,18 +323,12 @@ async def _look_up(tx: Transaction, tenant: str, reports: Sequence[Report]) -> B
                 named.setdefault((report.run, block.parent.block_id, block.parent.iteration), False)
             elif block.parent_block_record_id:
                 parents.add((report.run, block.parent_block_record_id))
-            else:
-                continue
-            children.append((report.run, block))
     by_key = await block_records.look_up(tx, tenant, named) if named else {}
     latest: dict[tuple[str, str, str], int] = {}
     for key in by_key:
         latest[key[:3]] = max(key[3], latest.get(key[:3], 0))
     ids = await block_records.look_up_ids(tx, tenant, parents) if parents else set()
-    known = Blocks(by_key, latest, ids)
-    if moving := {run for run, block in children if _moves(run, block, by_key)}:
-        await _look_above(tx, tenant, known, [c for c in children if c[0] in moving])
-    return known
+    return Blocks(by_key, latest, ids)
 
 
 def _key_of_parent(run: str, block: BlockRecord) -> Key:
@@ -333,6 +346,8 @@ def _stored_parent(run: str, block: BlockRecord, by_key: Mapping[Key, Block]) ->
 
 def _moves(run: str, block: BlockRecord, by_key: Mapping[Key, Block]) -> bool:
     """Whether the report gives a block that is stored another parent."""
+    if not (block.HasField("parent") or block.parent_block_record_id):
+        return False
     stored = by_key.get((run, block.block_id, block.iteration, block.attempt or 1))
     if stored is None:
         return False
@@ -340,21 +355,25 @@ def _moves(run: str, block: BlockRecord, by_key: Mapping[Key, Block]) -> bool:
 
 
 async def _look_above(
-    tx: Transaction, tenant: str, known: Blocks, children: Sequence[tuple[str, BlockRecord]]
+    tx: Transaction, tenant: str, reports: Sequence[Report], known: Blocks
 ) -> None:
-    """All that stands above the parents that the reports name: a block may come below itself.
+    """Learns what stands above the parents that reports name, in all runs where stored blocks move.
 
-    Only where a stored block moves: a new one has nothing below it but what the reports tell.
+    In the others, what is stored stays where it is: it cannot come below what the reports bring.
     """
+    known.looked_above = True
+    children = [(r.run, b) for r in reports for b in r.blocks]
+    moving = {run for run, block in children if _moves(run, block, known.by_key)}
     starts = {
         (run, parent)
         for run, block in children
-        if (parent := _stored_parent(run, block, known.by_key))
+        if run in moving and (parent := _stored_parent(run, block, known.by_key))
     }
     if starts:
-        known.parents = await block_records.look_above(tx, tenant, starts, MOST_ABOVE)
-        seen = Counter(run for run, _ in known.parents)
+        above = await block_records.look_above(tx, tenant, starts, MOST_ABOVE)
+        seen = Counter(run for run, _ in above)
         known.deep = {run for run, blocks in seen.items() if blocks >= MOST_ABOVE}
+        known.parents = above | known.parents
 
 
 _WRITE = Together(block_records.UPSERT, events.APPEND, reported_runs.SAVE)
