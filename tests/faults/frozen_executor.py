@@ -19,6 +19,7 @@ from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
     PauseTaskRecordRequest,
+    ReleaseTaskRecordRequest,
     ReportBlockRequest,
     ReportBlocksRequest,
     StreamBlockReportsRequest,
@@ -84,6 +85,8 @@ async def main(target: str, tenant: str, lease: int) -> None:
         beat = HeartbeatTaskRecordRequest(id=run.id, message="still here", robot_id="r", **fence)
         await tell("HeartbeatTaskRecord", c.HeartbeatTaskRecord(beat))
         await tell("PauseTaskRecord", c.PauseTaskRecord(PauseTaskRecordRequest(id=run.id, **fence)))
+        release = ReleaseTaskRecordRequest(id=run.id, **fence)
+        await tell("ReleaseTaskRecord", c.ReleaseTaskRecord(release))
         finish = FinishTaskRecordRequest(id=run.id, status=SUCCEEDED, **fence)
         await tell("FinishTaskRecord", c.FinishTaskRecord(finish))
 

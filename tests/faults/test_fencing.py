@@ -81,6 +81,7 @@ async def test_a_frozen_executor_changes_nothing_once_it_thaws(
             "StreamBlockReports",
             "HeartbeatTaskRecord",
             "PauseTaskRecord",
+            "ReleaseTaskRecord",
             "FinishTaskRecord",
         )
     ]

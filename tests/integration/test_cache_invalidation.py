@@ -126,6 +126,10 @@ def runs() -> Iterator[Case]:
     block = BlockRecord(block_id="b")
     for name, request in (
         ("heartbeat", r.HeartbeatTaskRecordRequest(id="run", message="here")),
+        (
+            "release a run",
+            r.ReleaseTaskRecordRequest(id="run", executor_id="robot-1", lease_epoch=1),
+        ),
         ("signal", r.SignalTaskRecordRequest(id="run", name="go")),
         ("report a block", r.ReportBlockRequest(task_record_id="run", block_record=block)),
         ("report blocks", r.ReportBlocksRequest(task_record_id="run", block_records=[block])),

@@ -90,6 +90,7 @@ MESSAGES: list[Message] = [
     r.ClaimTaskRecordsRequest(executor_id="robot-1", lease=Duration(seconds=60), max_count=2),
     r.StartTaskRecordRequest(id=RUN, executor_id="robot-1", lease=Duration(seconds=60)),
     r.HeartbeatTaskRecordRequest(id=RUN, message="on my way", robot_id="r1"),
+    r.ReleaseTaskRecordRequest(id="run-2", executor_id="robot-1", lease_epoch=1, reason="battery"),
     r.PauseTaskRecordRequest(id=RUN),
     r.ResumeTaskRecordRequest(id=RUN),
     r.CancelTaskRecordRequest(id="run-2"),

@@ -33,9 +33,9 @@ _TEN_THOUSAND_YEARS = 315_576_000_000
 
 def _cut_timestamp(value: Any, path: str) -> list[Violation]:
     nanos = value.nanos
-    if finer := nanos % 1000:
-        value.nanos = nanos - finer
     if 0 <= nanos <= _NANOS and _YEAR_1 <= value.seconds <= _YEAR_9999:
+        if finer := nanos % 1000:
+            value.nanos = nanos - finer
         return []
     return [Violation(path, "is not a timestamp: the years are 1 to 9999, nanos 0 to 999999999")]
 

@@ -37,6 +37,7 @@ def lists() -> Iterator[BadRequest]:
     yield runs_by("ids", ids=["x"] * 1_001)
     yield runs_by("external_id_prefix", external_id_prefix="x" * 257)
     yield runs_by("create_time.to", create_time=TimeRange(to=Timestamp(nanos=-1)))
+    yield runs_by("create_time.to", create_time=TimeRange(to=Timestamp(nanos=-(2**31) + 1)))
     yield runs_by("end_time.to", end_time=TimeRange(to=Timestamp(seconds=2**62)))
 
     def blocks_by(field: str, **given: Any) -> BadRequest:

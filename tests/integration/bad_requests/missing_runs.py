@@ -20,6 +20,7 @@ def missing_runs() -> Iterator[BadRequest]:
             r.DeleteTaskRecordRequest(id=id_, force=True),
             r.StartTaskRecordRequest(id=id_, executor_id="robot-1"),
             r.HeartbeatTaskRecordRequest(id=id_),
+            r.ReleaseTaskRecordRequest(id=id_, executor_id="robot-1", lease_epoch=1),
             r.PauseTaskRecordRequest(id=id_),
             r.ResumeTaskRecordRequest(id=id_),
             r.CancelTaskRecordRequest(id=id_, force=True, cascade=True),

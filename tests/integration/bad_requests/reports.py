@@ -37,7 +37,11 @@ def reports() -> Iterator[BadRequest]:
     yield report("message", message="x" * 513)
     yield report("error_message", error_message="\0")
     yield report("start_time", start_time=Timestamp(nanos=-1))
+    yield report("start_time", start_time=Timestamp(seconds=-62_135_596_800))  # Go's zero time
     yield report("end_time", end_time=Timestamp(seconds=253_402_300_800))
+    yield report("end_time", end_time=Timestamp(seconds=253_402_300_799, nanos=999_999_000))
+    yield report("end_time", start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=1))
+    yield report("parent", parent={"block_id": "new"})
     yield report("output_data", output_data=json_object(a="x" * (2 * MIB)))
     yield report("input_data.a", input_data=json_object(a=float("nan")))
     yield report("parent.block_id", parent={"block_id": ""})

@@ -107,6 +107,17 @@ def spoken_to() -> Iterator[BadRequest]:
         ("payload",),
     )
     yield BadRequest("SignalTaskRecord", r.SignalTaskRecordRequest(id=RUN), INVALID, ("name",))
+
+    def release(field: str, **given: Any) -> BadRequest:
+        given = {"id": RUN, "executor_id": "robot-1", "lease_epoch": 1, **given}
+        request = r.ReleaseTaskRecordRequest(**given)
+        return BadRequest("ReleaseTaskRecord", request, INVALID, (field,))
+
+    yield release("executor_id", executor_id="")
+    yield release("executor_id", executor_id=LONG_ID)
+    yield release("lease_epoch", lease_epoch=0)
+    yield release("lease_epoch", lease_epoch=-1)
+    yield release("reason", reason="x" * 513)
     yield BadRequest(
         "RetryTaskRecord",
         r.RetryTaskRecordRequest(id=ENDED, mode=9),  # type: ignore[arg-type]  # not a mode
@@ -120,6 +131,11 @@ def moved_where_they_cannot_go() -> Iterator[BadRequest]:
         "StartTaskRecord", r.StartTaskRecordRequest(id=ENDED, executor_id="robot-1"), UNMET
     )
     yield BadRequest("PauseTaskRecord", r.PauseTaskRecordRequest(id=ENDED), UNMET)
+    yield BadRequest(
+        "ReleaseTaskRecord",
+        r.ReleaseTaskRecordRequest(id=ENDED, executor_id="robot-1", lease_epoch=1),
+        UNMET,
+    )
     yield BadRequest("ResumeTaskRecord", r.ResumeTaskRecordRequest(id=ENDED), UNMET)
     yield BadRequest("CancelTaskRecord", r.CancelTaskRecordRequest(id=ENDED), UNMET)
     yield BadRequest("RetryTaskRecord", r.RetryTaskRecordRequest(id=ENDED), UNMET)
