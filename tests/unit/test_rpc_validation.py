@@ -268,3 +268,27 @@ def test_validate_names_fields_from_its_path() -> None:
         'task_def.labels["A"]',
     }
     validate(task_def_pb2.TaskDef(name="fine"), "task_def")
+
+
+def fill_times(message: Any, nanos: int) -> int:
+    """Sets every time in a message, and in the messages in it; how many there are."""
+    found = 0
+    for field in message.DESCRIPTOR.fields:
+        inner = field.message_type
+        if inner is None or inner.GetOptions().map_entry:
+            continue
+        if inner.full_name == "google.protobuf.Timestamp":
+            getattr(message, field.name).FromNanoseconds(1_700_000_000_000_000_000 + nanos)
+            found += 1
+        elif inner.file.package == "vwed.v1":
+            inside = getattr(message, field.name)
+            found += fill_times(inside.add() if field.is_repeated else inside, nanos)
+    return found
+
+
+@pytest.mark.parametrize("request_type", REQUEST_TYPES, ids=lambda t: t.DESCRIPTOR.name)
+def test_times_are_cut_to_microseconds_wherever_they_stand(request_type: type[Message]) -> None:
+    fine, cut = request_type(), request_type()
+    if fill_times(fine, 1_999):
+        fill_times(cut, 1_000)
+        assert checker(request_type)(fine.SerializeToString()).request == cut

@@ -6,15 +6,19 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 EVERY_TENANT = "*"
+LONGEST_DAYS = 365_000
 
 
 class Retention(BaseModel):
-    """Days after its end that a run is kept, and days that events are; None: for ever."""
+    """Days after its end that a run is kept, and days that events are; None: for ever.
+
+    A thousand years at most: what is older than that is before the times that a database counts.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    runs_days: float | None = Field(default=None, gt=0)
-    events_days: float | None = Field(default=None, gt=0)
+    runs_days: float | None = Field(default=None, gt=0, le=LONGEST_DAYS)
+    events_days: float | None = Field(default=None, gt=0, le=LONGEST_DAYS)
 
     @property
     def runs(self) -> timedelta | None:
