@@ -24,15 +24,18 @@ ROWS, KEYS = 20_000, 200
 BUFFERS = 12
 """That a key may touch: the pages of an index from its root, and of its table."""
 
-_FILL = """
+_BARE = """
     ALTER TABLE block_records SET (autovacuum_enabled = off);
     ALTER TABLE task_records SET (autovacuum_enabled = off);
     ALTER TABLE data_cache SET (autovacuum_enabled = off);
     ALTER TABLE task_defs SET (autovacuum_enabled = off);
     ALTER TABLE task_def_versions SET (autovacuum_enabled = off);
+"""
+_FILL = """
     INSERT INTO block_records (tenant, task_record_id, block_id, iteration, attempt, id, status,
-                               first_seq, seq, create_time, update_time)
-    SELECT 't', 'run', 'b' || n, '', 1, 'id' || n, 2, n, n, now(), now()
+                               parent_block_record_id, first_seq, seq, create_time, update_time)
+    SELECT 't', 'run', 'b' || n, '', 1, 'id' || n, 2,
+           CASE WHEN n BETWEEN 2 AND {keys} THEN 'id' || n - 1 ELSE '' END, n, n, now(), now()
       FROM generate_series(1, {rows}) n;
     INSERT INTO task_records (tenant, id, task_def_id, task_def_version, task_def_name, status,
                               root_task_record_id, attempt, seq, run_seq, create_time, update_time)
@@ -51,7 +54,7 @@ _FILL = """
 
 @pytest.fixture(scope="module")
 async def connection(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """To a database whose tables have rows and no statistics."""
+    """To a database whose tables have rows and no statistics; it planned while they were empty."""
     name = f"vwed_keys_{uuid.uuid4().hex[:8]}"
     admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as session:
@@ -62,7 +65,12 @@ async def connection(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
     engine.dispose()
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(plain)
-    await connection.execute(_FILL.format(rows=ROWS))
+    await connection.execute(_BARE)
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    for prepared, (statement, _) in LOOK_UPS.items():
+        await connection.execute(f'PREPARE "{prepared}" AS {statement.sql}')
+        await connection.execute(_execute(prepared))
+    await connection.execute(_FILL.format(rows=ROWS, keys=KEYS))
     yield connection
     await connection.close()
     with admin.connect() as session:
@@ -86,7 +94,10 @@ LOOK_UPS: Mapping[str, tuple[Statement, dict[str, Any]]] = {
         },
     ),
     "parents": (block_records._LOOK_UP_IDS, {"runs": _RUN, "ids": _names("id")}),
-    "blocks above": (block_records._ABOVE, {"runs": _RUN, "ids": _names("id"), "most": 1_000}),
+    "blocks above": (
+        block_records._ABOVE,
+        {"runs": ["run"], "ids": [f"id{KEYS}"], "most": 1_000},
+    ),
     "runs to report to": (reported_runs.LOCK, {"ids": _names("run")}),
     "runs": (task_records._GET, {"id": _names("run")}),
     "entries": (data_cache.GET, {"task_record_id": _RUN, "key": _names("k")}),
@@ -101,7 +112,32 @@ async def test_a_key_touches_few_buffers(
 ) -> None:
     await connection.execute(f"SET plan_cache_mode = {mode}")
     arguments = statement.arguments({"tenant": "t", **keys})
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+    assert await _buffers(connection, statement.sql, *arguments) <= KEYS * BUFFERS
+
+
+@pytest.mark.parametrize("name", LOOK_UPS)
+async def test_a_plan_from_when_there_was_nothing_is_good_for_much(
+    connection: asyncpg.Connection, name: str
+) -> None:
+    """PostgreSQL keeps the generic plan of a prepared statement until it has new statistics."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    assert await _buffers(connection, _execute(name)) <= KEYS * BUFFERS
+
+
+async def _buffers(connection: asyncpg.Connection, sql: str, *arguments: Any) -> int:
+    """How many pages a statement touches that finds a row for each key."""
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
     plan = json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]
     assert plan["Actual Rows"] == KEYS
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= KEYS * BUFFERS
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def _execute(name: str) -> str:
+    """Runs the prepared statement of that name, whose arguments are simple words and numbers."""
+    statement, keys = LOOK_UPS[name]
+    given = (
+        f"{{{','.join(json.dumps(item) for item in value)}}}" if isinstance(value, list) else value
+        for value in statement.arguments({"tenant": "t", **keys})
+    )
+    quoted = ", ".join(f"'{value}'" for value in given)
+    return f'EXECUTE "{name}" ({quoted})'

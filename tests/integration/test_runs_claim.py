@@ -19,11 +19,15 @@ from tests.integration.steps import (
     refused,
     running,
     seconds,
+    sql,
     start,
     struct,
 )
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
+from vwed_grpc.progress import duties
+from vwed_grpc.storage import due
+from vwed_grpc.storage.database import Database, Transaction
 
 
 async def claim(client: Client, executor: str = "robot-1", **fields: Any) -> list[TaskRecord]:
@@ -163,11 +167,37 @@ async def test_interrupted_runs_are_claimed_if_asked_for(client: Client, databas
     assert await claim(client, "robot-2", include_interrupted=True) == []
     await let_lease_run_out(database_url, run.id)
     assert await claim(client, "robot-2") == []
-    (claimed,) = await claim(client, "robot-2", include_interrupted=True)
+    # It waits, for the sweeper may be at the run at this very moment.
+    (claimed,) = await claim(client, "robot-2", include_interrupted=True, wait=seconds(5))
     assert (claimed.id, claimed.status, claimed.lease_epoch) == (run.id, RUNNING, 2)
     assert claimed.start_time == run.start_time
     statuses = [event.task_record.status for event in await history(client, run.id)]
     assert statuses == [PENDING, RUNNING, INTERRUPTED, RUNNING]
+
+
+async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
+    client: Client, database_url: str, tenant: str
+) -> None:
+    task_def = await define(client)
+    for _ in range(110):
+        await running(client, task_def.id, lease=60)
+    urgent = await running(client, task_def.id, lease=60, id="zzz", priority=9)
+    database = Database(database_url, connections=2)
+
+    async def with_the_sweeper_away(tx: Transaction) -> list[TaskRecord]:
+        while not await due.mine(tx, duties.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere
+            await asyncio.sleep(0.01)
+        await sql(
+            database_url,
+            "UPDATE task_records SET lease_expire_time = clock_timestamp() - interval '1 ms'"
+            " WHERE tenant = :tenant RETURNING id",
+            tenant=tenant,
+        )
+        return await claim(client, "robot-2", include_interrupted=True)
+
+    (claimed,) = await database.run(with_the_sweeper_away)
+    await database.close()
+    assert claimed.id == urgent.id
 
 
 async def test_a_request_id_claims_once(client: Client) -> None:

@@ -123,10 +123,10 @@ async def _share_out(
     And no more than an answer can hold: the rest waits for the next claim.
     """
     request = next(iter(claims.values())).request
-    if request.include_interrupted:
-        for run in await task_records.lock_lost(tx, tenant, FLUSH_RUNS):
-            await RunChange(tx, effects, tenant, run).expire()
     wanted = sum(claim.count for claim in claims.values())
+    if request.include_interrupted:
+        for run in await task_records.lock_lost(tx, tenant, request.filter, wanted):
+            await RunChange(tx, effects, tenant, run).expire()
     found = deque(
         await task_records.claim(
             tx, tenant, request.filter, wanted, interrupted=request.include_interrupted

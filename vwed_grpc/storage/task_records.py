@@ -285,12 +285,12 @@ async def claim(
 _CLAIMS = Shapes()
 
 
-def _expired(statuses: Iterable[Status], now: sa.ColumnElement[datetime]) -> sa.Select[Any]:
+def _expired(now: sa.ColumnElement[datetime]) -> sa.Select[Any]:
     return (
         sa.select(table)
         .where(
             c.tenant == sa.bindparam("tenant"),
-            among(statuses),
+            among(HELD),
             c.lease.is_not(None),
             c.lease_expire_time <= now,
         )
@@ -300,19 +300,14 @@ def _expired(statuses: Iterable[Status], now: sa.ColumnElement[datetime]) -> sa.
 
 _NOW = sa.bindparam("now", type_=c.lease_expire_time.type)
 _EXPIRED_IDS = Statement(
-    _expired(HELD, sa.func.clock_timestamp())
+    _expired(sa.func.clock_timestamp())
     .with_only_columns(c.id)
     .where(c.id > sa.bindparam("after"))
     .limit(sa.bindparam("limit"))
 )
 _LOCK_EXPIRED = Statement(
-    _expired(HELD, _NOW)
+    _expired(_NOW)
     .where(c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(c.id.type))))
-    .with_for_update(key_share=True, skip_locked=True)
-)
-_LOCK_LOST = Statement(
-    _expired(HELD - {CANCELING}, _NOW)
-    .limit(sa.bindparam("limit"))
     .with_for_update(key_share=True, skip_locked=True)
 )
 
@@ -329,10 +324,21 @@ async def lock_expired(tx: Transaction, tenant: str, ids: Sequence[str]) -> list
     return _locked(tx, await tx.fetch(_LOCK_EXPIRED, parameters))
 
 
-async def lock_lost(tx: Transaction, tenant: str, limit: int) -> list[Run]:
-    """As `lock_expired`: up to `limit` runs, of those that another executor may take then."""
-    parameters = {"tenant": tenant, "now": tx.now, "limit": limit}
-    return _readable(tx, tenant, await tx.fetch(_LOCK_LOST, parameters))
+async def lock_lost(tx: Transaction, tenant: str, f: TaskRecordFilter, limit: int) -> list[Run]:
+    """As `lock_expired`, the most urgent of the runs of a filter that another executor may take."""
+    found = await tx.session.execute(
+        sa.select(table)
+        .where(
+            *run_lists.where(tenant, f),
+            among(HELD - {CANCELING}),
+            c.lease.is_not(None),
+            c.lease_expire_time <= tx.now,
+        )
+        .order_by(c.priority.desc(), c.create_time, c.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return _readable(tx, tenant, found)
 
 
 _LOCK_ALL = Statement(
