@@ -220,7 +220,7 @@ Global___BlockRecordKey: _TypeAlias = BlockRecordKey  # noqa: Y015
 
 @_typing.final
 class BlockRecordFilter(_message.Message):
-    """Which blocks of a run. Fields are ANDed, the values within one are ORed."""
+    """Which blocks of a run. Fields are ANDed, the values within one are ORed; "" means unset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -233,7 +233,7 @@ class BlockRecordFilter(_message.Message):
     LATEST_ATTEMPT_ONLY_FIELD_NUMBER: _builtins.int
     parent_block_record_id: _builtins.str
     iteration_prefix: _builtins.str
-    """"3" matches "3" and "3.1", not "30"."""
+    """"3" matches "3" and "3.1", not "30"; "" every iteration, and none."""
     latest_attempt_only: _builtins.bool
     """Of each (block_id, iteration) the latest attempt alone."""
     @_builtins.property

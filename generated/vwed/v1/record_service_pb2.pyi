@@ -204,10 +204,16 @@ class UpdateTaskRecordRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    UNIQUE_EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Every check, no write."""
     reason: _builtins.str
     """Why, at most 512 characters."""
+    unique_external_id: _builtins.bool
+    """Another open run with the external_id that this one then has: ALREADY_EXISTS, with its id in the
+    metadata. Uniqueness is for those who ask for it, here as on create and retry: without this an
+    update is not held against what others carry.
+    """
     @_builtins.property
     def task_record(self) -> _task_record_pb2.TaskRecord:
         """Names the run by its id; its etag, if set, is compared."""
@@ -223,10 +229,11 @@ class UpdateTaskRecordRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        unique_external_id: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task_record", b"task_record", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "task_record", b"task_record", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "task_record", b"task_record", "unique_external_id", b"unique_external_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,7 +253,7 @@ class DeleteTaskRecordRequest(_message.Message):
     reason: _builtins.str
     """Why, at most 512 characters."""
     force: _builtins.bool
-    """Also an open run, or one with runs below it."""
+    """Also an open run, a pinned one, or one with runs below it."""
     def __init__(
         self,
         *,
@@ -529,7 +536,7 @@ class CancelTaskRecordRequest(_message.Message):
     force: _builtins.bool
     """CANCELED at once, whatever the executor does."""
     cascade: _builtins.bool
-    """Also the open runs below it."""
+    """Also the open runs below it, at any depth. A final run stays as it is then."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     def __init__(
@@ -615,14 +622,18 @@ class RetryTaskRecordRequest(_message.Message):
         """The same as MODE_FROM_START."""
         MODE_FROM_START: RetryTaskRecordRequest._Mode.ValueType  # 1
         MODE_FROM_FAILURE: RetryTaskRecordRequest._Mode.ValueType  # 2
-        """Copies SUCCEEDED and SKIPPED blocks and the data cache."""
+        """Copies SUCCEEDED and SKIPPED blocks and the data cache. A block above one of these that is
+        neither comes along as PENDING.
+        """
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
     MODE_UNSPECIFIED: RetryTaskRecordRequest.Mode.ValueType  # 0
     """The same as MODE_FROM_START."""
     MODE_FROM_START: RetryTaskRecordRequest.Mode.ValueType  # 1
     MODE_FROM_FAILURE: RetryTaskRecordRequest.Mode.ValueType  # 2
-    """Copies SUCCEEDED and SKIPPED blocks and the data cache."""
+    """Copies SUCCEEDED and SKIPPED blocks and the data cache. A block above one of these that is
+    neither comes along as PENDING.
+    """
 
     ID_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
@@ -630,6 +641,7 @@ class RetryTaskRecordRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    UNIQUE_EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     mode: Global___RetryTaskRecordRequest.Mode.ValueType
     task_def_version: _builtins.int
@@ -640,6 +652,8 @@ class RetryTaskRecordRequest(_message.Message):
     """The resource's present etag, or empty."""
     reason: _builtins.str
     """Why, at most 512 characters."""
+    unique_external_id: _builtins.bool
+    """Another open run with the external_id of the run: ALREADY_EXISTS, with its id in the metadata."""
     def __init__(
         self,
         *,
@@ -649,10 +663,11 @@ class RetryTaskRecordRequest(_message.Message):
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         reason: _builtins.str = ...,
+        unique_external_id: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "mode", b"mode", "reason", b"reason", "request_id", b"request_id", "task_def_version", b"task_def_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "mode", b"mode", "reason", b"reason", "request_id", b"request_id", "task_def_version", b"task_def_version", "unique_external_id", b"unique_external_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -805,7 +820,10 @@ class TaskRecordSummary(_message.Message):
     """SUCCEEDED / (SUCCEEDED + FAILED); unset if there is neither."""
     @_builtins.property
     def period_start(self) -> _timestamp_pb2.Timestamp:
-        """The start of the hour or day in the request's time zone."""
+        """The first instant of the hour or day in the request's time zone, never after a run that it
+        counts. A day begins once, though its midnight come twice or never; an hour that comes twice, or
+        is cut by a change of the clock, is two.
+        """
 
     @_builtins.property
     def queue_time(self) -> Global___DurationFigures:

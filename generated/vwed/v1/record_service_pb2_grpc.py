@@ -231,8 +231,9 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTaskRecord(self, request, context):
-        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
-        runs below it.
+        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
+        has runs below it. Runs directly below it take its place: its parent, and the parent's block
+        that had started it; what is left without a parent is the root of what is below it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,7 +300,8 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryTaskRecord(self, request, context):
-        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1.
+        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
+        anywhere in the same chain of retries: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -327,7 +329,9 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PruneTaskRecords(self, request, context):
-        """Deletes at most 10,000 final runs a call; never a pinned one.
+        """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
+        it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
+        same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

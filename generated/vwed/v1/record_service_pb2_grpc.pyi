@@ -55,8 +55,9 @@ class RecordServiceStub:
     UpdateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]
-    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
-    runs below it.
+    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
+    has runs below it. Runs directly below it take its place: its parent, and the parent's block
+    that had started it; what is left without a parent is the root of what is below it.
     """
     ClaimTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ClaimTaskRecordsRequest, _record_service_pb2.ClaimTaskRecordsResponse]
     """Starts PENDING (and if asked INTERRUPTED) runs, by priority desc, then create_time; each goes to
@@ -83,7 +84,9 @@ class RecordServiceStub:
     Repeated with other content: FAILED_PRECONDITION.
     """
     RetryTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.RetryTaskRecordRequest, _task_record_pb2.TaskRecord]
-    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
+    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
+    anywhere in the same chain of retries: FAILED_PRECONDITION.
+    """
     SignalTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]
@@ -91,7 +94,10 @@ class RecordServiceStub:
     SummarizeBlockRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]
     """Figures over the blocks of runs that ended in a range, by block_type."""
     PruneTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]
-    """Deletes at most 10,000 final runs a call; never a pinned one."""
+    """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
+    it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
+    same.
+    """
     ReportBlock: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlockRequest, _record_service_pb2.ReportBlockResponse]
     """One block. Idempotent by content: what changes nothing writes no event and answers the stored
     row.
@@ -139,8 +145,9 @@ class RecordServiceAsyncStub(RecordServiceStub):
     UpdateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
-    runs below it.
+    """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
+    has runs below it. Runs directly below it take its place: its parent, and the parent's block
+    that had started it; what is left without a parent is the root of what is below it.
     """
     ClaimTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ClaimTaskRecordsRequest, _record_service_pb2.ClaimTaskRecordsResponse]  # type: ignore[assignment]
     """Starts PENDING (and if asked INTERRUPTED) runs, by priority desc, then create_time; each goes to
@@ -167,7 +174,9 @@ class RecordServiceAsyncStub(RecordServiceStub):
     Repeated with other content: FAILED_PRECONDITION.
     """
     RetryTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.RetryTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
-    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
+    """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
+    anywhere in the same chain of retries: FAILED_PRECONDITION.
+    """
     SignalTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]  # type: ignore[assignment]
@@ -175,7 +184,10 @@ class RecordServiceAsyncStub(RecordServiceStub):
     SummarizeBlockRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]  # type: ignore[assignment]
     """Figures over the blocks of runs that ended in a range, by block_type."""
     PruneTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]  # type: ignore[assignment]
-    """Deletes at most 10,000 final runs a call; never a pinned one."""
+    """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
+    it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
+    same.
+    """
     ReportBlock: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlockRequest, _record_service_pb2.ReportBlockResponse]  # type: ignore[assignment]
     """One block. Idempotent by content: what changes nothing writes no event and answers the stored
     row.
@@ -256,8 +268,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.DeleteTaskRecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open or has
-        runs below it.
+        """With its blocks and data cache. FAILED_PRECONDITION without force if the run is open, pinned or
+        has runs below it. Runs directly below it take its place: its parent, and the parent's block
+        that had started it; what is left without a parent is the root of what is below it.
         """
 
     @_abc_1.abstractmethod
@@ -338,7 +351,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.RetryTaskRecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
-        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1."""
+        """Of a FAILED or CANCELED run: a new PENDING run, retry_of the old one, attempt + 1. An open run
+        anywhere in the same chain of retries: FAILED_PRECONDITION.
+        """
 
     @_abc_1.abstractmethod
     def SignalTaskRecord(
@@ -370,7 +385,10 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.PruneTaskRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.PruneTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.PruneTaskRecordsResponse]]:
-        """Deletes at most 10,000 final runs a call; never a pinned one."""
+        """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
+        it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
+        same.
+        """
 
     @_abc_1.abstractmethod
     def ReportBlock(
