@@ -25,7 +25,7 @@ from tests.integration.steps import (
 )
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
-from vwed_grpc.progress import duties
+from vwed_grpc.progress import expiry
 from vwed_grpc.storage import due
 from vwed_grpc.storage.database import Database, Transaction
 
@@ -185,7 +185,7 @@ async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
     database = Database(database_url, connections=2)
 
     async def with_the_sweeper_away(tx: Transaction) -> list[TaskRecord]:
-        while not await due.mine(tx, duties.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere
+        while not await due.mine(tx, expiry.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.01)
         await sql(
             database_url,
