@@ -33,7 +33,7 @@ pattern, and of the choices that an error names."""
 _FORMAT = 8
 """States of a pattern that is as slow as the slowest format."""
 _SLOW = 20
-"""Subschemas that cost as much as `multipleOf` a fraction, or the slowest format."""
+"""What costs as much as `multipleOf` a fraction, or the slowest format of a short text."""
 _COMPOSITE = 8
 """Subschemas that cost as much as a choice which is an object or a list."""
 

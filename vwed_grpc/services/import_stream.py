@@ -99,12 +99,17 @@ class ImportedItems:
                     self.refuse(lineage, lineage.items[after].place, error, after)
         return [each for each in self._lineages.values() if each.items and not each.refused_at]
 
-    def errors(self) -> Iterator[ItemError]:
-        """Why what is not written is not, resource by resource; its newest item is among them."""
+    def errors(self, last: Lineage | None) -> Iterator[ItemError]:
+        """Why what is not written is not, resource by resource; its newest item is among them.
+
+        What comes after `last` was not to be written.
+        """
         for lineage in self._lineages.values():
             if lineage.refused_at and lineage.items and lineage.index not in lineage.refused_at:
                 self.refuse(lineage, lineage.index, _not_whole(lineage), lineage.newest)
             yield from lineage.errors
+            if lineage is last:
+                return
 
     def lineage(self, kind: str, id_: str) -> Lineage:
         key = kind, id_[:_MAX_ID]

@@ -57,6 +57,7 @@ class Transfer(TaskTemplates):
     ) -> ImportTaskDefsResponse:
         options = await _options(requests)
         answer = ImportTaskDefsResponse()
+        last = None
         with closing(ImportedItems()) as items:
             await take_in(items, requests, self._check)
             for group in await self._groups(items.whole(), options, call):
@@ -65,8 +66,9 @@ class Transfer(TaskTemplates):
                 answer.updated += outcomes.count(_Outcome.UPDATED)
                 answer.skipped += outcomes.count(_Outcome.SKIPPED)
                 if _Outcome.CONFLICT in outcomes:
+                    last = group[0]
                     break
-            answer.errors.extend(items.errors())
+            answer.errors.extend(items.errors(last))
         return answer
 
     async def _check(self, kind: str, item: Resource) -> None:
