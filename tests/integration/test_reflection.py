@@ -86,6 +86,7 @@ async def test_all_that_is_listed_can_be_built_from_its_files(reflection: Reflec
 )
 async def test_files_come_with_their_comments(reflection: Reflection, symbol: str) -> None:
     files = await reflection.files(file_containing_symbol=symbol)
+    assert any(name.startswith("vwed/") for name in files)
     for name, file in files.items():
         comments = [place.leading_comments for place in file.source_code_info.location]
         assert any(comments) or not name.startswith("vwed/"), name
