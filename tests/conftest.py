@@ -6,13 +6,13 @@ allowed to create databases. VWED_TEST_REDIS_SERVER is another program for those
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
-from tests.databases import own_database
+from tests.databases import migrated_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
@@ -56,9 +56,9 @@ async def redis_url(data_dir: Path) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
+def database_url(postgres_url: str) -> Iterator[str]:
     """A migrated database of this test run's own."""
-    with own_database(postgres_url) as url:
+    with migrated_database(postgres_url) as url:
         yield url
 
 

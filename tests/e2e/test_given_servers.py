@@ -1,44 +1,38 @@
 """PostgreSQL given by its URL: migrated by hand, then served, without Redis."""
 
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from tests.databases import empty_database
 from tests.e2e.grpcurl import call
 from tests.e2e.process import BIN, ENVIRONMENT, Process
 from vwed_grpc.storage.database import sync_engine
 
 
 @pytest.fixture
-def empty_database(postgres_url: str) -> Iterator[str]:
-    name = f"vwed_test_{uuid.uuid4().hex[:12]}"
-    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+def empty_url(postgres_url: str) -> Iterator[str]:
+    with empty_database(postgres_url) as url:
+        yield url
 
 
-def test_migrate_then_serve(empty_database: str, tmp_path: Path) -> None:
+def test_migrate_then_serve(empty_url: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     server = Process(
-        data_dir, VWED_DATABASE_URL=empty_database, VWED_REDIS_URL="none", VWED_DRAIN_SECONDS="0"
+        data_dir, VWED_DATABASE_URL=empty_url, VWED_REDIS_URL="none", VWED_DRAIN_SECONDS="0"
     )
     with pytest.raises(AssertionError, match=r"has no schema yet.*run `vwed-grpc migrate`"):
         server.start()
-    _pretend_schema(empty_database, "0000")
+    _pretend_schema(empty_url, "0000")
     with pytest.raises(AssertionError, match=r"has schema 0000.*run `vwed-grpc migrate`"):
         server.start()
-    _pretend_schema(empty_database, None)
+    _pretend_schema(empty_url, None)
 
     migrated = subprocess.run(
-        [BIN / "vwed-grpc", "migrate", "--database-url", empty_database],
+        [BIN / "vwed-grpc", "migrate", "--database-url", empty_url],
         env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert migrated.stdout.startswith("schema none -> ")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no types
 from structlog.testing import capture_logs
 
-from tests.databases import own_database
+from tests.databases import migrated_database
 from tests.integration.broken_rows import spoil, trouble
 from tests.integration.metrics_page import figures, free_address
 from tests.integration.steps import get, let_lease_run_out, running, until
@@ -116,7 +116,7 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
     settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "FAILING_SECONDS", 1.0)  # of 10: the test is not about patience
-    with own_database(postgres_url) as url:
+    with migrated_database(postgres_url) as url:
         own = settings.model_copy(update={"database_url": url, "redis_url": "none"})
         async with (
             serving(own) as port,

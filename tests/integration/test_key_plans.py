@@ -1,7 +1,6 @@
 """Look-ups by key touch what they look up, also before PostgreSQL has any statistics."""
 
 import json
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -9,15 +8,8 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from vwed_grpc.storage import (
-    block_records,
-    data_cache,
-    definitions,
-    reported_runs,
-    schema,
-    task_records,
-)
-from vwed_grpc.storage.database import sync_engine
+from tests.databases import migrated_database
+from vwed_grpc.storage import block_records, data_cache, definitions, reported_runs, task_records
 from vwed_grpc.storage.statement import Statement
 
 ROWS, KEYS = 20_000, 200
@@ -55,27 +47,17 @@ _FILL = """
 @pytest.fixture(scope="module")
 async def connection(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
     """To a database whose tables have rows and no statistics; it planned while they were empty."""
-    name = f"vwed_keys_{uuid.uuid4().hex[:8]}"
-    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as session:
-        session.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(postgres_url).set(database=name)
-    engine = sync_engine(url.render_as_string(hide_password=False))
-    schema.migrate(engine)
-    engine.dispose()
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain)
-    await connection.execute(_BARE)
-    await connection.execute("SET plan_cache_mode = force_generic_plan")
-    for prepared, (statement, _) in LOOK_UPS.items():
-        await connection.execute(f'PREPARE "{prepared}" AS {statement.sql}')
-        await connection.execute(_execute(prepared))
-    await connection.execute(_FILL.format(rows=ROWS, keys=KEYS))
-    yield connection
-    await connection.close()
-    with admin.connect() as session:
-        session.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with migrated_database(postgres_url) as url:
+        plain = sa.make_url(url).set(drivername="postgresql")
+        connection = await asyncpg.connect(plain.render_as_string(hide_password=False))
+        await connection.execute(_BARE)
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for prepared, (statement, _) in LOOK_UPS.items():
+            await connection.execute(f'PREPARE "{prepared}" AS {statement.sql}')
+            await connection.execute(_execute(prepared))
+        await connection.execute(_FILL.format(rows=ROWS, keys=KEYS))
+        yield connection
+        await connection.close()
 
 
 def _names(prefix: str) -> list[str]:

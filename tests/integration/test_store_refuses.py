@@ -11,7 +11,7 @@ from psycopg import sql
 from structlog.testing import capture_logs
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 
-from tests.databases import own_database
+from tests.databases import migrated_database
 from tests.integration.steps import block, create, refused, report, running
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
@@ -36,7 +36,7 @@ async def _cut_off(admin: psycopg.AsyncConnection, database: str) -> None:
 async def test_who_is_not_let_in_says_unavailable(
     settings: Settings, postgres_url: str, admin: psycopg.AsyncConnection, tenant: str, how: str
 ) -> None:
-    with own_database(postgres_url) as url:
+    with migrated_database(postgres_url) as url:
         made = sa.make_url(url)
         database, role = made.database or "", f"role_{uuid.uuid4().hex[:8]}"
         names = {
