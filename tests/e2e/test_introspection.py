@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.grpcurl import call, grpcurl
 from tests.e2e.process import Process
+from tests.waiting import PATIENCE
 
 SERVICES = {"vwed.v1.TaskDefService", "vwed.v1.RecordService", "vwed.v1.CacheService"}
 
@@ -48,7 +49,7 @@ def test_comments_reach_whoever_asks(shared: Process, symbol: str, comment: str)
 
 def test_health(shared: Process) -> None:
     for service in ("", *SERVICES):
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE
         while (health := _health(shared, service)) != "SERVING":
             assert time.monotonic() < until, (service, health)
 

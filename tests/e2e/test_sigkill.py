@@ -14,6 +14,7 @@ from tests.e2e.grpcurl import shell
 from tests.e2e.process import Process
 from tests.integration.calls import create_def, create_run, finish_run, get_entry, start_run
 from tests.integration.watching import watch_to_end
+from tests.waiting import until_true
 from vwed_grpc.client import Client, connect, persist
 
 LINES = 25
@@ -75,9 +76,7 @@ class _Traffic:
 
     async def grows_beyond(self, blocks: int) -> None:
         """Waits until more blocks than these were acknowledged."""
-        async with asyncio.timeout(30):
-            while len(self.blocks) <= blocks:  # noqa: ASYNC110 - grows with each answer
-                await asyncio.sleep(0.02)
+        await until_true(lambda: len(self.blocks) > blocks, what="the next report's answer")
 
     async def report(self) -> None:
         while not self.enough.is_set():

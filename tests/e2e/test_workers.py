@@ -14,6 +14,7 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordRe
 from tests.e2e.process import Process, alive
 from tests.e2e.test_second_server import refused
 from tests.integration.calls import create_def, create_run, start_run
+from tests.waiting import PATIENCE, until_true
 from vwed_grpc.client import connect, error_info, watch_run
 
 CONNECTIONS = 12
@@ -54,9 +55,10 @@ async def answers(server: Process) -> int:
 
 
 async def until_all_answer(server: Process) -> None:
-    async with asyncio.timeout(30):
-        while len(server.workers()) < 2 or await answers(server) < CONNECTIONS:  # noqa: ASYNC110 - it is elsewhere
-            await asyncio.sleep(0.1)
+    async def all_answer() -> bool:
+        return len(server.workers()) == 2 and await answers(server) == CONNECTIONS
+
+    await until_true(all_answer, what="an answer to each", every=0.1)
 
 
 async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -> None:
@@ -66,9 +68,7 @@ async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -
     for frozen in (first, second):
         os.kill(frozen, signal.SIGSTOP)
         try:
-            async with asyncio.timeout(30):  # the other may still be starting
-                while not await answers(server):  # noqa: ASYNC110 - it is elsewhere
-                    await asyncio.sleep(0.1)
+            await until_true(lambda: answers(server), every=0.1)  # the other may be starting
         finally:
             os.kill(frozen, signal.SIGCONT)
 
@@ -106,7 +106,7 @@ async def test_they_drain_together(server: Process) -> None:
         stopped = asyncio.create_task(asyncio.to_thread(server.stop))
         for watch in watches:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await asyncio.wait_for(anext(watch), 10)
+                await asyncio.wait_for(anext(watch), PATIENCE)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             info = error_info(caught.value)
             assert info
@@ -120,9 +120,7 @@ async def test_a_parent_that_is_killed_takes_its_workers_along(server: Process) 
     await until_all_answer(server)
     workers = server.workers()
     server.kill()
-    async with asyncio.timeout(10):
-        while alive(workers):  # noqa: ASYNC110 - they are elsewhere
-            await asyncio.sleep(0.05)
+    await until_true(lambda: not alive(workers), every=0.05)
     server.start()  # on the same port, and with what the killed one left running
     await until_all_answer(server)
 

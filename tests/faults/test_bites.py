@@ -23,6 +23,7 @@ from tests.faults.fleet import Fleet
 from tests.faults.proxy import Proxy
 from tests.faults.watchers import follow
 from tests.faults.weather import Weather
+from tests.waiting import PATIENCE
 from vwed_grpc.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 from vwed_grpc.progress import events, topic, watch
@@ -199,7 +200,7 @@ async def _play(
     for number in range(8, 11):
         await _report(writers, run, number)
     await writers.ask("FinishTaskRecord", FinishTaskRecordRequest(id=run, status=SUCCEEDED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await watching
     return run, log, weather
 

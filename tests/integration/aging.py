@@ -1,6 +1,5 @@
 """Runs that are old, and what is left of them."""
 
-import asyncio
 from typing import Any
 
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
@@ -8,6 +7,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.integration.calls import finish_run, set_entry
 from tests.integration.steps import block, report, running, sql
+from tests.waiting import until_true
 from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.lifecycle import SUCCEEDED, Status
@@ -63,6 +63,8 @@ async def rows_of(database_url: str, run: str) -> dict[str, int]:
 
 async def until_none(database_url: str, statement: str, **values: Any) -> None:
     """Waits until a statement finds nothing."""
-    async with asyncio.timeout(15):
-        while await sql(database_url, statement, **values):  # noqa: ASYNC110 - it is elsewhere
-            await asyncio.sleep(0.05)
+
+    async def look() -> bool:
+        return not await sql(database_url, statement, **values)
+
+    await until_true(look, what=f"no row of {statement}", every=0.05)

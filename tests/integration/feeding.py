@@ -11,6 +11,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.integration.steps import seconds
+from tests.waiting import PATIENCE
 from vwed_grpc.client import Client
 
 
@@ -65,14 +66,14 @@ class FeedReader:
             name = event.task_record_id, event.seq
             self.arrived[name] = asyncio.get_running_loop().time()
 
-    async def until(self, true: Callable[[], bool], within: float = 8) -> None:
+    async def until(self, true: Callable[[], bool]) -> None:
         """Waits until something is true of what was told, or the stream has ended."""
-        async with asyncio.timeout(within), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._ended or true())
 
-    async def reach(self, run: str, seq: int, within: float = 8) -> None:
+    async def reach(self, run: str, seq: int) -> None:
         """Waits until a run's change `seq`, or one after it, was told."""
-        await self.until(lambda: (self.seqs(run) or [0])[-1] >= seq, within)
+        await self.until(lambda: (self.seqs(run) or [0])[-1] >= seq)
 
 
 @asynccontextmanager

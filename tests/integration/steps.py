@@ -1,6 +1,5 @@
 """What the tests of runs do, one line each."""
 
-import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
+from tests.waiting import until_true
 from vwed_grpc.client import Client, error_info
 from vwed_grpc.storage.database import Database
 
@@ -156,10 +156,14 @@ async def let_lease_run_out(database_url: str, run: str) -> None:
 
 
 async def until(client: Client, run: str, status: TaskRecordStatus.ValueType) -> TaskRecord:
-    """The run, once it has the status; what follows from a lease that ran out takes 2 s at most."""
-    async with asyncio.timeout(30):
-        while (record := await get(client, run)).status != status:  # noqa: ASYNC110 - it is elsewhere
-            await asyncio.sleep(0.02)
+    """The run, once it has the status."""
+
+    async def look() -> TaskRecord | None:
+        record = await get(client, run)
+        return record if record.status == status else None
+
+    record = await until_true(look, what=f"status {status} of {run}")
+    assert record
     return record
 
 

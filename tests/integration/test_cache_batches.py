@@ -29,6 +29,7 @@ from tests.integration.calls import (
     start_run,
 )
 from tests.integration.refusals import read_refusal, refusal
+from tests.waiting import PATIENCE
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -184,7 +185,7 @@ async def test_batches_at_once_are_seen_whole(
 
     async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
         reader = asyncio.create_task(read())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(write((client, other)[n % 2], n) for n in range(6)))
         done = True
         assert await reader == 0

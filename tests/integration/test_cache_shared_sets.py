@@ -14,6 +14,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 from tests.integration.calls import create_def, create_run, get_entry, set_entry
 from tests.integration.refusals import refusal
 from tests.integration.steps import seconds
+from tests.waiting import PATIENCE, until_true
 from vwed_grpc.client import Client
 from vwed_grpc.progress import entry_writer
 from vwed_grpc.progress.commit import Committer
@@ -91,7 +92,7 @@ async def test_who_waits_for_a_lock_holds_nobody_up(
         waiting = [
             asyncio.create_task(set_entry(client, run, "locked", int_value=n)) for n in (1, 2)
         ]
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(PATIENCE):
             for _ in range(3):
                 await asyncio.gather(
                     *(set_entry(client, run, f"k{n}", int_value=n) for n in range(20))
@@ -130,12 +131,12 @@ async def test_a_later_try_leaves_out_who_has_left(
             raise DBAPIError(None, None, OSError(), connection_invalidated=True)
         return await put(tx, tenant, asked)
 
+    await set_entry(client, run, "there", int_value=1)
     monkeypatch.setattr(entry_writer, "put", lose_the_first)
     first = asyncio.create_task(set_entry(client, run, "first", string_value="stays"))
-    while not tries:  # noqa: ASYNC110 - comes true in the server
-        await asyncio.sleep(0.005)
+    await until_true(lambda: tries)
     first.cancel()
-    await asyncio.sleep(0.05)  # the server has heard of it
+    await get_entry(client, run, "there")  # later, on the same connection
     stays = asyncio.create_task(set_entry(client, run, "second", string_value="stays"))
     left.set()
     await stays

@@ -18,6 +18,7 @@ from grpc import StatusCode
 from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from tests.waiting import PATIENCE
 from vwed_grpc.client import connect, error_info, watch, watch_messages, watch_run
 
 LAST = 40
@@ -179,12 +180,12 @@ async def test_silent_server_is_taken_for_lost(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_slow_reader_is_not_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "SILENCE_SECONDS", 1.0)
     servicer = Breaking()
     async with serving(servicer) as target, connect(target) as client:
         async for event in watch_run(client, "run", 0):
             if event.seq == 1:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.5)
     assert servicer.asked == [0]
 
 
@@ -200,7 +201,7 @@ async def test_leaving_a_watch_cancels_its_call() -> None:
     async with serving(Breaking((1, wait))) as target, connect(target) as client:
         async with aclosing(watch_run(client, "run", 0)) as events:
             await anext(events)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await left.wait()
 
 

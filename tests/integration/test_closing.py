@@ -5,6 +5,7 @@ import asyncio
 import sqlalchemy as sa
 
 from tests.integration.steps import sql
+from tests.waiting import until_true
 from vwed_grpc.storage.database import Database, Transaction
 
 
@@ -22,6 +23,8 @@ async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str
     await database.close()
     assert await running == "done"
     connected = "SELECT pid FROM pg_stat_activity WHERE pid = :pid"
-    async with asyncio.timeout(5):
-        while await sql(database_url, connected, pid=pid):  # noqa: ASYNC110 - it is elsewhere
-            await asyncio.sleep(0.01)
+
+    async def is_gone() -> bool:
+        return not await sql(database_url, connected, pid=pid)
+
+    await until_true(is_gone, what="the end of its connection")

@@ -14,6 +14,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.integration.steps import create, define, get, history
 from tests.integration.watching import Watcher, watching
+from tests.waiting import PATIENCE
 from vwed_grpc.client import Client
 from vwed_grpc.demo.robot import Robot
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, PAUSED, PAUSING, RUNNING, SUCCEEDED
@@ -37,7 +38,7 @@ async def run(client: Client) -> AsyncIterator[TaskRecord]:
 
 
 async def has(seen: Watcher, status: int) -> None:
-    await seen.until(lambda: seen.changes[-1:] != [] and status in statuses(seen), within=20)
+    await seen.until(lambda: seen.changes[-1:] != [] and status in statuses(seen))
     assert status in statuses(seen)
 
 
@@ -47,11 +48,11 @@ def statuses(seen: Watcher) -> list[int]:
 
 async def paused(client: Client, seen: Watcher, run: str) -> None:
     """Pauses a run that is under way, until its robot stands still."""
-    await seen.reach(5, within=20)
+    await seen.reach(5)
     await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run))
     await has(seen, PAUSED)
     # The other branch comes by, says where it is, and stands as well.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(2 * PATIENCE):
         before = 0
         while (after := await get(client, run, strong=True)).seq != before:
             before = after.seq
@@ -63,7 +64,7 @@ async def test_a_robot_stands_until_it_may_go_on(client: Client, run: TaskRecord
     async with watching(client, run.id, 0) as seen:
         await paused(client, seen, run.id)
         await client.records.ResumeTaskRecord(ResumeTaskRecordRequest(id=run.id))
-        await seen.end(within=30)
+        await seen.end()
     told = [
         e.task_record.status for e in await history(client, run.id) if e.HasField("task_record")
     ]
@@ -74,5 +75,5 @@ async def test_a_robot_that_stands_can_be_canceled(client: Client, run: TaskReco
     async with watching(client, run.id, 0) as seen:
         await paused(client, seen, run.id)
         await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run.id))
-        await seen.end(within=20)
+        await seen.end()
     assert statuses(seen)[-2:] == [CANCELING, CANCELED]

@@ -25,6 +25,7 @@ from vwed.v1 import (
     task_record_pb2,
 )
 
+from tests.waiting import PATIENCE
 from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.edge import Edge
@@ -356,7 +357,7 @@ async def test_a_caller_who_leaves_closes_the_generator(world: World, id_: str) 
         if id_ == "flood":
             await asyncio.sleep(0.2)  # until a write waits for the reader
         watch.cancel()
-        await asyncio.wait_for(world.servicer.closed.wait(), 2)
+        await asyncio.wait_for(world.servicer.closed.wait(), PATIENCE)
         await asyncio.sleep(0.05)
     assert _of_calls(logs) == []
     assert world.edge._streams.calls == set()
@@ -378,7 +379,7 @@ async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
         call = asyncio.ensure_future(world.get("slow"))
         await began.wait()
         call.cancel()
-        await asyncio.wait_for(ended.wait(), 2)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
         await asyncio.sleep(0.05)
     assert _of_calls(logs) == []
     assert world.edge._calls.calls == set()
@@ -424,20 +425,22 @@ async def test_a_caller_who_leaves_while_it_streams_in(world: World) -> None:
         await stream.write(b"\xff")
         await stream.read()
         stream.cancel()
-        await asyncio.wait_for(world.servicer.closed.wait(), 2)
+        await asyncio.wait_for(world.servicer.closed.wait(), PATIENCE)
         await asyncio.sleep(0.05)
     assert [line for line in logs if line["log_level"] != "debug"] == []
 
 
 async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
-    ended = asyncio.Event()
+    ended, may_finish, began = asyncio.Event(), asyncio.Event(), asyncio.Barrier(3)
 
     async def finishes() -> TaskRecord:
-        await asyncio.sleep(0.05)
+        await began.wait()
+        await may_finish.wait()
         return TaskRecord(id="finished")
 
     async def hangs() -> TaskRecord:
         try:
+            await began.wait()
             await asyncio.Event().wait()
         finally:
             ended.set()
@@ -450,10 +453,11 @@ async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
     await flood.read()
     finishing = asyncio.ensure_future(world.get("finishes"))
     hanging = asyncio.ensure_future(world.get("hangs"))
-    await asyncio.sleep(0.02)
+    await began.wait()
 
-    draining = asyncio.ensure_future(world.edge.drain(0.3))
+    draining = asyncio.ensure_future(world.edge.drain(1))
     refusals = [await refused(waiting.read())]
+    may_finish.set()
     refusals.append(await refused(world.get()))
 
     async def rest() -> None:
@@ -543,7 +547,7 @@ async def test_health_reflection_and_channelz() -> None:
         watch = stub.Watch(health_pb2.HealthCheckRequest(service=RECORDS))
 
         async def becomes(status: int) -> None:
-            while (await asyncio.wait_for(watch.read(), 2)).status != status:
+            while (await asyncio.wait_for(watch.read(), PATIENCE)).status != status:
                 pass
             alive = await stub.Check(health_pb2.HealthCheckRequest())
             assert alive.status == health_pb2.HealthCheckResponse.SERVING

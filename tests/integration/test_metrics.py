@@ -13,6 +13,7 @@ from vwed.v1.cache_service_pb2 import GetDataCacheRequest
 
 from tests.integration.calls import create_def, create_run, get_entry, set_entry
 from tests.integration.metrics_page import ask, figures, free_address
+from tests.waiting import until_true
 from vwed_grpc import metrics
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
@@ -50,9 +51,11 @@ async def test_reads_are_counted_by_how_they_were_answered(
         run = (await create_run(client, (await create_def(client)).id)).id
         await set_entry(client, run, "k", int_value=1)
         await get_entry(client, run, "k")
-        async with asyncio.timeout(5):
-            while not (await figures(address))["vwed_cache_fills_total"]:  # noqa: ASYNC110 - over HTTP
-                await asyncio.sleep(0.01)  # readers do not wait for fills
+
+        async def filled() -> float:  # readers do not wait for that
+            return (await figures(address))["vwed_cache_fills_total"]
+
+        await until_true(filled)
         await get_entry(client, run, "k")
         request = GetDataCacheRequest(task_record_id=run, key="k")
         await client.cache.GetDataCache(request, metadata=STRONG)
@@ -92,9 +95,7 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
     with capture_logs() as logged:
         async with Guest(None) as guest, ReadThrough(guest) as cache:
             await cache.get("k", 5, load)
-            async with asyncio.timeout(5):
-                while not (said := [e for e in logged if e["event"] == "cache"]):  # noqa: ASYNC110 - a log
-                    await asyncio.sleep(0.01)
+            said = await until_true(lambda: [e for e in logged if e["event"] == "cache"])
     assert said[0]["log_level"] == "debug"
     assert said[0]["redis"] == "open"
     assert {name: said[0][name] for name in asdict(CacheCounters())} == asdict(

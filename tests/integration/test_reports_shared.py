@@ -191,12 +191,13 @@ async def test_a_full_queue_is_waited_for_and_then_refused(
             held = [
                 asyncio.create_task(report(client, busy, block(f"b{n}", RUNNING))) for n in range(3)
             ]
-            await asyncio.sleep(0.2)  # until they wait for the run that somebody else has
+            await asyncio.sleep(0)  # they are sent
+            await get(client, free, strong=True)  # later, on the same connection
             request = ReportBlocksRequest(task_record_id=free, block_records=[block("b", RUNNING)])
             with refused(StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
-                await client.records.ReportBlocks(request, timeout=1)
+                await client.records.ReportBlocks(request, timeout=2)
             await report(elsewhere, others, block("b", RUNNING))
-            waiting = client.records.ReportBlocks(request, timeout=10)
+            waiting = client.records.ReportBlocks(request, timeout=60)
             await asyncio.sleep(0.1)
             assert not waiting.done()
         await asyncio.gather(*held)

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.integration.steps import (
     start,
     struct,
 )
+from tests.waiting import promptly
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
 from vwed_grpc.progress import expiry
@@ -108,46 +110,58 @@ async def test_no_run_goes_to_two_claimers(client: Client) -> None:
 async def test_a_claim_that_waits_is_woken_by_a_new_run(client: Client) -> None:
     task_def = await define(client)
     loop = asyncio.get_running_loop()
-    for _ in range(3):
+
+    async def woken() -> float:
         claiming = asyncio.create_task(claim(client, wait=seconds(20)))
         await asyncio.sleep(0.1)
         assert not claiming.done()
         began = loop.time()
         run = await create(client, task_def.id)
         assert [claimed.id for claimed in await claiming] == [run.id]
-        assert loop.time() - began < 0.5
+        return loop.time() - began
+
+    await promptly(woken, below=0.5)
 
 
 async def test_a_run_that_was_interrupted_wakes_who_wants_it(
     client: Client, database_url: str
 ) -> None:
-    run = await running(client, lease=60)
-    claiming = asyncio.create_task(
-        claim(client, "robot-2", include_interrupted=True, wait=seconds(20))
-    )
-    await asyncio.sleep(0.1)
-    await let_lease_run_out(database_url, run.id)
-    async with asyncio.timeout(3):
+    loop = asyncio.get_running_loop()
+
+    async def woken() -> float:
+        run = await running(client, lease=60)
+        claiming = asyncio.create_task(
+            claim(client, "robot-2", include_interrupted=True, wait=seconds(20))
+        )
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        await let_lease_run_out(database_url, run.id)
         (claimed,) = await claiming
-    assert (claimed.id, claimed.executor_id, claimed.lease_epoch) == (run.id, "robot-2", 2)
+        assert (claimed.id, claimed.executor_id, claimed.lease_epoch) == (run.id, "robot-2", 2)
+        return loop.time() - began
+
+    await promptly(woken, below=3)
 
 
 async def test_a_claim_answers_none_after_its_wait(client: Client) -> None:
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    assert await claim(client) == []
-    assert loop.time() - began < 0.2
-    began = loop.time()
-    assert await claim(client, wait=seconds(0.3)) == []
-    assert 0.3 <= loop.time() - began < 0.8
+
+    async def took(wait: float) -> float:
+        began = loop.time()
+        assert await claim(client, wait=seconds(wait)) == []
+        assert loop.time() - began >= wait
+        return loop.time() - began
+
+    await promptly(partial(took, 0), below=0.2)
+    await promptly(partial(took, 0.3), below=0.8)
 
 
 async def test_a_claimer_who_left_takes_nothing(client: Client) -> None:
     claiming = asyncio.create_task(claim(client, wait=seconds(20)))
     await asyncio.sleep(0.1)
     claiming.cancel()
-    await asyncio.sleep(0.1)
-    run = await create(client)
+    task_def = await define(client)  # later, on the same connection
+    run = await create(client, task_def.id)
     await asyncio.sleep(0.1)
     assert (await get(client, run.id)).status == PENDING
 

@@ -14,6 +14,7 @@ from vwed.v1.record_service_pb2 import (
 )
 
 from tests.integration.steps import refused, running
+from tests.waiting import PATIENCE
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.server import serving
@@ -55,7 +56,8 @@ async def test_slow_pages_leave_a_connection_for_reads_by_key(
     settings: Settings, database_url: str, tenant: str
 ) -> None:
     engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    patient = settings.model_copy(update={"statement_timeout": PATIENCE})
+    async with serving(patient) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
         run = (await running(client)).id
         request = ListBlockRecordsRequest(task_record_id=run)
         async with engine.begin() as connection:
@@ -66,7 +68,7 @@ async def test_slow_pages_leave_a_connection_for_reads_by_key(
             await asyncio.sleep(0.2)
             strong = (("x-vwed-consistency", "strong"),)
             found = await client.records.GetTaskRecord(
-                GetTaskRecordRequest(id=run), metadata=strong, timeout=2
+                GetTaskRecordRequest(id=run), metadata=strong, timeout=PATIENCE
             )
             assert found.id == run
             assert not any(page.done() for page in pages)
@@ -75,8 +77,8 @@ async def test_slow_pages_leave_a_connection_for_reads_by_key(
 
 
 async def test_who_waits_too_long_for_other_lists_is_told_so(database_url: str) -> None:
-    database = Database(database_url, connections=3, statement_timeout=0.2)
-    slow = Statement("SELECT pg_sleep(0.15)")
+    database = Database(database_url, connections=3, statement_timeout=0.8)
+    slow = Statement("SELECT pg_sleep(0.6)")
     found = await asyncio.gather(
         *(database.page(slow, {}) for _ in range(4)), return_exceptions=True
     )

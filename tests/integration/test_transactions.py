@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from tests.waiting import until_true
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.errors import sqlstate
@@ -121,7 +122,7 @@ async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
 async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
     database_url: str, tenant: str
 ) -> None:
-    hasty = Database(database_url, connections=1, statement_timeout=0.1)
+    hasty = Database(database_url, connections=1, statement_timeout=0.5)
 
     async def its_pid(tx: Transaction) -> int:
         return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
@@ -164,7 +165,14 @@ async def test_after_a_restart_the_first_write_goes_well(database_url: str, tena
         sa.text("SELECT pg_terminate_backend(p) FROM unnest(CAST(:pids AS int[])) p"
                 " WHERE p <> pg_backend_pid()"), {"pids": [*pids]}
     )  # fmt: skip
-    await asyncio.sleep(0.3)
+    alive = sa.text("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(CAST(:pids AS int[]))"
+                    " AND pid <> pg_backend_pid()")  # fmt: skip
+
+    async def are_gone() -> bool:
+        return not await database.fetch(alive, {"pids": [*pids]})
+
+    await until_true(are_gone)
+    await asyncio.sleep(0.1)  # the loop hears of it
 
     async def goes_well(tx: Transaction) -> None:
         await make(tx, tenant, "1")

@@ -10,6 +10,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordRe
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.integration.steps import seconds
+from tests.waiting import PATIENCE
 from vwed_grpc.client import Client
 
 
@@ -70,19 +71,19 @@ class Watcher:
             assert not message.more
             self.bookmarks.append(now)
 
-    async def until(self, true: Callable[[], bool], within: float = 5) -> None:
+    async def until(self, true: Callable[[], bool]) -> None:
         """Waits until something is true of what was told, or the stream has ended."""
-        async with asyncio.timeout(within), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._ended or true())
 
-    async def reach(self, seq: int, within: float = 5) -> None:
+    async def reach(self, seq: int) -> None:
         """Waits until everything up to `seq` was told."""
-        await self.until(lambda: self.seq >= seq and not self._in_snapshot, within)
+        await self.until(lambda: self.seq >= seq and not self._in_snapshot)
         assert self.seq >= seq, f"the stream ended at {self.seq}"
 
-    async def end(self, within: float = 5) -> None:
+    async def end(self) -> None:
         """Waits until the stream has ended."""
-        await self.until(lambda: False, within)
+        await self.until(lambda: False)
 
 
 @asynccontextmanager
@@ -122,7 +123,6 @@ async def watch_to_end(
     after_seq: int | None = None,
     *,
     view: View.ValueType = View.VIEW_BASIC,
-    within: float = 5,
 ) -> Watcher:
     """The whole watch of a run that is final, or is about to be.
 
@@ -132,7 +132,7 @@ async def watch_to_end(
         WatchTaskRecordRequest(task_record_id=run, after_seq=after_seq, view=view)
     )
     watcher = Watcher(after_seq)
-    async with asyncio.timeout(within):
+    async with asyncio.timeout(PATIENCE):
         await watcher.read(aiter(call))
         assert await call.code() is grpc.StatusCode.OK
     return watcher

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.waiting import PATIENCE
 from vwed_grpc.progress.sleep import Sleep
 
 
@@ -24,7 +25,7 @@ async def test_a_time_that_was_put_off_is_kept() -> None:
 async def test_who_is_woken_while_awake_does_not_sleep() -> None:
     sleep = Sleep()
     sleep.wake()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await sleep.until(asyncio.get_running_loop().time() + 60)
     sleep.end()
 
