@@ -106,8 +106,14 @@ MESSAGES: list[Message] = [
     r.GetBlockRecordRequest(task_record_id=RUN, id="b"),
     r.ListBlockRecordsRequest(task_record_id=RUN, filter=BlockRecordFilter(block_ids=["b"])),
     r.ListTaskRecordEventsRequest(task_record_id=RUN, after_seq=1),
-    r.WatchTaskRecordRequest(task_record_id=RUN, after_seq=1),
-    r.WatchTaskRecordsRequest(filter=TaskRecordFilter(ids=[RUN]), include_blocks=True),
+    r.WatchTaskRecordRequest(
+        task_record_id=RUN, after_seq=1, bookmark_interval=Duration(seconds=1)
+    ),
+    r.WatchTaskRecordsRequest(
+        filter=TaskRecordFilter(ids=[RUN]),
+        include_blocks=True,
+        bookmark_interval=Duration(seconds=1),
+    ),
     c.SetDataCacheRequest(
         data_cache=DataCache(task_record_id=RUN, key=KEY, json_value=Value(number_value=1)),
         ttl=Duration(seconds=60),
