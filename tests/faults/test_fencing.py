@@ -163,7 +163,7 @@ async def test_a_lost_executor_is_noticed_once(
         assert min(late) >= 0
         return max(late)
 
-    await promptly(lose_some, below=ACTED_ON)
+    await promptly(lose_some, below=ACTED_ON, rounds=2)
     twice = await sql(
         database_url,
         "SELECT task_record_id FROM task_record_events WHERE tenant = :tenant"
