@@ -19,7 +19,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest
 
 from vwed_grpc.domain import paging
 
-_EVERY = 8
+_EVERY = 16
 
 Place = tuple[FieldDescriptor, ...]
 """The fields on the way from a request to one of its fields, however deep."""
