@@ -209,13 +209,13 @@ def put(request: Message, place: Place, value: Any) -> None:
         setattr(at, field.name, value)
 
 
-def forged_tokens(request: Message, token: str) -> Iterator[str]:
+def forged_tokens(tenant: str, request: Message, token: str) -> Iterator[str]:
     """Tokens like one that was given out for this request, with extreme values in its columns.
 
     The seal has no secret: anybody can make them.
     """
     raw = urlsafe_b64decode(token + "==")
-    seal, columns = _seal_of(request), json.loads(raw[_SEAL_BYTES:])
+    seal, columns = _seal_of(tenant, request), json.loads(raw[_SEAL_BYTES:])
     assert paging.encode(seal, [*map(_position, columns)]) == token
     for place, column in enumerate(columns):
         for value in _POSITIONS[list if column is None else type(column)]:
@@ -245,10 +245,10 @@ def _position(column: Any) -> paging.Position:
     return position
 
 
-def _seal_of(request: Message) -> bytes:
+def _seal_of(tenant: str, request: Message) -> bytes:
     if isinstance(request, WatchTaskRecordsRequest):
         arguments = WatchTaskRecordsRequest(
             filter=request.filter, include_blocks=request.include_blocks
         )
-        return paging.fingerprint_of("WatchTaskRecords", arguments)
-    return paging.request_fingerprint(request.DESCRIPTOR.name, request)
+        return paging.fingerprint_of(tenant, "WatchTaskRecords", arguments)
+    return paging.request_fingerprint(tenant, request.DESCRIPTOR.name, request)

@@ -4,8 +4,8 @@ First every extreme value at every place of every method, alone; then by Hypothe
 once, and broken bytes. All on a database and a server of its own, where a run, a tenant or a duty
 that came to harm is seen in the end.
 
-VWED_EXTREMES=N puts every value everywhere, where the ordinary run takes a sixteenth of the texts and
-of the JSON, and plays N times as many of Hypothesis's examples, other ones each time.
+VWED_EXTREMES=N puts every value everywhere, where the ordinary run takes a sixteenth of the texts
+and of the JSON, and plays N times as many of Hypothesis's examples, other ones each time.
 """
 
 import asyncio
@@ -151,7 +151,7 @@ async def test_an_extreme_position_in_a_token(world: World, name: str) -> None:
             request.bookmark_interval.seconds = 1
         given = (await world.first_answer(method, request)).ListFields()
         (token,) = (value for field, value in given if field.name.endswith("_token"))
-        for forged in forged_tokens(request, token):
+        for forged in forged_tokens(world.tenant, request, token):
             setattr(request, token_field(method), forged)
             work.append(request.SerializeToString())
     codes = await in_turns([world.send(method, raw) for raw in work])

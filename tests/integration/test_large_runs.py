@@ -46,7 +46,7 @@ async def test_it_ends_in_one_group_and_is_deleted(
             reported += 1
         ended = await ending
         assert reported > 1
-        await seen.end(within=20)
+        await seen.end()
     assert (ended.seq, ended.block_counts.canceled) == (2 * BLOCKS + 3, BLOCKS)
     assert seen.seq == ended.seq
     assert [m.more for m in seen.messages] == [True] * (len(seen.messages) - 1) + [False]
@@ -75,7 +75,7 @@ async def test_who_watches_where_it_ends_is_told_all(
     async with watching(client, run) as seen:
         await seen.reach(3 * PAGE + 3)
         ended = await finish_run(client, run, CANCELED)
-        await seen.end(within=20)
+        await seen.end()
     assert [event.seq for event in seen.changes] == list(range(3 * PAGE + 4, ended.seq + 1))
     assert len(seen.changes) == 3 * PAGE + 2
     stored = await sql(

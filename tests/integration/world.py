@@ -56,6 +56,7 @@ class World:
 
     def __init__(self, channel: grpc.aio.Channel, client: Client, tenant: str) -> None:
         self.client = client
+        self.tenant = tenant
         self._channel = channel
         self._metadata = (("x-vwed-tenant", tenant),)
         self._numbers = itertools.count()
