@@ -23,6 +23,7 @@ from vwed_grpc.progress.commit import Committer
 from vwed_grpc.progress.duties import Duties
 from vwed_grpc.progress.expiry import ENTRIES, KEYS, LEASES
 from vwed_grpc.progress.hub import Hub
+from vwed_grpc.progress.pulse import Pulse
 from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.progress.writer import Writer
 from vwed_grpc.rpc.edge import Edge
@@ -129,7 +130,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             probe,
         )
         add_introspection(server, SERVICERS, health)
-        for background in (wakeups.run, hub.run, duties.run):
+        for background in (wakeups.run, hub.run, duties.run, Pulse(database).run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(server.stop, None)

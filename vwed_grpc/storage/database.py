@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -55,6 +55,8 @@ class Transaction:
 
     now: datetime
     xact: int
+    reachable_since: datetime
+    """Since when executors could renew their leases; see `storage.pulse`."""
     _connection: AsyncConnection
     _driver: asyncpg.Connection
     """The same one, without SQLAlchemy."""
@@ -242,7 +244,11 @@ class Database:
                 try:
                     await command(driver, "BEGIN")
                     begun = (await _BEGUN.run(driver, {}))[0]
-                    answer = await work(Transaction(begun.now, begun.xact, connection, driver))
+                    # Amid a gap nobody knows yet when it ends: not before now.
+                    reachable_since = begun.reachable_since or begun.now
+                    answer = await work(
+                        Transaction(begun.now, begun.xact, reachable_since, connection, driver)
+                    )
                     if commit:
                         committed = await self._commit(driver, begun.xact)
                     return answer
@@ -282,7 +288,17 @@ class Database:
             await asyncio.sleep(0.05)
 
 
-_BEGUN = Statement("SELECT clock_timestamp() AS now, (pg_current_xact_id()::text)::bigint AS xact")
+GAP = timedelta(seconds=2)
+"""If no server says for so long that it can write, leases begin anew. Four beats: a busy machine
+may be late with one or two."""
+_BEGUN = Statement(
+    sa.text("""
+    SELECT clock_timestamp() AS now, (pg_current_xact_id()::text)::bigint AS xact,
+           (SELECT reachable_since FROM service_pulse
+             WHERE tenant = '' AND beat >= clock_timestamp() - CAST(:gap AS interval))
+           AS reachable_since
+""").bindparams(gap=GAP)
+)
 _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
 
 

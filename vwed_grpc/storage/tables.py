@@ -296,6 +296,17 @@ idempotency_keys = sa.Table(
     sa.Index(None, "expire_time"),
 )
 
+# One row, of no tenant's: when a server last said that it could write, and since when there has
+# been no gap. See `storage.pulse`.
+service_pulse = sa.Table(
+    "service_pulse",
+    metadata,
+    _key("tenant"),
+    _time("beat"),
+    _time("reachable_since"),
+    postgresql_with={"fillfactor": "20"},
+)
+
 # What a claim and the sweeper of leases look for; open runs alone are in these.
 sa.Index(
     "task_records_claimable",

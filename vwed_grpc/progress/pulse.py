@@ -1,0 +1,27 @@
+"""Says twice a second that this server can write: see `storage.pulse`."""
+
+import asyncio
+
+import structlog
+
+from vwed_grpc.storage import pulse
+from vwed_grpc.storage.database import Database
+
+log = structlog.get_logger("vwed.pulse")
+
+
+class Pulse:
+    """The beats of one server."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self) -> None:
+        """Beats until cancelled; while the store is away it tries on."""
+        while True:
+            try:
+                if await pulse.beat(self._database):
+                    log.info("leases have their term anew: nobody could renew them for a while")
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the next beat may go well
+                log.debug("no beat", error=repr(exc))
+            await asyncio.sleep(pulse.BEAT_SECONDS)

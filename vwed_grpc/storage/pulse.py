@@ -1,0 +1,30 @@
+"""Since when the service could be reached: a lease counts only such time.
+
+Servers say twice a second that they can write. Where nobody said so for longer than GAP, no
+executor could renew its lease either: the store was down, frozen or failed over, or all servers
+were. From the end of such a gap on leases have their whole term anew. All servers see the same, for
+it is a row.
+"""
+
+from vwed_grpc.storage.database import GAP, Database, Transaction
+from vwed_grpc.storage.statement import Statement
+
+BEAT_SECONDS = 0.5
+_BEAT = Statement("""
+    INSERT INTO service_pulse AS p (tenant, beat, reachable_since)
+    SELECT '', now, now FROM (SELECT clock_timestamp()) clock (now)
+        ON CONFLICT (tenant) DO UPDATE
+       SET beat = greatest(p.beat, excluded.beat),
+           reachable_since = CASE WHEN excluded.beat - p.beat > :gap
+                                  THEN excluded.beat ELSE p.reachable_since END
+ RETURNING beat = reachable_since AS anew
+""")
+
+
+async def beat(database: Database) -> bool:
+    """Says that the service can write; whether it could not for a while before."""
+
+    async def work(tx: Transaction) -> bool:
+        return bool((await tx.fetch(_BEAT, {"gap": GAP}))[0].anew)
+
+    return await database.run(work)
