@@ -12,8 +12,8 @@ from dataclasses import fields
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.lag import Lag
-from vwed_grpc.progress.condition import Condition
 from vwed_grpc.stores import CannotServeError
+from vwed_grpc.writes.condition import Condition
 
 _NOW = {"undelivered"}
 """Not counted since the start."""

@@ -14,18 +14,9 @@ from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
-from vwed_grpc.progress import retention
-from vwed_grpc.progress.claims import Claims
-from vwed_grpc.progress.commit import Committer
-from vwed_grpc.progress.duties import Duties
-from vwed_grpc.progress.expiry import ENTRIES, KEYS, LEASES
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.pulse import Pulse
-from vwed_grpc.progress.wakeups import Wakeups
-from vwed_grpc.progress.writer import Writer
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import add_introspection
@@ -37,6 +28,15 @@ from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes import retention
+from vwed_grpc.writes.claims import Claims
+from vwed_grpc.writes.commit import Committer
+from vwed_grpc.writes.duties import Duties
+from vwed_grpc.writes.expiry import ENTRIES, KEYS, LEASES
+from vwed_grpc.writes.pulse import Pulse
+from vwed_grpc.writes.writer import Writer
 
 MAX_MESSAGE_BYTES = 4 << 20
 """Of a request, and of an answer: the default limit of every client."""
@@ -85,11 +85,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(database.close)
         keys = KeySpace(GENERATION, stores.incarnation)
-        guest = await stack.enter_async_context(Guest(stores.redis_url))
-        cache = await stack.enter_async_context(ReadThrough(guest))
+        redis = await stack.enter_async_context(RedisClient(stores.redis_url))
+        cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         hub = Hub(database, wakeups, keys)
-        committer = Committer(database, guest, keys, hub, wakeups)
+        committer = Committer(database, redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         writer = Writer(committer)
         versions = LocalVersions(VERSIONS_BYTES)
@@ -113,7 +113,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             keep_going(stack, lag.run)
 
             def page() -> str:
-                return metrics.page(guest.counters, guest.state, lag, duties.conditions)
+                return metrics.page(redis.counters, redis.state, lag, duties.conditions)
 
             await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
 

@@ -116,7 +116,14 @@ class _Shift:
         self._status = run.status
 
     async def work(self) -> None:
-        ways = [self._single, self._batch, self._doubled, self._stream, self._retried, self._beat]
+        ways = [
+            self._single,
+            self._batch,
+            self._doubled,
+            self._stream,
+            self._retried,
+            self._beat,
+        ]
         weights = [4, 4, 2, 3, 1, 2]
         for _ in range(self._rng.randrange(4, 16)):
             if self._fleet.over.is_set():

@@ -26,16 +26,16 @@ from tests.faults.weather import Weather
 from tests.waiting import PATIENCE
 from vwed_grpc.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
-from vwed_grpc.progress import events, topic, watch
-from vwed_grpc.progress.commit import Committer, Effects, Work
-from vwed_grpc.progress.events import Batch, messages
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.topic import Topic
-from vwed_grpc.progress.wakeups import Listener, Wakeups
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Deadline, Transaction
 from vwed_grpc.storage.events import Event
+from vwed_grpc.watching import events, topic, watch
+from vwed_grpc.watching.events import Batch, messages
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.topic import Topic
+from vwed_grpc.watching.wakeups import Listener, Wakeups
+from vwed_grpc.writes.commit import Committer, Effects, Work
 
 pytestmark = pytest.mark.bites
 

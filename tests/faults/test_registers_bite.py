@@ -14,7 +14,7 @@ from tests.faults.register_checker import Process
 from tests.faults.register_clients import Clients, Door
 from tests.faults.stores import Valkey, valkey_home
 from vwed_grpc.cache import read_through
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -84,14 +84,14 @@ async def test_a_fill_without_a_lease_is_found(
 async def test_a_skipped_invalidation_is_found(
     settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    committed = Guest.committed
+    committed = RedisClient.committed
 
     async def forgetful(
-        self: Guest, _: Iterable[str], publish: Iterable[tuple[str, bytes]] = ()
+        self: RedisClient, _: Iterable[str], publish: Iterable[tuple[str, bytes]] = ()
     ) -> None:
         await committed(self, (), publish)
 
-    monkeypatch.setattr(Guest, "committed", forgetful)
+    monkeypatch.setattr(RedisClient, "committed", forgetful)
     assert await violations(settings, tenant)
 
 

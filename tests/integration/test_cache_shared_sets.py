@@ -16,9 +16,9 @@ from tests.integration.refusals import refusal
 from tests.integration.steps import seconds
 from tests.waiting import PATIENCE, until_true
 from vwed_grpc.client import Client
-from vwed_grpc.progress import entry_writer
-from vwed_grpc.progress.commit import Committer
 from vwed_grpc.storage import data_cache_put
+from vwed_grpc.writes import entry_writer
+from vwed_grpc.writes.commit import Committer
 
 
 @pytest.fixture

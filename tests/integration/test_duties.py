@@ -16,18 +16,18 @@ from tests.integration.metrics_page import figures, free_address
 from tests.integration.steps import get, let_lease_run_out, running, until
 from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
-from vwed_grpc.progress.commit import Committer
-from vwed_grpc.progress.condition import ROWS_IN_A_ROW, Condition
-from vwed_grpc.progress.duties import Duties, Duty, Turn
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes.commit import Committer
+from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
+from vwed_grpc.writes.duties import Duties, Duty, Turn
 
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 
@@ -147,9 +147,9 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 @pytest.fixture
 async def stores(database_url: str) -> AsyncIterator[tuple[Database, Committer]]:
     database = Database(database_url, connections=3)
-    async with Guest(None) as guest:
+    async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        yield database, Committer(database, guest, keys, Hub(database, wakeups, keys), wakeups)
+        yield database, Committer(database, redis, keys, Hub(database, wakeups, keys), wakeups)
     await database.close()
 
 

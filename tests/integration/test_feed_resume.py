@@ -21,10 +21,10 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import Retention
-from vwed_grpc.progress.resume import ResumePoint
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import feed
+from vwed_grpc.watching.resume import ResumePoint
 
 
 async def test_every_token_gives_the_rest_on_any_replica(

@@ -146,16 +146,21 @@ FILTERS["robot_ids, two"] = TaskRecordFilter(robot_ids=["rare", "middling"])
 async def test_a_page_touches_few_buffers(million: Metered, name: str, order_by: str) -> None:
     f = FILTERS[name]
     listed = run_lists.listed(TENANT, f)
-    listing, where, ways = listed.listing, listed.where, listed.ways
+    listing, where, ways = listed.listing, listed.where, listed.alternatives
     order = parse_order_by(order_by, {"create_time"}, "create_time")
     million.buffers = 0
-    page = await listing.page(million, where, order, size=50, ways=ways)
+    page = await listing.page(million, where, order, size=50, alternatives=ways)
     assert len(page.items) == 50
     assert million.buffers <= MOST_BUFFERS
     if name == "none" or "common" in name:
         first, million.buffers = million.buffers, 0
         await listing.page(
-            million, where, order, size=50, ways=ways, position=_far(page.next_position, order_by)
+            million,
+            where,
+            order,
+            size=50,
+            alternatives=ways,
+            position=_far(page.next_position, order_by),
         )
         assert million.buffers <= max(first * 1.5, first + 50), "page 1,000 as page 1"
 

@@ -18,14 +18,14 @@ from vwed_grpc import metrics
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import Client, connect
 from vwed_grpc.lag import Lag
-from vwed_grpc.progress.condition import Condition
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.stores import CannotServeError
 from vwed_grpc.workers import own_settings
+from vwed_grpc.writes.condition import Condition
 
 STRONG = (("x-vwed-consistency", "strong"),)
 
@@ -93,7 +93,7 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
         return b"x"
 
     with capture_logs() as logged:
-        async with Guest(None) as guest, ReadThrough(guest) as cache:
+        async with RedisClient(None) as redis, ReadThrough(redis) as cache:
             await cache.get("k", 5, load)
             said = await until_true(lambda: [e for e in logged if e["event"] == "cache"])
     assert said[0]["log_level"] == "debug"

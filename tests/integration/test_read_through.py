@@ -27,7 +27,7 @@ from vwed_grpc.cache.client import client
 from vwed_grpc.cache.flights import Flight
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import Loaded, ReadThrough
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.domain.errors import Unavailable
 
@@ -101,10 +101,12 @@ def key() -> str:
 
 
 @asynccontextmanager
-async def replica(url: str | None, **options: float) -> AsyncIterator[tuple[Guest, ReadThrough]]:
+async def replica(
+    url: str | None, **options: float
+) -> AsyncIterator[tuple[RedisClient, ReadThrough]]:
     """What each process of the service has."""
-    async with Guest(url, **options) as guest, ReadThrough(guest) as cache:  # type: ignore[arg-type]  # options are Guest's own
-        yield guest, cache
+    async with RedisClient(url, **options) as redis, ReadThrough(redis) as cache:  # type: ignore[arg-type]  # options are RedisClient's own
+        yield redis, cache
 
 
 class Row:
@@ -193,20 +195,20 @@ async def test_every_url_gives_the_same_answers(server: Server, key: str, scheme
 
 async def test_without_redis_every_read_sees_the_last_write(key: str) -> None:
     row = Row()
-    async with replica(None) as (guest, cache):
+    async with replica(None) as (redis, cache):
         assert await cache.get(key, 60, row.load) == b"old"
         row.value = b"new"
-        await guest.committed([key], [("channel", b"wake")])
+        await redis.committed([key], [("channel", b"wake")])
         assert await cache.get(key, 60, row.load) == b"new"
         assert (cache.counters.undelivered, cache.counters.bypasses) == (0, 2)
 
 
 async def test_messages_leave_with_the_invalidations(redis_url: str, raw: Redis, key: str) -> None:
-    async with replica(redis_url) as (guest, _), raw.pubsub() as subscriber:
+    async with replica(redis_url) as (redis, _), raw.pubsub() as subscriber:
         await raw.set(key, b"Vold")
         await subscriber.subscribe(key)
         await subscriber.get_message(timeout=1)
-        await guest.committed([key], [(key, b"one"), (key, b"two")])
+        await redis.committed([key], [(key, b"one"), (key, b"two")])
         heard = [await subscriber.get_message(timeout=1) for _ in range(2)]
         assert [message and message["data"] for message in heard] == [b"one", b"two"]
         assert await raw.get(key) is None
@@ -503,13 +505,13 @@ async def test_a_lease_that_arrives_late_proves_nothing(
     row = Row()
     row.go_on.clear()
     proxy = Proxy(server.port)
-    async with proxy.opened() as url, replica(url) as (guest, cache):
+    async with proxy.opened() as url, replica(url) as (redis, cache):
         proxy.stuck = b"\r\nSET\r\n"
         early = asyncio.create_task(cache.get(key, 60, row.load))
         await until_true(lambda: row.loads == 1, every=0.002)  # without a lease
         row.value = b"new"
-        await guest.committed([key])
-        assert guest.trusted
+        await redis.committed([key])
+        assert redis.trusted
         proxy.let_go.set()
         await until_true(lambda: own.get(key), every=0.005)
         late = asyncio.create_task(cache.get(key, 60, row.load))
@@ -534,11 +536,11 @@ async def frozen(server: Server) -> AsyncIterator[None]:
 
 async def test_a_frozen_redis_costs_little_once_and_then_nothing(server: Server, key: str) -> None:
     row = Row()
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
 
         async def nothing() -> float:
             took = [await seconds(cache.get(key, 60, row.load)) for _ in range(100)]
-            took += [await seconds(guest.committed([key])) for _ in range(100)]
+            took += [await seconds(redis.committed([key])) for _ in range(100)]
             return sum(took)
 
         async def once() -> float:
@@ -547,13 +549,13 @@ async def test_a_frozen_redis_costs_little_once_and_then_nothing(server: Server,
             await landed(cache)
             async with frozen(server):
                 readers = [seconds(cache.get(key, 60, row.load)) for _ in range(50)]
-                writer = seconds(guest.committed([key], [("channel", b"wake")]))
+                writer = seconds(redis.committed([key], [("channel", b"wake")]))
                 took = max(await asyncio.gather(*readers, writer))
-                assert guest.state is BreakerState.OPEN
+                assert redis.state is BreakerState.OPEN
                 for _ in range(100):
                     assert await cache.get(key, 60, row.load) == b"old"
                 await promptly(nothing, below=0.1)
-            await until_true(lambda: guest.trusted, every=0.002)
+            await until_true(lambda: redis.trusted, every=0.002)
             assert cache.counters.opened == opened + 1
             return took
 
@@ -580,17 +582,17 @@ async def test_a_freeze_amid_a_read(server: Server, key: str, when: str) -> None
 
 async def stale_after_an_outage(server: Server, key: str) -> bytes | None:
     row = Row()
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
         await cache.get(key, 60, row.load)
         await landed(cache)
         async with frozen(server):
             await cache.get("vwed:other", 60, row.load)
-            assert not guest.trusted
+            assert not redis.trusted
             row.value = b"new"
-            await guest.committed([key])  # never sent: the breaker is open
-            assert guest.counters.undelivered == 1
+            await redis.committed([key])  # never sent: the breaker is open
+            assert redis.counters.undelivered == 1
             assert await cache.get(key, 60, row.load) == b"new"
-        await until_true(lambda: guest.trusted, every=0.002)
+        await until_true(lambda: redis.trusted, every=0.002)
         return await cache.get(key, 60, row.load)
 
 
@@ -612,15 +614,15 @@ async def test_a_caller_who_leaves_does_not_take_the_invalidation_along(
     server: Server, own: Redis, key: str
 ) -> None:
     await own.set(key, b"Vold")
-    async with replica(server.url) as (guest, _):
+    async with replica(server.url) as (redis, _):
         async with frozen(server):
-            writer = asyncio.create_task(guest.committed([key]))
+            writer = asyncio.create_task(redis.committed([key]))
             await asyncio.sleep(0.02)
             writer.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await writer
-            await until_true(lambda: guest.counters.undelivered == 1, every=0.002)
-        await until_true(lambda: guest.trusted, every=0.002)
+            await until_true(lambda: redis.counters.undelivered == 1, every=0.002)
+        await until_true(lambda: redis.trusted, every=0.002)
         assert await own.get(key) is None
 
 
@@ -628,38 +630,38 @@ async def test_invalidations_beyond_the_bound_cost_trust_for_a_while(
     server: Server, own: Redis, key: str
 ) -> None:
     row = Row()
-    async with replica(server.url, kept=10, lifetime=1.0) as (guest, cache):
+    async with replica(server.url, kept=10, lifetime=1.0) as (redis, cache):
         async with frozen(server):
             await cache.get(key, 60, row.load)
             wrote = time.monotonic()
-            await guest.committed([f"{key}:{n}" for n in range(50)])
-            assert guest.counters.undelivered == 10
-        await until_true(lambda: guest.state is BreakerState.HALF_OPEN, every=0.002)
+            await redis.committed([f"{key}:{n}" for n in range(50)])
+            assert redis.counters.undelivered == 10
+        await until_true(lambda: redis.state is BreakerState.HALF_OPEN, every=0.002)
         await own.set(key, b"Vstale")
         assert await cache.get(key, 60, row.load) == b"old"
-        await guest.committed([key])
+        await redis.committed([key])
         assert await own.get(key) is None  # delivered at once, though nothing is read yet
-        await until_true(lambda: guest.trusted, every=0.002)
+        await until_true(lambda: redis.trusted, every=0.002)
         assert time.monotonic() - wrote >= 1.0
 
 
 async def test_a_restarted_redis_is_used_again(server: Server, key: str) -> None:
     values = (b"%d" % n for n in count())
     row = Row(next(values))
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
 
         async def once() -> float:
             await cache.get(key, 60, row.load)
             server.kill()
             try:
                 took = await seconds(cache.get(key, 60, row.load))
-                assert not guest.trusted
+                assert not redis.trusted
                 row.value = next(values)
-                await guest.committed([key])
+                await redis.committed([key])
                 assert await cache.get(key, 60, row.load) == row.value
             finally:
                 server.start()
-            await until_true(lambda: guest.trusted, every=0.002)
+            await until_true(lambda: redis.trusted, every=0.002)
             assert await cache.get(key, 60, row.load) == row.value
             await landed(cache)
             hits = cache.counters.hits
@@ -671,16 +673,16 @@ async def test_a_restarted_redis_is_used_again(server: Server, key: str) -> None
 
 
 async def test_a_dropped_connection_is_not_an_outage(server: Server, own: Redis, key: str) -> None:
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
         await cache.get(key, 60, Row().load)
         await landed(cache)
         await own.client_kill_filter(_type="normal", skipme=True)
         assert await cache.get(key, 60, Row().load) == b"old"
-        assert (cache.counters.hits, cache.counters.opened, guest.trusted) == (1, 0, True)
+        assert (cache.counters.hits, cache.counters.opened, redis.trusted) == (1, 0, True)
 
 
 async def test_a_loop_that_stalls_is_not_an_outage(redis_url: str, key: str) -> None:
-    async with replica(redis_url) as (guest, cache):
+    async with replica(redis_url) as (redis, cache):
         await cache.get(key, 60, Row().load)
         await landed(cache)
         reader = asyncio.create_task(cache.get(key, 60, Row().load))
@@ -688,7 +690,7 @@ async def test_a_loop_that_stalls_is_not_an_outage(redis_url: str, key: str) -> 
             await asyncio.sleep(0)
         time.sleep(0.15)  # noqa: ASYNC251 - some parser holds the loop while the answer arrives
         assert await reader == b"old"
-        assert (cache.counters.hits, guest.trusted) == (1, True)
+        assert (cache.counters.hits, redis.trusted) == (1, True)
 
 
 async def test_a_process_may_start_before_its_redis(key: str, tmp_path: Path) -> None:
@@ -697,11 +699,11 @@ async def test_a_process_may_start_before_its_redis(key: str, tmp_path: Path) ->
 
     async def once() -> float:
         began = time.perf_counter()
-        async with replica(late.url) as (guest, cache):
+        async with replica(late.url) as (redis, cache):
             took = time.perf_counter() - began
             assert await cache.get(key, 60, Row().load) == b"old"
             late.start()
-            await until_true(lambda: guest.trusted, every=0.002)
+            await until_true(lambda: redis.trusted, every=0.002)
         late.kill()
         return took
 
@@ -710,13 +712,13 @@ async def test_a_process_may_start_before_its_redis(key: str, tmp_path: Path) ->
 
 async def test_a_value_of_another_type_is_removed(redis_url: str, raw: Redis, key: str) -> None:
     row = Row()
-    async with replica(redis_url) as (guest, cache):
+    async with replica(redis_url) as (redis, cache):
         for spoil in (raw.rpush(key, b"list"), raw.set(key, b"text"), raw.set(key, b"")):
             await spoil
             for _ in range(3):
                 assert await cache.get(key, 60, row.load) == b"old"
                 await landed(cache)
-            await guest.committed([key])
+            await redis.committed([key])
         assert (cache.counters.hits, cache.counters.opened) == (3, 0)
 
 
@@ -724,28 +726,28 @@ async def test_a_value_of_another_type_does_not_harm_who_looks_with_it(
     redis_url: str, raw: Redis, key: str
 ) -> None:
     row, other = Row(), Row(b"other")
-    async with replica(redis_url) as (guest, cache):
+    async with replica(redis_url) as (redis, cache):
         await cache.get(key + "2", 60, other.load)
         await landed(cache)
         await raw.rpush(key, b"list")
         reads = {key: row, key + "2": other}
         answers = await asyncio.gather(*(cache.get(at, 60, of.load) for at, of in reads.items()))
         assert answers == [b"old", b"other"]
-        assert (cache.counters.hits, other.loads, guest.trusted) == (1, 1, True)
+        assert (cache.counters.hits, other.loads, redis.trusted) == (1, 1, True)
 
 
 async def test_a_server_without_memory_answers_what_it_has(
     server: Server, own: Redis, key: str
 ) -> None:
     row = Row()
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
         await cache.get(key, 60, row.load)
         await landed(cache)
         await own.config_set("maxmemory", 1)
         try:
             assert await cache.get(key + "2", 60, row.load) == b"old"
             assert await cache.get(key, 60, row.load) == b"old"
-            assert guest.trusted
+            assert redis.trusted
             assert cache.counters.hits == 1
         finally:
             await own.config_set("maxmemory", 0)
@@ -755,20 +757,20 @@ async def test_a_server_that_takes_no_writes_is_not_believed(
     server: Server, own: Redis, key: str
 ) -> None:
     row = Row()
-    async with replica(server.url) as (guest, cache):
+    async with replica(server.url) as (redis, cache):
         await cache.get(key, 60, row.load)
         await landed(cache)
         await own.replicaof("127.0.0.1", 1)
         try:
             row.value = b"new"
-            await guest.committed([key])
-            assert not guest.trusted
+            await redis.committed([key])
+            assert not redis.trusted
             assert await cache.get(key, 60, row.load) == b"new"
             await asyncio.sleep(0.3)
-            assert not guest.trusted
+            assert not redis.trusted
         finally:
             await own.replicaof("NO", "ONE")
-        await until_true(lambda: guest.trusted, every=0.002)
+        await until_true(lambda: redis.trusted, every=0.002)
         assert await cache.get(key, 60, row.load) == b"new"
 
 
@@ -864,7 +866,7 @@ async def test_no_read_misses_a_write_of_its_own_process_in_an_outage(
     assert hits > 20
 
 
-async def no_invalidation(_: Guest, *__: object) -> None:
+async def no_invalidation(_: RedisClient, *__: object) -> None:
     pass
 
 
@@ -878,6 +880,6 @@ async def test_the_checker_finds(
     elif fault == "join any load":
         monkeypatch.setattr(Flight, "serves", lambda *_: True)
     else:
-        monkeypatch.setattr(Guest, "committed", no_invalidation)
+        monkeypatch.setattr(RedisClient, "committed", no_invalidation)
     stale, _, _ = await stale_reads(server, own, key, 1.0)
     assert stale > 0

@@ -16,7 +16,7 @@ from tests.waiting import promptly, until_true
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.read_through import ReadThrough
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 
 CERTIFICATE = Path(__file__).parent / "tls" / "certificate.pem"
 """Of 127.0.0.1, self-signed, with its key beside it."""
@@ -115,12 +115,12 @@ async def test_a_redis_with_a_password_is_used(
     async with listening(to_redis(redis_url), tls=tls) as port:
         url = f"redis{'s' * tls}://{user}@127.0.0.1:{port}"
         url += f"?ssl_ca_certs={CERTIFICATE}" * tls
-        async with Guest(url) as guest, ReadThrough(guest) as cache:
+        async with RedisClient(url) as redis, ReadThrough(redis) as cache:
             for _ in range(2):
                 assert await cache.get(f"vwed:{tenant}", 5, load) == b"loaded"
                 await settle(cache)
             assert (cache.counters.fills, cache.counters.hits) == (1, 1)
-            assert guest.state is BreakerState.CLOSED
+            assert redis.state is BreakerState.CLOSED
 
 
 WRONG: dict[str, tuple[Handler | None, bool, str]] = {
@@ -158,14 +158,14 @@ async def costs_nothing(url: str, key: str) -> None:
 
     async def once() -> float:
         times = [time.perf_counter()]
-        async with Guest(url) as guest, ReadThrough(guest) as cache:
+        async with RedisClient(url) as redis, ReadThrough(redis) as cache:
             times.append(time.perf_counter())
-            assert guest.state is BreakerState.OPEN
+            assert redis.state is BreakerState.OPEN
             for _ in range(100):
                 assert await cache.get(key, 5, load) == b"loaded"
-                await guest.committed([key])
+                await redis.committed([key])
             times.append(time.perf_counter())
-            assert guest.state is BreakerState.OPEN
+            assert redis.state is BreakerState.OPEN
         return max(after - before for before, after in pairwise(times))
 
     await promptly(once, below=COST)

@@ -12,8 +12,8 @@ from tests.integration.steps import block, blocks_of, everything, refused, repor
 from tests.integration.three_ways import WAYS, Outcome, Way
 from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
-from vwed_grpc.progress import flush
 from vwed_grpc.storage import block_records
+from vwed_grpc.writes import flush
 
 INVALID = StatusCode.INVALID_ARGUMENT
 

@@ -35,7 +35,7 @@ from tests.integration.steps import (
 from vwed_grpc.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
-from vwed_grpc.progress import writer
+from vwed_grpc.writes import writer
 
 
 async def test_200_reports_at_once_need_few_transactions(

@@ -27,9 +27,9 @@ from tests.integration.steps import (
 from tests.waiting import promptly
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
-from vwed_grpc.progress import expiry
 from vwed_grpc.storage import due
 from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.writes import expiry
 
 
 async def claim(client: Client, executor: str = "robot-1", **fields: Any) -> list[TaskRecord]:

@@ -8,10 +8,10 @@ import pytest
 from tests.integration.steps import running
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.client import Client
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.wakeups import Wakeups
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import field
-from vwed_grpc.progress import events, news
-from vwed_grpc.progress.events import batch, messages
-from vwed_grpc.progress.news import pack, unpack
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.watching import events, news
+from vwed_grpc.watching.events import batch, messages
+from vwed_grpc.watching.news import pack, unpack
 
 LIMIT = 500
 """Of a message here, so that small events are enough."""

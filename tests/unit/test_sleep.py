@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.waiting import PATIENCE
-from vwed_grpc.progress.sleep import Sleep
+from vwed_grpc.watching.sleep import Sleep
 
 
 async def test_it_ends_at_its_time() -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed_grpc.progress import topic as module
-from vwed_grpc.progress.sleep import Sleep
-from vwed_grpc.progress.topic import MAX_BYTES, MAX_EVENTS, Topic
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.watching import topic as module
+from vwed_grpc.watching.sleep import Sleep
+from vwed_grpc.watching.topic import MAX_BYTES, MAX_EVENTS, Topic
 
 
 def events(*seqs: int, size: int = 0) -> list[Event]:

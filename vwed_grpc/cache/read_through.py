@@ -13,10 +13,10 @@ from typing import Final, NamedTuple, Self
 
 import structlog
 
+from vwed_grpc.cache.batched_gets import looks
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.flights import Flight
-from vwed_grpc.cache.looks import looks
-from vwed_grpc.cache.redis_guest import CommandRefused, Guest
+from vwed_grpc.cache.redis_client import CommandRefused, RedisClient
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.domain.errors import Unavailable
 
@@ -79,10 +79,10 @@ class ReadThrough:
     for itself and stores nothing. Which readers may share a load, see `Flight.serves`.
     """
 
-    def __init__(self, guest: Guest) -> None:
-        self.counters = guest.counters
-        self._guest = guest
-        self._looks = looks(guest)
+    def __init__(self, redis: RedisClient) -> None:
+        self.counters = redis.counters
+        self._redis = redis
+        self._looks = looks(redis)
         self._flights: dict[str, Flight] = {}  # the latest of each key
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = 0
@@ -113,7 +113,7 @@ class ReadThrough:
         while True:
             if self.counters != said:
                 said = replace(self.counters)
-                self._log.debug("cache", redis=self._guest.state.value, **asdict(said))
+                self._log.debug("cache", redis=self._redis.state.value, **asdict(said))
             await asyncio.sleep(_SAID_EVERY)
 
     async def get(self, key: str, ttl: float, load: Load, *, strong: bool = False) -> bytes | None:
@@ -133,7 +133,7 @@ class ReadThrough:
             self.counters.strong += 1
             return _loaded(await load()).value
         arrived = self._began
-        held = await self._look(key) if self._guest.trusted else _UNKNOWN
+        held = await self._look(key) if self._redis.trusted else _UNKNOWN
         if held is not None:
             mark = held[:1]
             if mark in (_VALUE, _ABSENT):
@@ -153,8 +153,8 @@ class ReadThrough:
         return answer
 
     async def invalidate(self, keys: Iterable[str]) -> None:
-        """Forget what is stored: after the commit, before the answer (see `Guest.committed`)."""
-        await self._guest.committed(keys)
+        """Forget what is stored: after the commit, before the answer."""
+        await self._redis.committed(keys)
 
     async def _look(self, key: str) -> bytes | None:
         """What stands under the key."""
@@ -207,7 +207,7 @@ class ReadThrough:
         lease = _LEASE + next(self._tokens)
         take = ("SET", key, lease, "NX", "GET", "PX", _LEASE_MS)
         try:
-            held: bytes | None = await self._guest.ask(*take, once=True)
+            held: bytes | None = await self._redis.ask(*take, once=True)
         except CommandRefused:
             # A value of a foreign type, which `looks` does not see: make room. Or no memory.
             await self.invalidate((key,))
@@ -226,7 +226,7 @@ class ReadThrough:
         stored = _ABSENT if value is None else _VALUE + value
         ttl_ms = int(ttl * 1000 * random.uniform(0.9, 1))  # noqa: S311 - spreads expiry, no secret
         try:
-            done = await self._guest.ask(
+            done = await self._redis.ask(
                 "EVAL", FILL, 1, key, lease, stored, ttl_ms, _LEASE_MS, once=True
             )
         except RedisAway:

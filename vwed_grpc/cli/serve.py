@@ -80,7 +80,7 @@ def _let_go_of_the_loop() -> None:
     # A full collection would walk all modules again and again, 50 ms each time.
     gc.collect()
     gc.freeze()
-    # So long at most the loop waits for the thread of `rpc.aside`, each time it lets it in.
+    # So long at most the loop waits for the thread of `rpc.offload`, each time it lets it in.
     sys.setswitchinterval(0.001)
 
 

@@ -20,7 +20,7 @@ from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.limits import OpenCall, Room
+from vwed_grpc.rpc.limits import CallLimit, OpenCall
 from vwed_grpc.rpc.methods import Context, Method, serve
 
 SLOW_SECONDS = 1.0
@@ -33,8 +33,8 @@ class Edge:
 
     def __init__(self, *, max_calls: int = 2_000, max_streams: int = 10_000) -> None:
         """Streams are counted apart, since they stay: they must not starve the other calls."""
-        self._calls = Room(max_calls, "TOO_MANY_CALLS")
-        self._streams = Room(max_streams, "TOO_MANY_STREAMS")
+        self._calls = CallLimit(max_calls, "TOO_MANY_CALLS")
+        self._streams = CallLimit(max_streams, "TOO_MANY_STREAMS")
         self._draining = False
         self._refused = 0
         self._gate = Gate()

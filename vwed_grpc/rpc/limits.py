@@ -22,7 +22,7 @@ class OpenCall:
 
 
 @dataclass(slots=True)
-class Room:
+class CallLimit:
     """The open calls of one kind, and how many there may be."""
 
     limit: int

@@ -23,8 +23,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
-from vwed_grpc.rpc.aside import LARGE, aside
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import LARGE, offload
 from vwed_grpc.rpc.validation import Checked, M, checker
 
 MAX_ANSWER_BYTES = 4 << 20
@@ -51,7 +51,7 @@ class Requests(AsyncIterator[Checked[M]], Generic[M]):
             await _caller_left(error)
         if raw is grpc.aio.EOF:
             raise StopAsyncIteration
-        return await aside(len(raw), self._check, raw)
+        return await offload(len(raw), self._check, raw)
 
 
 async def ended_by_caller() -> None:
@@ -77,7 +77,7 @@ def serve(method: MethodDescriptor, implementation: Method | None) -> Serve:
     async def take(raw: Any, context: Context) -> Any:
         if streams_in:
             return Requests(context, check)
-        request, problem = check(raw) if len(raw) <= LARGE else await aside(len(raw), check, raw)
+        request, problem = check(raw) if len(raw) <= LARGE else await offload(len(raw), check, raw)
         if problem is not None:
             raise problem
         return request

@@ -17,16 +17,16 @@ from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.domain.wire_format import field
-from vwed_grpc.progress.claims import Claims
-from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.wakeups import Wakeups
-from vwed_grpc.progress.writer import Writer
-from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.storage import idempotency, task_records
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes.claims import Claims
+from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.writer import Writer
 
 M = TypeVar("M", bound=Message)
 A = TypeVar("A")
@@ -83,7 +83,7 @@ class Servicer:
         fields: Collection[str],
         default: str,
         tie_breaker: str = "id",
-        ways: Sequence[sa.ColumnElement[bool]] = (),
+        alternatives: Sequence[sa.ColumnElement[bool]] = (),
     ) -> tuple[list[M], str, int]:
         """One page of a list request: its items, the next page's token, and the total if asked."""
         order = parse_order_by(request.order_by, fields, default, tie_breaker)
@@ -98,7 +98,7 @@ class Servicer:
             position=decode(request.page_token, fingerprint, kinds) if request.page_token else None,
             full=request.view == View.VIEW_FULL,
             total=request.include_total,
-            ways=ways,
+            alternatives=alternatives,
         )
         token = encode(fingerprint, page.next_position) if page.next_position else ""
         return page.items, token, page.total
@@ -109,7 +109,7 @@ class Servicer:
             raise task_records.missing(run)
 
 
-async def once(
+async def idempotent(
     tx: Transaction,
     call: Call,
     request: Any,
@@ -133,10 +133,10 @@ def named_id(id_: str, path: str) -> None:
         raise InvalidArgument.of(f"{path}.id", ID_DEMAND if id_ else "is required")
 
 
-async def holding(answer: Message, name: str, items: Sequence[Message]) -> bytes:
+async def list_response(answer: Message, name: str, items: Sequence[Message]) -> bytes:
     """The answer with the items in the field of that name."""
     number = answer.DESCRIPTOR.fields_by_name[name].number
-    return await aside(sum(item.ByteSize() for item in items), _held, answer, number, items)
+    return await offload(sum(item.ByteSize() for item in items), _held, answer, number, items)
 
 
 def _held(answer: Message, number: int, items: Sequence[Message]) -> bytes:

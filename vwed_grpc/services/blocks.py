@@ -18,12 +18,12 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.blocks import ends_before_start
 from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
-from vwed_grpc.progress.flush import Answer, Report
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.validation import Checked
-from vwed_grpc.services.backend import Servicer, holding
+from vwed_grpc.services.backend import Servicer, list_response
 from vwed_grpc.storage import block_records
+from vwed_grpc.writes.flush import Answer, Report
 
 IN_FLIGHT = 64
 """Batches of one stream that may wait; a caller who sends more is held back by flow control."""
@@ -118,7 +118,7 @@ class BlockRecords(Servicer):
         if not items and not request.page_token:
             await self.run_must_exist(call, request.task_record_id)
         answer = ListBlockRecordsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "block_records", items)
+        return await list_response(answer, "block_records", items)
 
 
 def _report_of(

@@ -11,7 +11,7 @@ from vwed.v1.common_pb2 import View
 
 from vwed_grpc.cache.read_through import Loaded
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import RUN_TTL, Servicer, holding
+from vwed_grpc.services.backend import RUN_TTL, Servicer, list_response
 from vwed_grpc.storage import data_cache
 
 _EXACT = 1.0
@@ -66,4 +66,4 @@ class CacheReads(Servicer):
         if not items and not request.page_token:
             await self.run_must_exist(call, request.task_record_id)
         answer = ListDataCacheResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "data_caches", items)
+        return await list_response(answer, "data_caches", items)

@@ -27,14 +27,14 @@ from vwed_grpc.domain.entries import (
 )
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.increment import check_delta, incremented
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.entry_writer import EntryWriter
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, once
+from vwed_grpc.services.backend import Backend, idempotent
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.storage import data_cache, task_records
 from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.entry_writer import EntryWriter
 
 
 class CacheService(CacheReads):
@@ -77,7 +77,7 @@ class CacheService(CacheReads):
         check_delta(request)
 
         async def work(tx: Transaction, effects: Effects) -> DataCache:
-            return await once(
+            return await idempotent(
                 tx,
                 call,
                 request,
@@ -115,7 +115,7 @@ class CacheService(CacheReads):
     ) -> ClearDataCacheResponse:
         async def work(tx: Transaction, effects: Effects) -> ClearDataCacheResponse:
             run = request.task_record_id
-            if await task_records.keep(tx, call.tenant, run) is None:
+            if await task_records.lock_shared(tx, call.tenant, run) is None:
                 raise task_records.missing(run)
             cleared = await data_cache.clear(tx, call.tenant, run, request.key_prefix)
             effects.entries_changed(call.tenant, run, cleared)
@@ -145,7 +145,7 @@ async def _increment(
             effects.entries_changed(call.tenant, run, [key])
             return entry
         # It was made meanwhile, or it ended: once more; unless there is nothing to put it in.
-        if await task_records.keep(tx, call.tenant, run) is None:
+        if await task_records.lock_shared(tx, call.tenant, run) is None:
             raise task_records.missing(run)
 
 

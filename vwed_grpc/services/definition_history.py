@@ -13,14 +13,14 @@ from vwed.v1.task_def_service_pb2 import (
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.domain.definition_diff import diff
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.rpc.aside import aside
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import holding
+from vwed_grpc.rpc.offload import offload
+from vwed_grpc.services.backend import list_response
 from vwed_grpc.services.definitions import TaskDefs
 from vwed_grpc.storage import definition_lists, definitions
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.writes.commit import Effects
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -29,7 +29,7 @@ class TaskDefHistory(TaskDefs):
     async def ListTaskDefVersions(self, request: ListTaskDefVersionsRequest, call: Call) -> bytes:
         items, token, total = await self.versions(request, call, definitions.task_defs)
         answer = ListTaskDefVersionsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "task_def_versions", items)
+        return await list_response(answer, "task_def_versions", items)
 
     async def RollbackTaskDef(self, request: RollbackTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
@@ -40,7 +40,7 @@ class TaskDefHistory(TaskDefs):
     async def DiffTaskDefVersions(self, request: DiffTaskDefVersionsRequest, call: Call) -> bytes:
         before = await self.task_defs.get(call, request.id, request.from_version)
         after = await self.task_defs.get(call, request.id, request.to_version)
-        return await aside(len(before) + len(after), _difference, before, after)
+        return await offload(len(before) + len(after), _difference, before, after)
 
     async def versions(
         self, request: Any, call: Call, of: Definitions[D]

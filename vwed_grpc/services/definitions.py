@@ -20,12 +20,19 @@ from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.definition_status import DISABLED, ENABLED, FIRST, require_step
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
-from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, Servicer, holding, in_order, named_id, once
+from vwed_grpc.services.backend import (
+    Backend,
+    Servicer,
+    idempotent,
+    in_order,
+    list_response,
+    named_id,
+)
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions, task_records
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.writes.commit import Effects
 
 ORDERS = frozenset({"name", "create_time", "update_time", "task_type"})
 CONTENT = frozenset({"name", "description", "task_type", "config", "labels"})
@@ -49,7 +56,7 @@ class TaskDefs(Servicer):
         await self.task_defs.check(given, "task_def")
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await once(
+            return await idempotent(
                 tx,
                 call,
                 request,
@@ -70,7 +77,7 @@ class TaskDefs(Servicer):
             full=request.view == View.VIEW_FULL,
         )
         items = in_order(found, request.ids, definitions.task_defs.missing)
-        return await holding(BatchGetTaskDefsResponse(), "task_defs", items)
+        return await list_response(BatchGetTaskDefsResponse(), "task_defs", items)
 
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
         items, token, total = await self.page(
@@ -88,7 +95,7 @@ class TaskDefs(Servicer):
             default="create_time",
         )
         answer = ListTaskDefsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "task_defs", items)
+        return await list_response(answer, "task_defs", items)
 
     async def UpdateTaskDef(self, request: UpdateTaskDefRequest, call: Call) -> TaskDef:
         named_id(request.task_def.id, "task_def")

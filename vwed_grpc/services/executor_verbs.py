@@ -16,12 +16,12 @@ from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import cut
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
-from vwed_grpc.progress.claims import Claim
-from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_servicer import RunServicer, move
 from vwed_grpc.storage import rows, task_records
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.writes.claims import Claim
+from vwed_grpc.writes.commit import Effects
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""

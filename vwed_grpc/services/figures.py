@@ -19,11 +19,11 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
-from vwed_grpc.progress.retention import count, prune_runs
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
 from vwed_grpc.storage.pruning import Old
+from vwed_grpc.writes.retention import count, prune_runs
 
 LONGEST = timedelta(days=92)
 PRUNED_AT_ONCE = 10_000

@@ -18,16 +18,16 @@ from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, PENDING, Command
 from vwed_grpc.domain.run_input import complete_input
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.retry import copy_work
-from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import once
+from vwed_grpc.services.backend import idempotent
 from vwed_grpc.services.run_servicer import RunServicer, move
 from vwed_grpc.storage import block_records, definitions, run_tree, task_records
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.retry import copy_work
+from vwed_grpc.writes.runs import RunChange
 
 SIGNAL_BYTES = 64 * 1024
 """Of a signal's payload on the wire."""
@@ -94,7 +94,7 @@ class OperatorVerbs(RunServicer):
             async def again(id_: str) -> TaskRecord:
                 return (await task_records.lock(tx, call.tenant, id_)).record
 
-            return await once(
+            return await idempotent(
                 tx, call, request, lambda: self._retry(tx, effects, call, request), again
             )
 
@@ -186,6 +186,6 @@ class OperatorVerbs(RunServicer):
             async def again(id_: str) -> TaskRecord:
                 return (await task_records.lock(tx, call.tenant, id_)).record
 
-            return await once(tx, call, request, signal, again)
+            return await idempotent(tx, call, request, signal, again)
 
         return await self.write(call, work)

@@ -24,15 +24,22 @@ from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.deletion import delete_runs
-from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
-from vwed_grpc.services.backend import RUN_TTL, Servicer, holding, in_order, named_id, once
+from vwed_grpc.services.backend import (
+    RUN_TTL,
+    Servicer,
+    idempotent,
+    in_order,
+    list_response,
+    named_id,
+)
 from vwed_grpc.storage import block_records, definitions, events, run_lists, run_tree, task_records
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.deletion import delete_runs
+from vwed_grpc.writes.runs import RunChange
 
 ORDERS = frozenset({"create_time", "start_time", "end_time", "priority"})
 GIVEN = frozenset(
@@ -62,7 +69,7 @@ class TaskRecords(Servicer):
             )
 
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            return await once(
+            return await idempotent(
                 tx,
                 call,
                 request,
@@ -178,10 +185,10 @@ class TaskRecords(Servicer):
             listed.where,
             fields=ORDERS,
             default="create_time desc",
-            ways=listed.ways,
+            alternatives=listed.alternatives,
         )
         answer = ListTaskRecordsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "task_records", items)
+        return await list_response(answer, "task_records", items)
 
 
 async def _present(tx: Transaction, call: Call, id_: str) -> TaskRecord:
@@ -234,7 +241,7 @@ async def _root(tx: Transaction, call: Call, record: TaskRecord) -> str:
                 "task_record.parent_block_record_id", "needs parent_task_record_id"
             )
         return record.id
-    root = await task_records.keep(tx, call.tenant, parent)
+    root = await task_records.lock_shared(tx, call.tenant, parent)
     if root is None:
         raise task_records.missing(parent)
     if block and not await block_records.look_up_ids(tx, call.tenant, [(parent, block)]):

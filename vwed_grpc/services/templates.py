@@ -18,15 +18,15 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.templates import instantiate, template_problems
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.rpc.aside import LARGE, aside
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, holding, named_id, once
+from vwed_grpc.rpc.offload import LARGE, offload
+from vwed_grpc.services.backend import Backend, idempotent, list_response, named_id
 from vwed_grpc.services.definition_history import TaskDefHistory
 from vwed_grpc.services.definitions import CREATED, ORDERS, set_first_status
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.writes.commit import Effects
 
 CONTENT = frozenset({"name", "description", "task_type", "config", "parameters_schema", "labels"})
 
@@ -50,7 +50,7 @@ class TaskTemplates(TaskDefHistory):
         await self.templates.check(given, "task_template")
 
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
-            return await once(
+            return await idempotent(
                 tx,
                 call,
                 request,
@@ -79,14 +79,14 @@ class TaskTemplates(TaskDefHistory):
             default="create_time",
         )
         answer = ListTaskTemplatesResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "task_templates", items)
+        return await list_response(answer, "task_templates", items)
 
     async def ListTaskTemplateVersions(
         self, request: ListTaskTemplateVersionsRequest, call: Call
     ) -> bytes:
         items, token, total = await self.versions(request, call, definitions.task_templates)
         answer = ListTaskTemplateVersionsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "task_template_versions", items)
+        return await list_response(answer, "task_template_versions", items)
 
     async def UpdateTaskTemplate(
         self, request: UpdateTaskTemplateRequest, call: Call
@@ -131,7 +131,7 @@ class TaskTemplates(TaskDefHistory):
         set_first_status(given)
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await once(
+            return await idempotent(
                 tx,
                 call,
                 request,
@@ -151,7 +151,7 @@ class TaskTemplates(TaskDefHistory):
     ) -> TaskDef:
         template = await self._source(tx, call, request)
         instance = TaskDef(
-            config=await aside(
+            config=await offload(
                 LARGE + 1,  # a small schema may take long to be checked
                 instantiate,
                 template.config,

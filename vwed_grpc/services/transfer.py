@@ -18,7 +18,6 @@ from vwed_grpc.domain.definition_status import ENABLED
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import ID, ID_DEMAND
-from vwed_grpc.progress.commit import Effects
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.validation import validate
@@ -29,6 +28,7 @@ from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.export import exported
+from vwed_grpc.writes.commit import Effects
 
 NOT_EXPORTED = ("created_by", "create_time", "update_time", "delete_time", "etag")
 ORIGIN = frozenset({"status", "task_template_id", "task_template_version"})

@@ -12,13 +12,13 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.rpc.aside import LARGE, aside
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import LARGE, offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import DEFINITION_TTL, Backend
 from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.writes.commit import Effects
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -48,7 +48,7 @@ class Versioned(Generic[D]):
         size = message.ByteSize()
         if isinstance(message, TaskTemplate) and message.parameters_schema.fields:
             size += LARGE  # a small schema may take long to be checked
-        if found := await aside(size, self.problems, message, path):
+        if found := await offload(size, self.problems, message, path):
             raise InvalidArgument(*found)
 
     async def get(self, call: Call, id_: str, version: int) -> bytes:
@@ -112,7 +112,7 @@ class Versioned(Generic[D]):
         self.complete(message)
         message.change_note = given.change_note
         validate(message, self.noun)
-        if await aside(message.ByteSize(), self.same_content, message, stored):
+        if await offload(message.ByteSize(), self.same_content, message, stored):
             return stored
         if fields & set(self.definitions.json_fields):
             await self.check(message, self.noun)

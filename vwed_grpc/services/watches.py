@@ -14,11 +14,11 @@ from vwed.v1.record_service_pb2 import (
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import of_tenant
-from vwed_grpc.progress.feed import Feed, Selection
-from vwed_grpc.progress.watch import Watch, resume
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Servicer, holding
+from vwed_grpc.services.backend import Servicer, list_response
 from vwed_grpc.storage import events, rows, task_records
+from vwed_grpc.watching.feed import Feed, Selection
+from vwed_grpc.watching.watch import Watch, resume
 
 BOOKMARK_SECONDS = 15.0
 
@@ -40,7 +40,7 @@ class History(Servicer):
             tie_breaker="seq",
         )
         answer = ListTaskRecordEventsResponse(next_page_token=token, total_size=total)
-        return await holding(answer, "events", items)
+        return await list_response(answer, "events", items)
 
     async def WatchTaskRecords(
         self, request: WatchTaskRecordsRequest, call: Call

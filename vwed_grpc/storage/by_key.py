@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from vwed_grpc.storage.lanes import Asked, Lanes
+from vwed_grpc.batching import Asked, Batcher
 from vwed_grpc.storage.statement import Statement
 
 AT_ONCE = 32
@@ -40,10 +40,10 @@ class ByKey(Statement):
         self.key = tuple(column.name for column in key)
 
 
-def reader(fetch: Fetch) -> Lanes[tuple[ByKey, str], Key, Found]:
-    """Lanes by (statement, tenant) that answer a key with its row, as it is after it was asked for.
+def reader(fetch: Fetch) -> Batcher[tuple[ByKey, str], Key, Found]:
+    """Answers a key of a (statement, tenant) with its row, as it is after it was asked for.
 
-    Raise what `fetch` raises.
+    Raises what `fetch` raises.
     """
 
     async def read(
@@ -56,4 +56,4 @@ def reader(fetch: Fetch) -> Lanes[tuple[ByKey, str], Key, Found]:
         found = {tuple(getattr(row, name) for name in statement.key): row for row in rows}
         return [found.get(one.question) for one in asked]
 
-    return Lanes(read, most=AT_ONCE)
+    return Batcher(read, most=AT_ONCE)

@@ -122,7 +122,7 @@ async def refusal(tx: Transaction, tenant: str, asked: Put) -> VwedError:
     """Why `put` did not write an entry."""
     entry = asked.entry
     run, key = entry.task_record_id, entry.key
-    if await task_records.keep(tx, tenant, run) is None:
+    if await task_records.lock_shared(tx, tenant, run) is None:
         return task_records.missing(run)
     end = end_of(entry)
     if end is not None and end <= (await tx.fetch(_CLOCK, {}))[0].now:

@@ -39,7 +39,7 @@ class FacetedListing(Listing[M]):
         *,
         place: Place | None,
         weighed: bool,
-        ways: Sequence[sa.ColumnElement[bool]],  # noqa: ARG002 - the facets are the ways
+        alternatives: Sequence[sa.ColumnElement[bool]],  # noqa: ARG002 - the facets are the alternatives
     ) -> sa.Select[Any]:
         # No page ends where nothing can follow, but a forged token says so.
         ranges = [*self._ranges(order, place)] or [[sa.false()]]

@@ -68,12 +68,12 @@ class Listing(Generic[M]):
         position: Position | None = None,
         full: bool = False,
         total: bool = False,
-        ways: Sequence[sa.ColumnElement[bool]] = (),
+        alternatives: Sequence[sa.ColumnElement[bool]] = (),
     ) -> Page[M]:
         """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item.
 
-        `ways`, if given, are ORed with each other and exclude each other; each is read in order by
-        an index of its own, and merged: an OR over them would read all and sort.
+        `alternatives`, if given, are ORed with each other and exclude each other; each is read in
+        order by an index of its own, and merged: an OR over them would read all and sort.
         """
         limit, place = sa.literal(size + 1), self._place(order, position)
         values = [value for value in place or () if value is not None]
@@ -85,8 +85,10 @@ class Listing(Generic[M]):
                 len(where),
                 place and tuple(value is None for value in place),
             ),
-            [*where, *ways, *self.asked, limit, *values],
-            lambda: self.first_rows(where, order, limit, place=place, weighed=full, ways=ways),
+            [*where, *alternatives, *self.asked, limit, *values],
+            lambda: self.first_rows(
+                where, order, limit, place=place, weighed=full, alternatives=alternatives
+            ),
         )
         rows = await database.page(statement, parameters)
         items: list[M] = []
@@ -103,7 +105,9 @@ class Listing(Generic[M]):
         return Page(
             items=items,
             next_position=self._position(last, order) if more and last else None,
-            total=await self._count(database, [*where, sa.or_(*ways)] if ways else where)
+            total=await self._count(
+                database, [*where, sa.or_(*alternatives)] if alternatives else where
+            )
             if total
             else 0,
         )
@@ -201,7 +205,7 @@ class Listing(Generic[M]):
         *,
         place: Place | None,
         weighed: bool,
-        ways: Sequence[sa.ColumnElement[bool]],
+        alternatives: Sequence[sa.ColumnElement[bool]],
     ) -> sa.Select[Any]:
         """The rows after `place`, with what orders them as `key_0`, `key_1`, ….
 
@@ -212,9 +216,9 @@ class Listing(Generic[M]):
             .select_from(self.source)
             .where(*where, *self._after(order, place))
         )
-        if len(ways) > 1:
-            return self._merged(base, ways, order, limit)
-        ordered = base.where(*ways).order_by(*(self._ordered(term) for term in order))
+        if len(alternatives) > 1:
+            return self._merged(base, alternatives, order, limit)
+        ordered = base.where(*alternatives).order_by(*(self._ordered(term) for term in order))
         return ordered.limit(limit)
 
     def _keys(self, order: Sequence[OrderTerm]) -> list[sa.ColumnElement[Any]]:
@@ -232,7 +236,7 @@ class Listing(Generic[M]):
     def _merged(
         self,
         base: sa.Select[Any],
-        ways: Sequence[sa.ColumnElement[bool]],
+        alternatives: Sequence[sa.ColumnElement[bool]],
         order: Sequence[OrderTerm],
         limit: sa.BindParameter[int],
     ) -> sa.Select[Any]:
@@ -243,7 +247,7 @@ class Listing(Generic[M]):
             .limit(limit)
             .subquery()
             .select()
-            for way in ways
+            for way in alternatives
         ]
         union = sa.union_all(*firsts).subquery()
         return sa.select(union).order_by(*self._in_order(union, order)).limit(limit)
@@ -275,7 +279,7 @@ class Listing(Generic[M]):
         """What comes after `place`: greater in the first column that differs."""
         if place is None:
             return []
-        ways: list[sa.ColumnElement[bool]] = []
+        alternatives: list[sa.ColumnElement[bool]] = []
         equal: sa.ColumnElement[bool] = sa.true()
         for term, value in zip(order, place, strict=True):
             column = self.orders[term.field]
@@ -283,7 +287,7 @@ class Listing(Generic[M]):
                 beyond = column < value if term.descending else column > value
                 if term.field in self.unset:
                     beyond |= column.is_(None)
-                ways.append(sa.and_(equal, beyond))
+                alternatives.append(sa.and_(equal, beyond))
             equal = sa.and_(
                 equal, column.is_not_distinct_from(value) if value is None else column == value
             )
@@ -296,7 +300,7 @@ class Listing(Generic[M]):
             bound = first <= value if order[0].descending else first >= value
             if order[0].field in self.unset:
                 bound |= first.is_(None)
-        return [bound, sa.or_(sa.false(), *ways)]
+        return [bound, sa.or_(sa.false(), *alternatives)]
 
 
 def _direction(

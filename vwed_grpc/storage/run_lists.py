@@ -35,7 +35,7 @@ _SINGLE = {
 }
 _LISTED_BY = ("external_ids", "robot_ids", "executor_ids", "task_def_ids", "statuses")
 """Filters whose column has an index in the order of a list."""
-_MOST_WAYS = 20
+_MOST_ALTERNATIVES = 20
 
 
 def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
@@ -74,7 +74,7 @@ class Listed:
 
     listing: Listing[TaskRecord]
     where: list[sa.ColumnElement[bool]]
-    ways: list[sa.ColumnElement[bool]]
+    alternatives: list[sa.ColumnElement[bool]]
 
 
 def listed(tenant: str, f: TaskRecordFilter) -> Listed:
@@ -90,15 +90,15 @@ def listed(tenant: str, f: TaskRecordFilter) -> Listed:
         key, value = min(borne)
         del rest.labels[key]
         listing, bears = _BY_LABEL, [labels.c.key == key, labels.c.value == value]
-    ways: list[sa.ColumnElement[bool]] = []
+    alternatives: list[sa.ColumnElement[bool]] = []
     for name in _LISTED_BY:
         values = getattr(f, name)
-        if 1 < len(values) <= _MOST_WAYS:
+        if 1 < len(values) <= _MOST_ALTERNATIVES:
             rest.ClearField(name)  # type: ignore[arg-type]  # one of its fields
             each = dict.fromkeys(values)
-            ways = [_VALUES[name] == value for value in each]
+            alternatives = [_VALUES[name] == value for value in each]
             break
-    return Listed(listing, [*bears, *where(tenant, rest)], ways)
+    return Listed(listing, [*bears, *where(tenant, rest)], alternatives)
 
 
 def _listing(

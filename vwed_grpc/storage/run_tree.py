@@ -27,13 +27,13 @@ async def lock_with_parent(
     """
     found = await tx.fetch(_PARENT, {"tenant": tenant, "id": id_})
     known = found[0].parent if found else ""
-    root = await task_records.keep(tx, tenant, known) if known else None
+    root = await task_records.lock_shared(tx, tenant, known) if known else None
     run = await task_records.lock(tx, tenant, id_, etag, exclusive=exclusive)
     record = run.record
     parent = record.parent_task_record_id
     if parent and parent != known:
         # It has moved up meanwhile. Against the order; if that meets another, one is tried again.
-        root = await task_records.keep(tx, tenant, parent)
+        root = await task_records.lock_shared(tx, tenant, parent)
     if parent and root is None:
         record.parent_task_record_id = record.parent_block_record_id = ""
         record.root_task_record_id = id_

@@ -402,16 +402,16 @@ async def open_of(tx: Transaction, tenant: str, task_def_id: str) -> bool:
     return await _id_of(tx, _OPEN_OF, tenant, task_def_id) is not None
 
 
-_KEEP = Statement(
+_LOCK_SHARED = Statement(
     sa.select(c.root_task_record_id)
     .where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id_"))
     .with_for_update(read=True, key_share=True)
 )
 
 
-async def keep(tx: Transaction, tenant: str, id_: str) -> str | None:
+async def lock_shared(tx: Transaction, tenant: str, id_: str) -> str | None:
     """The run's root, None if there is no such run; while the transaction lasts it stays."""
-    found = await tx.fetch(_KEEP, {"tenant": tenant, "id_": id_})
+    found = await tx.fetch(_LOCK_SHARED, {"tenant": tenant, "id_": id_})
     return found[0].root_task_record_id if found else None
 
 

@@ -12,14 +12,14 @@ from datetime import timedelta
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed_grpc.batching import Again, Asked, Batcher
 from vwed_grpc.domain.errors import NotFound, VwedError
 from vwed_grpc.domain.lifecycle import Command, next_status
-from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.runs import RunChange, write_all
 from vwed_grpc.storage import idempotency, rows, task_records
 from vwed_grpc.storage.database import Deadline, Transaction, longest
-from vwed_grpc.storage.lanes import Again, Asked, Lanes
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
+from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.runs import RunChange, write_all
 
 CLAIM_LEASE = timedelta(seconds=60)
 """What a claim without a lease gets."""
@@ -54,7 +54,7 @@ class Claims:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._lanes: Lanes[tuple[str, bytes], Claim, Taken] = Lanes(
+        self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
             self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count
         )
 

@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 import structlog
 
 from vwed_grpc.cache.keys import KeySpace
-from vwed_grpc.progress.news import unpack
-from vwed_grpc.progress.topic import Topic
-from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.storage import events
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.watching.news import unpack
+from vwed_grpc.watching.topic import Topic
+from vwed_grpc.watching.wakeups import Wakeups
 
 log = structlog.get_logger(__name__)
 

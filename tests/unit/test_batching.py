@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vwed_grpc.storage.lanes import Again, Asked, Lanes
+from vwed_grpc.batching import Again, Asked, Batcher
 
 
 class Desk:
@@ -40,8 +40,8 @@ def desk() -> Desk:
     return Desk()
 
 
-def lanes(desk: Desk, *, most: int = 100, at_once: int = 0) -> Lanes[str, int, int]:
-    return Lanes(desk, most=most, weigh=lambda number: max(abs(number), 1), at_once=at_once)
+def lanes(desk: Desk, *, most: int = 100, at_once: int = 0) -> Batcher[str, int, int]:
+    return Batcher(desk, most=most, weigh=lambda number: max(abs(number), 1), at_once=at_once)
 
 
 async def test_who_comes_alone_is_served_alone(desk: Desk) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from vwed_grpc.cache.keys import KeySpace
-from vwed_grpc.cache.redis_guest import Guest
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.news import pack
-from vwed_grpc.progress.wakeups import Wakeups
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.storage.database import Database, Deadline, Transaction
 from vwed_grpc.storage.events import Event
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.news import pack
+from vwed_grpc.watching.wakeups import Wakeups
 
 T = TypeVar("T")
 
@@ -60,10 +60,10 @@ class Committer:
     """Runs transactions; afterwards invalidates, wakes watchers and claimers, in one pipeline."""
 
     def __init__(
-        self, database: Database, guest: Guest, keys: KeySpace, hub: Hub, wakeups: Wakeups
+        self, database: Database, redis: RedisClient, keys: KeySpace, hub: Hub, wakeups: Wakeups
     ) -> None:
         self._database = database
-        self._guest = guest
+        self._redis = redis
         self._keys = keys
         self._hub = hub
         self._wakeups = wakeups
@@ -122,7 +122,7 @@ class Committer:
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
         feeds = [self._keys.key("feed", tenant) for tenant in {one.tenant for one in effects.news}]
         publish += [(channel, b"") for channel in claims + feeds]
-        await self._guest.committed(effects.stale, publish)
+        await self._redis.committed(effects.stale, publish)
         for channel in claims + feeds:
             self._wakeups.tell(channel)
         for one in effects.news:

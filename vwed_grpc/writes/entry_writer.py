@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
+from vwed_grpc.batching import Again, Asked, Batcher, in_parts
 from vwed_grpc.domain.entries import Put, put_of
 from vwed_grpc.domain.errors import VwedError
-from vwed_grpc.progress.commit import Committer, Effects
 from vwed_grpc.storage.data_cache_put import do_not_wait, put, refusal
 from vwed_grpc.storage.database import Deadline, Transaction, longest
 from vwed_grpc.storage.errors import Locked
-from vwed_grpc.storage.lanes import Again, Asked, Lanes, in_parts
+from vwed_grpc.writes.commit import Committer, Effects
 
 FLUSH_BYTES = 4 << 20
 ENTRY_BYTES = 20 << 10
@@ -38,7 +38,7 @@ class EntryWriter:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._lanes: Lanes[str, _Set, DataCache] = Lanes(
+        self._lanes: Batcher[str, _Set, DataCache] = Batcher(
             self._write, most=FLUSH_BYTES, weigh=_Set.weight, at_once=LANES_AT_ONCE
         )
 

@@ -14,15 +14,15 @@ from vwed_grpc.domain.errors import OutOfRange
 from vwed_grpc.domain.lifecycle import OPEN
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.domain.run_filter import matches
-from vwed_grpc.progress.events import messages
-from vwed_grpc.progress.hub import POLL_SECONDS, POLL_SECONDS_ALONE
-from vwed_grpc.progress.resume import ResumePoint
-from vwed_grpc.progress.snapshot import present_states, state
-from vwed_grpc.progress.wakeups import Wakeups
 from vwed_grpc.storage import feed, rows, run_lists, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Horizon, Position
+from vwed_grpc.watching.events import messages
+from vwed_grpc.watching.hub import POLL_SECONDS, POLL_SECONDS_ALONE
+from vwed_grpc.watching.resume import ResumePoint
+from vwed_grpc.watching.snapshot import present_states, state
+from vwed_grpc.watching.wakeups import Wakeups
 
 PROGRESS_SECONDS = 1.0
 """Without block events, a run's progress is told at most this often."""

@@ -7,14 +7,14 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
-from vwed_grpc.progress.events import Batch, batch, messages
-from vwed_grpc.progress.hub import Hub
-from vwed_grpc.progress.sleep import Sleep
-from vwed_grpc.progress.snapshot import present_states
-from vwed_grpc.progress.topic import Topic
 from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Extent, Kind
+from vwed_grpc.watching.events import Batch, batch, messages
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.sleep import Sleep
+from vwed_grpc.watching.snapshot import present_states
+from vwed_grpc.watching.topic import Topic
 
 _SNAPSHOT = WatchTaskRecordResponse(snapshot=True).SerializeToString()
 

@@ -18,7 +18,6 @@ from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import Block
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
-from vwed_grpc.progress.events import block_event, progress_of
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.database import Transaction
@@ -26,6 +25,7 @@ from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.tables import BLOCK_COUNTS
+from vwed_grpc.watching.events import block_event, progress_of
 
 MAX_BLOCKS = 200_000
 """Rows that a run may have."""

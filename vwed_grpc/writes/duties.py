@@ -16,12 +16,12 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 
+from vwed_grpc.batching import in_parts
 from vwed_grpc.domain.errors import Unavailable
-from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.condition import Condition
 from vwed_grpc.storage import due
 from vwed_grpc.storage.database import Database, Transaction
-from vwed_grpc.storage.lanes import in_parts
+from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.condition import Condition
 
 log = structlog.get_logger("vwed.duties")
 

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
+from vwed_grpc.cache.batched_gets import AT_ONCE, looks
 from vwed_grpc.cache.breaker import BreakerState
-from vwed_grpc.cache.looks import AT_ONCE, looks
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.wire import RedisAway
 
 
-class Redis(Guest):
+class Redis(RedisClient):
     """Holds under each key its name in capitals, but for some; notes what it was asked."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Redis(Guest):
     async def ask(
         self,
         *words: bytes | str | int,
-        once: bool = False,  # noqa: ARG002 - as a guest is asked
+        once: bool = False,  # noqa: ARG002 - as a redis is asked
     ) -> list[bytes | None]:
         self.asked.append(words)
         await self.go_on.wait()

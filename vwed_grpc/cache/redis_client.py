@@ -1,4 +1,4 @@
-"""Redis as a guest: welcome while it behaves, and nobody waits for it when it does not."""
+"""Redis as a redis: welcome while it behaves, and nobody waits for it when it does not."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ class CommandRefused(RedisAway):
     """Redis is well, but not with this command: a value of a foreign type, no memory left."""
 
 
-class Guest:
+class RedisClient:
     """The connection to Redis, the circuit breaker before it and the invalidations it still owes.
 
     A Redis that is down, frozen or wrong costs the callers of that moment two time-outs (0.2 s) and

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from vwed_grpc.progress.events import Batch, batch
-from vwed_grpc.progress.sleep import Sleep
 from vwed_grpc.storage.events import Event
+from vwed_grpc.watching.events import Batch, batch
+from vwed_grpc.watching.sleep import Sleep
 
 if TYPE_CHECKING:
     import asyncio

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.run_tree import Below, moves
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.events import deleted_event
-from vwed_grpc.progress.runs import RunChange, write_all
 from vwed_grpc.storage import events, pruning, rows, task_records
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.watching.events import deleted_event
+from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.runs import RunChange, write_all
 
 _MOVED_AT_ONCE = 100
 

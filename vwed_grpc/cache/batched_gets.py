@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from vwed_grpc.cache.redis_guest import Guest
+from vwed_grpc.batching import Asked, Batcher
+from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.wire import RedisAway
-from vwed_grpc.storage.lanes import Asked, Lanes
 
 AT_ONCE = 16
 """Keys in one command: the answer is one, so all of it must come within the time-out of the wire
@@ -14,17 +14,17 @@ and is handed out in one round of the loop, however large the values are."""
 Held: TypeAlias = bytes | None
 
 
-def looks(guest: Guest) -> Lanes[None, str, Held]:
+def looks(redis: RedisClient) -> Batcher[None, str, Held]:
     """A lane that answers a key with what stands under it, as it is after it was asked for.
 
     A value of a foreign type looks like nothing at all. Raise `RedisAway`.
     """
 
     async def look(_: None, asked: list[Asked[str, Held]]) -> Sequence[Held]:
-        if not guest.trusted:  # any more: it was when they asked
-            raise RedisAway(guest.state)
+        if not redis.trusted:  # any more: it was when they asked
+            raise RedisAway(redis.state)
         keys = list(dict.fromkeys(one.question for one in asked))
-        held = dict(zip(keys, await guest.ask("MGET", *keys), strict=True))
+        held = dict(zip(keys, await redis.ask("MGET", *keys), strict=True))
         return [held[one.question] for one in asked]
 
-    return Lanes(look, most=AT_ONCE)
+    return Batcher(look, most=AT_ONCE)

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from vwed_grpc.progress.commit import Effects
-from vwed_grpc.progress.duties import Duty, Turn
-from vwed_grpc.progress.runs import RunChange
 from vwed_grpc.storage import data_cache, due, idempotency, task_records
 from vwed_grpc.storage.database import Transaction
+from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.duties import Duty, Turn
+from vwed_grpc.writes.runs import RunChange
 
 LEASES_AT_ONCE = 100
 SWEPT_AT_ONCE = 500

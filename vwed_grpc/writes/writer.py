@@ -1,7 +1,7 @@
 """Group commit: reports that arrive while a transaction is under way share the next one.
 
 Each tenant has a lane. A lane flushes what has arrived; a run is in one flush at a time, so its
-reports keep their order. Lanes take turns, so a busy tenant does not keep others waiting.
+reports keep their order. Batcher take turns, so a busy tenant does not keep others waiting.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vwed_grpc.batching import in_parts
 from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
-from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.flush import Answer, Busy, Outcome, Report, flush
 from vwed_grpc.storage.database import Deadline, Transaction, longest
-from vwed_grpc.storage.lanes import in_parts
+from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.flush import Answer, Busy, Outcome, Report, flush
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.domain.retention import Retention, of_tenant
-from vwed_grpc.progress.commit import Committer, Effects
-from vwed_grpc.progress.deletion import delete_runs
-from vwed_grpc.progress.duties import Duty, Turn
 from vwed_grpc.storage import due, events, pruning, run_tree
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.pruning import START, Candidate, Old, Place
+from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.deletion import delete_runs
+from vwed_grpc.writes.duties import Duty, Turn
 
 BATCH = 100
 """Runs in one transaction: their locks are short, and other work goes on in between."""

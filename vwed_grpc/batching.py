@@ -62,7 +62,7 @@ Work: TypeAlias = Callable[[K, list[Asked[Q, A]]], Awaitable[Sequence[A | Except
 """Answers some questions of a lane, each by itself; what it raises is the answer to all of them."""
 
 
-class Lanes(Generic[K, Q, A]):
+class Batcher(Generic[K, Q, A]):
     """A lane for each key: questions are answered in their order, one piece of work at a time."""
 
     def __init__(

@@ -16,10 +16,10 @@ T = TypeVar("T")
 LARGE = 64 * 1024
 """Bytes of a message above which looking through it takes longer than going aside, by far."""
 
-_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")
 
 
-async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def offload(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `work` answers or raises; done at once unless the message of `size` bytes is large.
 
     The work is to be pure, and nobody else touches its arguments meanwhile. A caller who leaves
