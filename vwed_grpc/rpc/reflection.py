@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no types
     reflection,
     reflection_pb2,
@@ -46,6 +46,8 @@ class _Pool:
         self._v1 = descriptor_pool.DescriptorPool()
         self._v1.Add(v1)
         image = FileDescriptorSet.FromString(_IMAGE.read_bytes()).file
+        for file in image:
+            _name_as_the_protos_do(file.message_type)
         self._own = {proto.name: proto for proto in (*image, v1)}
 
     def FindFileByName(self, name: str) -> "_File":  # noqa: N802 - a pool's method
@@ -91,6 +93,14 @@ class _File:
 
     def CopyToProto(self, proto: FileDescriptorProto) -> None:  # noqa: N802 - a descriptor's method
         proto.CopyFrom(self._proto)
+
+
+def _name_as_the_protos_do(messages: Iterable[DescriptorProto]) -> None:
+    """Tools print fields by their JSON names if these are said, else by the contract's names."""
+    for message in messages:
+        for field in message.field:
+            field.ClearField("json_name")
+        _name_as_the_protos_do(message.nested_type)
 
 
 def _v1() -> FileDescriptorProto:

@@ -94,7 +94,9 @@ class Wakeups:
 
     async def _hear(self, pubsub: PubSub) -> None:
         silent = False
-        while True:
+        task = asyncio.current_task()
+        # The library may swallow a cancellation that comes as its own time-out does.
+        while task is not None and not task.cancelling():
             message = await pubsub.get_message(timeout=_SILENCE)
             if message is None:
                 if silent:
