@@ -14,6 +14,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.integration.steps import (
     block,
+    count_all_time,
     create,
     everything,
     history,
@@ -141,6 +142,7 @@ async def test_a_lost_executor_is_noticed_once(
                     CancelTaskRecordRequest(id=run.id)
                 )
                 assert canceled.status == CANCELING
+        await count_all_time(database_url)
         # All of them together, once each is where it should be, however long that took.
         ended = await sql(
             database_url,

@@ -28,7 +28,7 @@ from tests.databases import migrated_database
 from tests.integration.calls import set_entry, update_def
 from tests.integration.definition_calls import update_template
 from tests.integration.extremes import Place, extremes, forged_tokens, places, put, some_extremes
-from tests.integration.steps import get, running, seconds, sql
+from tests.integration.steps import count_all_time, get, running, seconds, sql
 from tests.integration.test_bad_input import METHODS
 from tests.integration.valid_requests import DEF, RUN, TEMPLATE, VALID
 from tests.integration.world import (
@@ -217,6 +217,7 @@ async def test_after_all_that_the_duties_go_on(
         return (await get(world.client, run.id)).status == INTERRUPTED
 
     await until_true(ended, what="the end of a lease")
+    await count_all_time(own_database)
     await sql(
         own_database,
         "UPDATE task_records SET lease_expire_time = clock_timestamp() - interval '1 ms'"

@@ -12,6 +12,7 @@ from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, DeleteTaskRecord
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.integration.steps import (
+    count_all_time,
     create,
     define,
     get,
@@ -201,6 +202,7 @@ async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
     async def with_the_sweeper_away(tx: Transaction) -> list[TaskRecord]:
         while not await due.mine(tx, expiry.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.01)
+        await count_all_time(database_url)
         await sql(
             database_url,
             "UPDATE task_records SET lease_expire_time = clock_timestamp() - interval '1 ms'"

@@ -62,6 +62,10 @@ class Transaction:
     """The same one, without SQLAlchemy."""
     _session: AsyncSession | None = None
 
+    def ran_out(self, expire_time: datetime, lease: timedelta) -> bool:
+        """Whether a lease with this end is over, of which only reachable time counts."""
+        return max(expire_time, self.reachable_since + lease) <= self.now
+
     @property
     def session(self) -> AsyncSession:
         """For statements that are put together at run time; it neither begins nor ends anything."""

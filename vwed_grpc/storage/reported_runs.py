@@ -33,7 +33,7 @@ class ReportedRun:
 
 
 LOCK = Statement(f"""
-    SELECT id, status, executor_id, lease_epoch, lease_expire_time, seq, config_blocks,
+    SELECT id, status, executor_id, lease_epoch, lease, lease_expire_time, seq, config_blocks,
            blocks_recorded, update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
       FROM task_records
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
@@ -55,7 +55,7 @@ async def lock(
         tx.now = max(tx.now, row.update_time)
         runs[row.id] = ReportedRun(
             row.id, row.status, row.executor_id, row.lease_epoch,
-            row.lease_expire_time is not None and row.lease_expire_time > tx.now,
+            row.lease_expire_time is not None and not tx.ran_out(row.lease_expire_time, row.lease),
             row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
         )  # fmt: skip
     rest = ids - runs.keys()

@@ -57,20 +57,32 @@ class RunChange:
             rows.put_time(self.record.lease_expire_time, self.tx.now + self.run.lease)
 
     def lease_ran_out(self) -> bool:
-        record = self.record
+        record, lease = self.record, self.run.lease
         return (
             record.status in HELD
+            and lease is not None
             and record.HasField("lease_expire_time")
-            and rows.moment(record.lease_expire_time) <= self.tx.now
+            and self.tx.ran_out(rows.moment(record.lease_expire_time), lease)
         )
 
     async def expire(self) -> None:
-        """What a lease that ran out does."""
+        """What follows from the end of a lease; one whose time did not all count is put off."""
+        if not self.lease_ran_out():
+            await self._put_off()
+            return
         status = TRANSITIONS[Command.EXPIRE][self.record.status]
         if status == CANCELED:
             self.record.error_code = "EXECUTOR_LOST"
             self.record.error_message = "the executor's lease ran out while it was to cancel"
         await self.write("", "the lease ran out", status)
+
+    async def _put_off(self) -> None:
+        """The lease has its term from when the service could be reached again."""
+        assert self.run.lease is not None  # noqa: S101 - what has no lease is not asked for
+        until = self.tx.reachable_since + self.run.lease
+        rows.put_time(self.record.lease_expire_time, until)
+        await task_records.save(self.tx, self.tenant, self.run, new_etag_too=False)
+        self.effects.run_changed(self.tenant, self.record.id)
 
     async def create(self, actor: str, reason: str) -> None:
         """Inserts the new run and its first event."""
