@@ -5,7 +5,11 @@ import uuid
 import pytest
 from grpc import StatusCode
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
-from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest, RetryTaskRecordRequest
+from vwed.v1.record_service_pb2 import (
+    DeleteTaskRecordRequest,
+    RetryTaskRecordRequest,
+    UpdateTaskRecordRequest,
+)
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import DisableTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
@@ -353,3 +357,14 @@ async def test_a_request_id_makes_one_retry(client: Client) -> None:
     assert await retry(client, old.id, request_id=request_id) == started
     with refused(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
         await retry(client, old.id, FROM_FAILURE, request_id=request_id)
+
+
+async def test_an_etag_wins_over_a_known_request_id(client: Client) -> None:
+    run = await broken(client)
+    request = RetryTaskRecordRequest(id=run.id, etag=run.etag, request_id=str(uuid.uuid4()))
+    made = await client.records.RetryTaskRecord(request)
+    assert await client.records.RetryTaskRecord(request) == made
+    changed = UpdateTaskRecordRequest(task_record=TaskRecord(id=run.id, priority=5))
+    await client.records.UpdateTaskRecord(changed)
+    with refused(StatusCode.ABORTED, "ETAG_MISMATCH"):
+        await client.records.RetryTaskRecord(request)

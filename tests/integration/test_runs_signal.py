@@ -112,3 +112,13 @@ async def test_an_etag_must_be_the_present_one(client: Client) -> None:
     with refused(StatusCode.ABORTED):
         await signal(client, run.id, etag=run.etag)
     assert len(await history(client, run.id)) == 2
+
+
+async def test_an_etag_wins_over_a_known_request_id(client: Client) -> None:
+    run = await create(client)
+    given = {"name": "go", "etag": run.etag, "request_id": str(uuid.uuid4())}
+    told = await signal(client, run.id, **given)
+    assert await signal(client, run.id, **given) == told
+    await start(client, run.id)
+    with refused(StatusCode.ABORTED, "ETAG_MISMATCH"):
+        await signal(client, run.id, **given)

@@ -91,11 +91,12 @@ class OperatorVerbs(RunServicer):
 
     async def RetryTaskRecord(self, request: RetryTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            async def again(id_: str) -> TaskRecord:
-                return (await task_records.lock(tx, call.tenant, id_)).record
-
             return await idempotent(
-                tx, call, request, lambda: self._retry(tx, effects, call, request), again
+                tx,
+                call,
+                request,
+                lambda: self._retry(tx, effects, call, request),
+                lambda made: _done_before(tx, call, request, made),
             )
 
         return await self.write(call, work)
@@ -183,9 +184,20 @@ class OperatorVerbs(RunServicer):
                     request.reason,
                 )
 
-            async def again(id_: str) -> TaskRecord:
-                return (await task_records.lock(tx, call.tenant, id_)).record
-
-            return await idempotent(tx, call, request, signal, again)
+            return await idempotent(
+                tx, call, request, signal, lambda made: _done_before(tx, call, request, made)
+            )
 
         return await self.write(call, work)
+
+
+async def _done_before(
+    tx: Transaction,
+    call: Call,
+    request: RetryTaskRecordRequest | SignalTaskRecordRequest,
+    made: str,
+) -> TaskRecord:
+    """The present state of what the request came to; an etag is compared every time."""
+    if request.etag:
+        await task_records.lock(tx, call.tenant, request.id, request.etag)
+    return (await task_records.lock(tx, call.tenant, made)).record
