@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vwed_grpc.cache.batched_gets import AT_ONCE, looks
+from vwed_grpc.cache.batched_gets import AT_ONCE, batched_gets
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.wire import RedisAway
@@ -24,7 +24,7 @@ class Redis(RedisClient):
     async def ask(
         self,
         *words: bytes | str | int,
-        once: bool = False,  # noqa: ARG002 - as a redis is asked
+        once: bool = False,  # noqa: ARG002 - as Redis is asked
     ) -> list[bytes | None]:
         self.asked.append(words)
         await self.go_on.wait()
@@ -42,7 +42,7 @@ def redis() -> Redis:
 
 
 async def test_all_leave_as_one_command_and_a_key_stands_there_once(redis: Redis) -> None:
-    lane = looks(redis)
+    lane = batched_gets(redis)
     keys = ["a", "none", "b", "a", "a", "none"]
     held = await asyncio.gather(*(lane.ask(None, key) for key in keys))
     assert held == [b"A", None, b"B", b"A", b"A", None]
@@ -50,7 +50,7 @@ async def test_all_leave_as_one_command_and_a_key_stands_there_once(redis: Redis
 
 
 async def test_many_go_in_turns(redis: Redis) -> None:
-    lane = looks(redis)
+    lane = batched_gets(redis)
     keys = [str(n) for n in range(2 * AT_ONCE + 1)]
     assert await asyncio.gather(*(lane.ask(None, key) for key in keys)) == [
         key.encode() for key in keys
@@ -59,7 +59,7 @@ async def test_many_go_in_turns(redis: Redis) -> None:
 
 
 async def test_who_leaves_does_not_take_the_others_along(redis: Redis) -> None:
-    lane = looks(redis)
+    lane = batched_gets(redis)
     redis.go_on.clear()
     leaving, staying = (asyncio.create_task(lane.ask(None, key)) for key in ("a", "b"))
     while not redis.asked:  # noqa: ASYNC110 - some rounds of the loop
@@ -70,7 +70,7 @@ async def test_who_leaves_does_not_take_the_others_along(redis: Redis) -> None:
 
 
 async def test_a_redis_that_is_away_is_so_for_all_and_not_for_ever(redis: Redis) -> None:
-    lane = looks(redis)
+    lane = batched_gets(redis)
     answers = await asyncio.gather(
         *(lane.ask(None, key) for key in ("a", "away")), return_exceptions=True
     )
@@ -80,7 +80,7 @@ async def test_a_redis_that_is_away_is_so_for_all_and_not_for_ever(redis: Redis)
 
 async def test_who_waited_while_redis_left_does_not_look(redis: Redis) -> None:
     """What comes back may be old until the kept invalidations are replayed."""
-    lane = looks(redis)
+    lane = batched_gets(redis)
     redis.go_on.clear()
     first = asyncio.create_task(lane.ask(None, "a"))
     while not redis.asked:  # noqa: ASYNC110 - some rounds of the loop

@@ -19,6 +19,7 @@ from vwed.v1.record_service_pb2 import (
     GetTaskRecordRequest,
     ListTaskRecordsRequest,
     PruneTaskRecordsRequest,
+    ReleaseTaskRecordRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
@@ -68,9 +69,10 @@ def _ids_of_kind(kind: str, rules: Message) -> Iterator[str]:
         if inner in given:
             yield from rule_ids(given.pop(inner))
     lower = next((name for name in ("gt", "gte") if name in given), None)
-    if lower and "lte" in given:
-        yield f"{kind}.{lower}_lte"
-        del given[lower], given["lte"]
+    upper = next((name for name in ("lt", "lte") if name in given), None)
+    if lower and upper:
+        yield f"{kind}.{lower}_{upper}"
+        del given[lower], given[upper]
     yield from (f"{kind}.{name}" for name in given)
 
 
@@ -188,6 +190,7 @@ ONE_OF = (
         (BatchGetTaskRecordsRequest(), "ids", "is required"),
         (BatchGetTaskRecordsRequest(ids=["a", ""]), "ids[1]", "is required"),
         (PruneTaskRecordsRequest(), "ended_before", "is required"),
+        (ReleaseTaskRecordRequest(id="r", executor_id="e"), "lease_epoch", "is required"),
         (
             ListTaskRecordsRequest(filter=TaskRecordFilter(statuses=[UNSPECIFIED])),
             "filter.statuses[0]",

@@ -14,7 +14,7 @@ and is handed out in one round of the loop, however large the values are."""
 Held: TypeAlias = bytes | None
 
 
-def looks(redis: RedisClient) -> Batcher[None, str, Held]:
+def batched_gets(redis: RedisClient) -> Batcher[None, str, Held]:
     """A lane that answers a key with what stands under it, as it is after it was asked for.
 
     A value of a foreign type looks like nothing at all. Raise `RedisAway`.

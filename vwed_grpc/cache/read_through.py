@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 
 import structlog
 
-from vwed_grpc.cache.batched_gets import looks
+from vwed_grpc.cache.batched_gets import batched_gets
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.flights import Flight
 from vwed_grpc.cache.redis_client import CommandRefused, RedisClient
@@ -82,7 +82,7 @@ class ReadThrough:
     def __init__(self, redis: RedisClient) -> None:
         self.counters = redis.counters
         self._redis = redis
-        self._looks = looks(redis)
+        self._gets = batched_gets(redis)
         self._flights: dict[str, Flight] = {}  # the latest of each key
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = 0
@@ -159,7 +159,7 @@ class ReadThrough:
     async def _look(self, key: str) -> bytes | None:
         """What stands under the key."""
         try:
-            return await self._looks.ask(None, key)
+            return await self._gets.ask(None, key)
         except RedisAway:
             return _UNKNOWN
 
@@ -209,7 +209,7 @@ class ReadThrough:
         try:
             held: bytes | None = await self._redis.ask(*take, once=True)
         except CommandRefused:
-            # A value of a foreign type, which `looks` does not see: make room. Or no memory.
+            # A value of a foreign type, which `batched_gets` does not see: make room. Or no memory.
             await self.invalidate((key,))
             return b"", False
         except RedisAway:

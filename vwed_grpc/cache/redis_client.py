@@ -1,4 +1,4 @@
-"""Redis as a redis: welcome while it behaves, and nobody waits for it when it does not."""
+"""Redis, used while it behaves well: nobody waits for it when it does not."""
 
 import asyncio
 import logging

@@ -21,7 +21,7 @@ PATTERNS: Mapping[str, str] = {
 }
 """Of the rules in the protos."""
 _REQUIRED = {"required", "repeated.min_items"}
-_REQUIRED_IF_EMPTY = {"string.min_len", "string.pattern", "int32.gte", "enum.in"}
+_REQUIRED_IF_EMPTY = {"string.min_len", "string.pattern", "int32.gte", "int64.gt", "enum.in"}
 _EMPTY = {"", 0}
 """What a field holds that was not populated."""
 

@@ -32,7 +32,7 @@ class CallLimit:
     def enter(self) -> OpenCall:
         """Lets the running task in, which leaves by `calls.discard`.
 
-        Raises ResourceExhausted, with the room's reason.
+        Raises ResourceExhausted, with the limit's reason.
         """
         if len(self.calls) >= self.limit:
             raise ResourceExhausted(

@@ -136,10 +136,10 @@ def named_id(id_: str, path: str) -> None:
 async def list_response(answer: Message, name: str, items: Sequence[Message]) -> bytes:
     """The answer with the items in the field of that name."""
     number = answer.DESCRIPTOR.fields_by_name[name].number
-    return await offload(sum(item.ByteSize() for item in items), _held, answer, number, items)
+    return await offload(sum(item.ByteSize() for item in items), _joined, answer, number, items)
 
 
-def _held(answer: Message, number: int, items: Sequence[Message]) -> bytes:
+def _joined(answer: Message, number: int, items: Sequence[Message]) -> bytes:
     # Put together as bytes, for to append a message copies it. The loop gets its turn between them.
     parts = [field(number, item.SerializeToString()) for item in items]
     return b"".join([*parts, answer.SerializeToString()])

@@ -78,7 +78,7 @@ async def lock(
 ) -> Run:
     """The run, locked until the transaction ends; compares `etag` if given.
 
-    If `exclusive`, nobody can `keep` it meanwhile: no run is made below it, and no entry of its
+    If `exclusive`, no `lock_shared` gets it meanwhile: no run is made below it, no entry of its
     data cache is written.
     """
     found = await tx.fetch(_LOCK_EXCLUSIVELY if exclusive else _LOCK, {"tenant": tenant, "id": id_})

@@ -1,7 +1,7 @@
 """Group commit: reports that arrive while a transaction is under way share the next one.
 
 Each tenant has a lane. A lane flushes what has arrived; a run is in one flush at a time, so its
-reports keep their order. Batcher take turns, so a busy tenant does not keep others waiting.
+reports keep their order. Lanes take turns, so a busy tenant does not keep others waiting.
 """
 
 import asyncio
