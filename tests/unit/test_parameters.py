@@ -226,6 +226,7 @@ def unevaluated(levels: int) -> dict[str, Any]:
     return schema
 
 
+CHOICES = {"properties": {"a": {"items": {"enum": [7, *(n + 0.5 for n in range(100))]}}}}
 TWICE = {"properties": {"a": {"$ref": "#"}}}
 MANY = {"properties": {"a": {"items": {"type": "string"}}, "b": {"type": "string"}}}
 
@@ -243,6 +244,11 @@ MANY = {"properties": {"a": {"items": {"type": "string"}}, "b": {"type": "string
         ({"properties": {"a": {"pattern": "[ab]*a[ab]{999}c"}}}, {"a": "ab" * 250_000}, True),
         ({"properties": {"a": {"pattern": "^[A-Z]{2}-[0-9]+$"}}}, {"a": "AB-" + "1" * 9999}, False),
         ({"properties": {"a": {"items": {"uniqueItems": True}}}}, {"a": [[1, 2]] * 9_000}, False),
+        (CHOICES, {"a": [7, 8.5] * 20}, False),
+        (CHOICES, {"a": [7] * 900}, True),
+        (CHOICES, {"a": [1.5e-300] * 20}, True),
+        ({"properties": {"a": {"items": {"minimum": -1.5e300}}}}, {"a": [0.5] * 500}, False),
+        ({"properties": {"a": {"items": {"minimum": -1.5e300}}}}, {"a": [0.5] * 900}, True),
     ],
 )
 def test_work_is_bounded_before_it_is_done(

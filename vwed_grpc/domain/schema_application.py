@@ -8,14 +8,15 @@ values, with so many subschemas each, that their sum stays below `MAX_WORK`.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from vwed_grpc.domain.json_convert import Json
 from vwed_grpc.domain.schema_document import REFERENCES, Schema, SchemaDocument
 
 MAX_AT_ONE_VALUE = 1_000
 MAX_WORK = 200_000
-"""Of one check: 20 to 50 ms at worst. Tens of parameters are some hundreds."""
+"""Of one check, which holds the interpreter: 25 ms at worst. Tens of parameters are hundreds."""
 
 _ALTERNATIVES = ("not", "if", "then", "else")
 _ALTERNATIVE_LISTS = ("anyOf", "oneOf")
@@ -33,9 +34,17 @@ pattern, and of the choices that an error names."""
 _FORMAT = 8
 """States of a pattern that is as slow as the slowest format."""
 _SLOW = 20
-"""What costs as much as `multipleOf` a fraction, or the slowest format of a short text."""
+"""What costs as much as the slowest format of a short text."""
 _COMPOSITE = 8
 """Subschemas that cost as much as a choice which is an object or a list."""
+_INTEGER = 2
+_FRACTION = 15
+"""Subschemas that cost as much as comparing a number with a small integer, and with any other: the
+library makes that an exact fraction, so its digits come on top, some 300 of 1e-300."""
+_HASHED = 16
+"""So many numbers that `uniqueItems` hashes cost as much as one that is compared."""
+_SMALL = 1 << 53
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "const")
 
 _TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.", re.DOTALL)
 
@@ -52,7 +61,7 @@ class Application:
         self._counts: dict[int, int | None] = {}
         self._in_place: dict[int, Counter[int]] = {}
         self._by_id = {id(schema): schema for _, schema in document.subschemas}
-        self._own: dict[int, tuple[int, int]] = {}
+        self._own: dict[int, tuple[int, int, _Numbers]] = {}
 
     def always(self, schema: Any) -> Iterator[Schema]:
         """The schema and all that applies to the same value whatever that is; each once."""
@@ -91,6 +100,7 @@ class Application:
         todo: list[Iterator[tuple[Counter[int], Json]]]
         todo = [iter([(self._at_one_value(schema), value)])]
         sizes: dict[int, int] = {}
+        numbers: dict[int, _Numbers] = {}
         while todo and work <= MAX_WORK:
             if (found := next(todo[-1], None)) is None:
                 todo.pop()
@@ -98,7 +108,7 @@ class Application:
             applied, value = found
             size = _size(value, sizes)
             for key, times in applied.items():
-                work += times * self._own_work(key, value, size)
+                work += times * self._own_work(key, value, size, numbers)
             if isinstance(value, dict | list):
                 inside = {key: n for key, n in applied.items() if _goes_inside(self._by_id[key])}
                 work += sum(inside.values()) * len(value)
@@ -153,20 +163,25 @@ class Application:
             if at_name:
                 yield at_name, str(step)
 
-    def _own_work(self, key: int, value: Json, size: int) -> int:
+    def _own_work(self, key: int, value: Json, size: int, numbers: "dict[int, _Numbers]") -> int:
         """Of a schema's own keywords at a value of that many bytes."""
         if key not in self._own:
             schema = self._by_id[key]
             patterns = [schema["pattern"]] if "pattern" in schema else []
             states_ = sum(map(states, [*patterns, *schema.get("patternProperties", ())]))
-            self._own[key] = _listed(schema), states_ + _FORMAT * ("format" in schema)
-        listed, states_ = self._own[key]
+            compared = [schema.get(name) for name in _BOUNDS] + schema.get("enum", [])
+            states_ += _FORMAT * ("format" in schema)
+            self._own[key] = _listed(schema), states_, _numbers(compared, {})
+        listed, states_, own = self._own[key]
         work = listed * (1 + size // _COPIED_BYTES)
+        if own.count:
+            given = _numbers(value, numbers)
+            work += given.count * own.work + own.count * given.work
         if states_ and isinstance(value, str | dict):
             matched = len(value) if isinstance(value, str) else sum(map(len, value))
             work += states_ * matched // _MATCHED_BYTES
         if isinstance(value, list) and self._by_id[key].get("uniqueItems"):
-            work += size // 2
+            work += size // 2 + _numbers(value, numbers).work // _HASHED
         return work
 
 
@@ -218,14 +233,37 @@ def _factor(schema: Schema) -> int:
 
 
 def _listed(schema: Schema) -> int:
-    choices: list[Any] = schema.get("enum", [])
+    choices: list[Any] = [*schema.get("enum", []), schema.get("const")]
     composite = sum(isinstance(choice, dict | list) for choice in choices)
     by_name = schema.get("dependentRequired", {}).values()
     required = [schema.get("required", ()), *by_name]
-    named = _size(choices, {}) + _size(schema.get("const"), {})
-    slow = _SLOW * ("multipleOf" in schema) + _SLOW * ("format" in schema)
+    named = _size(choices, {})
+    slow = _SLOW * ("format" in schema)
     compared = named // _NAMED_BYTES + _COMPOSITE * composite
+    compared += _INTEGER * isinstance(schema.get("const"), int | float)
     return 1 + slow + compared + len(by_name) + sum(map(len, required))
+
+
+class _Numbers(NamedTuple):
+    """How many numbers are in a value, and what it costs to compare each of them once."""
+
+    count: int
+    work: int
+
+
+def _numbers(value: Json, seen: dict[int, _Numbers]) -> _Numbers:
+    if isinstance(value, dict | list):
+        if id(value) not in seen:
+            items = value.values() if isinstance(value, dict) else value
+            each = [_numbers(item, seen) for item in items]
+            seen[id(value)] = _Numbers(sum(n.count for n in each), sum(n.work for n in each))
+        return seen[id(value)]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _Numbers(0, 0)
+    if value == int(value) and abs(value) < _SMALL:
+        return _Numbers(1, 0)
+    _, digits, exponent = Decimal(repr(value)).as_tuple()
+    return _Numbers(1, _FRACTION + len(digits) + abs(int(exponent)))
 
 
 def _size(value: Json, sizes: dict[int, int]) -> int:
