@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.domain.errors import Busy, Unavailable
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -41,12 +41,12 @@ async def in_parts(
     """What `work` has for each question; what it raises fails none but the one that is at fault.
 
     All are done together if that goes well. If not, the halves are done one after the other, and so
-    on. Unavailable is the answer to all at once: it is nobody's fault, and what may have been
-    committed must not be tried again.
+    on. Unavailable and Busy are the answer to all at once: they are nobody's fault, and what may have
+    been committed must not be tried again.
     """
     try:
         return [*await work(questions)]
-    except Unavailable as away:
+    except (Unavailable, Busy) as away:
         return [away] * len(questions)
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is one question's
         if len(questions) == 1:

@@ -88,10 +88,10 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
-        hub = Hub(database, wakeups, keys)
-        committer = Committer(database, redis, keys, hub, wakeups)
+        hub = Hub(database.live, wakeups, keys)
+        committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
-        writer = Writer(committer)
+        writer = Writer(committer, database.live)
         versions = LocalVersions(VERSIONS_BYTES)
         backend = Backend(
             database,
@@ -99,7 +99,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             versions,
             keys,
             committer,
-            Claims(committer),
+            Claims(committer, database.live),
             writer,
             hub,
             wakeups,
@@ -107,7 +107,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
-        duties = Duties(database, committer, kinds)
+        duties = Duties(database.duties, committer, kinds)
         if settings.metrics_listen:
             lag = Lag()
             keep_going(stack, lag.run)
@@ -123,14 +123,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
 
         async def probe() -> None:
-            await database.fetch(sa.select(sa.literal(1)))
+            await database.probe.select(sa.select(sa.literal(1)))
 
         health = Health(
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in SERVICERS},
             probe,
         )
         add_introspection(server, SERVICERS, health)
-        for background in (wakeups.run, hub.run, duties.run, Pulse(database).run):
+        for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(server.stop, None)

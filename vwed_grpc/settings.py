@@ -64,8 +64,8 @@ class Settings(BaseSettings):
 
     statement_timeout: float = Field(default=5.0, gt=0)
     """Seconds after which PostgreSQL gives a query up."""
-    database_connections: int = Field(default=10, ge=2)
-    """At most this many connections to PostgreSQL a process."""
+    database_connections: int = Field(default=16, ge=7)
+    """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
 

@@ -77,6 +77,10 @@ class ResourceExhausted(VwedError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class Busy(ResourceExhausted):
+    """Others have all that work of this kind may take: it was not begun, whoever asked for it."""
+
+
 class Unavailable(VwedError):
     code = "UNAVAILABLE"
 

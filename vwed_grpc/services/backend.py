@@ -20,8 +20,9 @@ from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
 from vwed_grpc.storage import idempotency, task_records
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.claims import Claims
@@ -71,7 +72,23 @@ class Servicer:
         validate_only: bool = False,
     ) -> A:
         """Runs `work` in a transaction, commits, tells the others, and answers."""
-        return await self.backend.committer.run(work, call.remaining, validate_only=validate_only)
+        b = self.backend
+        return await b.committer.run(
+            b.database.live, work, call.remaining, validate_only=validate_only
+        )
+
+    async def write_bulk(
+        self,
+        call: Call,
+        work: Callable[[Transaction, Effects], Awaitable[A]],
+        *,
+        validate_only: bool = False,
+    ) -> A:
+        """As `write`, for what may be large: it keeps no report or heartbeat waiting."""
+        b = self.backend
+        return await b.committer.run(
+            b.database.bulk, work, call.remaining, validate_only=validate_only
+        )
 
     async def page(
         self,
@@ -91,7 +108,7 @@ class Servicer:
         fingerprint = request_fingerprint(call.tenant, request.DESCRIPTOR.name, request)
         kinds = [listing.orders[term.field].type.python_type for term in order]
         page = await listing.page(
-            self.backend.database,
+            self.backend.database.bulk,
             where,
             order,
             size=size,
@@ -105,7 +122,7 @@ class Servicer:
 
     async def run_must_exist(self, call: Call, run: str) -> None:
         """Asked when nothing was found: a missing run must not look like an empty one."""
-        if await task_records.get(self.backend.database, call.tenant, run) is None:
+        if await task_records.get(self.backend.database.live, call.tenant, run) is None:
             raise task_records.missing(run)
 
 

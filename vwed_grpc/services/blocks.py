@@ -99,7 +99,7 @@ class BlockRecords(Servicer):
 
     async def GetBlockRecord(self, request: GetBlockRecordRequest, call: Call) -> BlockRecord:
         record = await block_records.get(
-            self.backend.database, call.tenant, request.task_record_id, request.id
+            self.backend.database.live, call.tenant, request.task_record_id, request.id
         )
         if record is None:
             raise block_records.missing(request.id)

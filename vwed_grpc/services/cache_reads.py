@@ -24,7 +24,7 @@ class CacheReads(Servicer):
 
         async def load() -> Loaded:
             found = await data_cache.get(
-                b.database, call.tenant, request.task_record_id, request.key
+                b.database.live, call.tenant, request.task_record_id, request.key
             )
             if found is None:
                 return Loaded(None)
@@ -41,7 +41,7 @@ class CacheReads(Servicer):
         self, request: BatchGetDataCacheRequest, call: Call
     ) -> BatchGetDataCacheResponse:
         found = await data_cache.LISTING.batch(
-            self.backend.database,
+            self.backend.database.bulk,
             data_cache.where(call.tenant, request.task_record_id),
             request.keys,
             full=request.view == View.VIEW_FULL,

@@ -32,7 +32,7 @@ from vwed_grpc.services.backend import Backend, idempotent
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.storage import data_cache, task_records
 from vwed_grpc.storage.data_cache_put import put, refusal
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.entry_writer import EntryWriter
 
@@ -40,7 +40,7 @@ from vwed_grpc.writes.entry_writer import EntryWriter
 class CacheService(CacheReads):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._writer = EntryWriter(backend.committer)
+        self._writer = EntryWriter(backend.committer, backend.database.live)
 
     async def SetDataCache(self, request: SetDataCacheRequest, call: Call) -> DataCache:
         if not request.data_cache.task_record_id:

@@ -18,8 +18,8 @@ from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.backend import list_response
 from vwed_grpc.services.definitions import TaskDefs
 from vwed_grpc.storage import definition_lists, definitions
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
@@ -35,7 +35,7 @@ class TaskDefHistory(TaskDefs):
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await self.task_defs.rollback(tx, call, effects, request)
 
-        return await self.write(call, work)
+        return await self.write_bulk(call, work)
 
     async def DiffTaskDefVersions(self, request: DiffTaskDefVersionsRequest, call: Call) -> bytes:
         before = await self.task_defs.get(call, request.id, request.from_version)
@@ -46,7 +46,7 @@ class TaskDefHistory(TaskDefs):
         self, request: Any, call: Call, of: Definitions[D]
     ) -> tuple[list[D], str, int]:
         """One page of a definition's versions, as Get answers each; the newest first."""
-        await of.require(self.backend.database, call.tenant, request.id)
+        await of.require(self.backend.database.bulk, call.tenant, request.id)
         return await self.page(
             request,
             call,

@@ -31,7 +31,7 @@ from vwed_grpc.services.backend import (
 )
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions, task_records
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
 ORDERS = frozenset({"name", "create_time", "update_time", "task_type"})
@@ -64,14 +64,14 @@ class TaskDefs(Servicer):
                 lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self.write_bulk(call, work, validate_only=request.validate_only)
 
     async def GetTaskDef(self, request: GetTaskDefRequest, call: Call) -> bytes:
         return await self.task_defs.get(call, request.id, request.version)
 
     async def BatchGetTaskDefs(self, request: BatchGetTaskDefsRequest, call: Call) -> bytes:
         found = await definition_lists.by_id(definitions.task_defs).batch(
-            self.backend.database,
+            self.backend.database.bulk,
             [definitions.task_defs.heads.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
@@ -84,7 +84,7 @@ class TaskDefs(Servicer):
             request,
             call,
             await definition_lists.filtered(
-                self.backend.database,
+                self.backend.database.bulk,
                 definitions.task_defs,
                 call.tenant,
                 request.filter,
@@ -105,7 +105,7 @@ class TaskDefs(Servicer):
                 tx, call, effects, request.task_def, request.update_mask
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self.write_bulk(call, work, validate_only=request.validate_only)
 
     async def DeleteTaskDef(self, request: DeleteTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
@@ -118,7 +118,7 @@ class TaskDefs(Servicer):
                 )
             return await self.task_defs.delete(tx, call, effects, task_def)
 
-        task_def = await self.write(call, work)
+        task_def = await self.write_bulk(call, work)
         self.task_defs.note(call, "deleted", request)
         return task_def
 
@@ -126,7 +126,7 @@ class TaskDefs(Servicer):
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await self.task_defs.undelete(tx, call, effects, request)
 
-        task_def = await self.write(call, work)
+        task_def = await self.write_bulk(call, work)
         self.task_defs.note(call, "undeleted", request)
         return task_def
 
@@ -152,7 +152,7 @@ class TaskDefs(Servicer):
             task_def.status = status
             return await self.task_defs.keep_content(tx, call, effects, task_def)
 
-        task_def = await self.write(call, work)
+        task_def = await self.write_bulk(call, work)
         self.task_defs.note(call, "enabled" if status == ENABLED else "disabled", request)
         return task_def
 

@@ -19,7 +19,7 @@ from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_servicer import RunServicer, move
 from vwed_grpc.storage import rows, task_records
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.claims import Claim
 from vwed_grpc.writes.commit import Effects
 

@@ -35,10 +35,12 @@ class Figures(Servicer):
     ) -> SummarizeTaskRecordsResponse:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
-        if request.time_zone and not await summaries.is_time_zone(self.backend.database, zone):
+        if request.time_zone and not await summaries.is_time_zone(
+            self.backend.database.figures, zone
+        ):
             raise InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
         found = await summaries.of_runs(
-            self.backend.database,
+            self.backend.database.figures,
             where,
             request.group_by,
             since=rows.moment(getattr(request.end_time, "from")),
@@ -53,7 +55,7 @@ class Figures(Servicer):
         self, request: SummarizeBlockRecordsRequest, call: Call
     ) -> SummarizeBlockRecordsResponse:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
-        found = await summaries.of_blocks(self.backend.database, where)
+        found = await summaries.of_blocks(self.backend.database.figures, where)
         return SummarizeBlockRecordsResponse(
             block_record_summaries=[
                 BlockRecordSummary(
@@ -74,11 +76,11 @@ class Figures(Servicer):
                 raise InvalidArgument.of(f"statuses[{n}]", "must be a final status")
         old = Old(call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL)
         b = self.backend
-        there = await count(b.database, old, PRUNED_AT_ONCE + 1)
+        there = await count(b.database.figures, old, PRUNED_AT_ONCE + 1)
         pruned = min(there, PRUNED_AT_ONCE)
         if not request.dry_run:
             pruned = await prune_runs(
-                b.committer, b.database, old, pruned, call.actor, request.reason
+                b.committer, b.database.figures, old, pruned, call.actor, request.reason
             )
         return PruneTaskRecordsResponse(pruned=pruned, more=there > pruned)
 

@@ -23,8 +23,8 @@ from vwed_grpc.services.backend import idempotent
 from vwed_grpc.services.run_servicer import RunServicer, move
 from vwed_grpc.storage import block_records, definitions, run_tree, task_records
 from vwed_grpc.storage.chunks import chunks
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.retry import copy_work
 from vwed_grpc.writes.runs import RunChange

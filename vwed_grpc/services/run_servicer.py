@@ -4,7 +4,7 @@ from vwed_grpc.domain.lifecycle import Command, next_status
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import task_records
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.runs import RunChange
 

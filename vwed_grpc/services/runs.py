@@ -35,8 +35,8 @@ from vwed_grpc.services.backend import (
     named_id,
 )
 from vwed_grpc.storage import block_records, definitions, events, run_lists, run_tree, task_records
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.deletion import delete_runs
 from vwed_grpc.writes.runs import RunChange
@@ -113,7 +113,7 @@ class TaskRecords(Servicer):
         b = self.backend
 
         async def load() -> bytes | None:
-            record = await task_records.get(b.database, call.tenant, request.id)
+            record = await task_records.get(b.database.live, call.tenant, request.id)
             return record.SerializeToString() if record else None
 
         key = b.keys.key("task_record", call.tenant, request.id)
@@ -126,7 +126,7 @@ class TaskRecords(Servicer):
         self, request: BatchGetTaskRecordsRequest, call: Call
     ) -> BatchGetTaskRecordsResponse:
         found = await run_lists.LISTING.batch(
-            self.backend.database,
+            self.backend.database.bulk,
             [task_records.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,

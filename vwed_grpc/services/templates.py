@@ -25,7 +25,7 @@ from vwed_grpc.services.definition_history import TaskDefHistory
 from vwed_grpc.services.definitions import CREATED, ORDERS, set_first_status
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
 CONTENT = frozenset({"name", "description", "task_type", "config", "parameters_schema", "labels"})
@@ -58,7 +58,7 @@ class TaskTemplates(TaskDefHistory):
                 lambda id_: definitions.task_templates.lock(tx, call.tenant, id_),
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self.write_bulk(call, work, validate_only=request.validate_only)
 
     async def GetTaskTemplate(self, request: GetTaskTemplateRequest, call: Call) -> bytes:
         return await self.templates.get(call, request.id, request.version)
@@ -68,7 +68,7 @@ class TaskTemplates(TaskDefHistory):
             request,
             call,
             await definition_lists.filtered(
-                self.backend.database,
+                self.backend.database.bulk,
                 definitions.task_templates,
                 call.tenant,
                 request.filter,
@@ -98,7 +98,7 @@ class TaskTemplates(TaskDefHistory):
                 tx, call, effects, request.task_template, request.update_mask
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self.write_bulk(call, work, validate_only=request.validate_only)
 
     async def DeleteTaskTemplate(
         self, request: DeleteTaskTemplateRequest, call: Call
@@ -107,7 +107,7 @@ class TaskTemplates(TaskDefHistory):
             template = await self.templates.live(tx, call, request.id, request.etag)
             return await self.templates.delete(tx, call, effects, template)
 
-        template = await self.write(call, work)
+        template = await self.write_bulk(call, work)
         self.templates.note(call, "deleted", request)
         return template
 
@@ -117,7 +117,7 @@ class TaskTemplates(TaskDefHistory):
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
             return await self.templates.undelete(tx, call, effects, request)
 
-        template = await self.write(call, work)
+        template = await self.write_bulk(call, work)
         self.templates.note(call, "undeleted", request)
         return template
 
@@ -139,7 +139,7 @@ class TaskTemplates(TaskDefHistory):
                 lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self.write_bulk(call, work, validate_only=request.validate_only)
 
     async def _instantiate(
         self,

@@ -26,8 +26,8 @@ from vwed_grpc.services.import_stream import ImportedItems, Lineage, Resource, t
 from vwed_grpc.services.templates import TaskTemplates
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.export import exported
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
 NOT_EXPORTED = ("created_by", "create_time", "update_time", "delete_time", "etag")
@@ -46,10 +46,10 @@ class Transfer(TaskTemplates):
         self, request: ExportTaskDefsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         del request  # asks for nothing
-        database = self.backend.database
-        async for template in exported(database, definitions.task_templates, call.tenant):
+        bulk = self.backend.database.bulk
+        async for template in exported(bulk, definitions.task_templates, call.tenant):
             yield _item(ExportTaskDefsResponse(task_template=template))
-        async for task_def in exported(database, definitions.task_defs, call.tenant):
+        async for task_def in exported(bulk, definitions.task_defs, call.tenant):
             yield _item(ExportTaskDefsResponse(task_def=task_def))
 
     async def ImportTaskDefs(
@@ -96,7 +96,7 @@ class Transfer(TaskTemplates):
         for kind in ("task_template", "task_def"):
             named = {lineage.name: lineage for lineage in lineages if lineage.kind == kind}
             holders = self._of(kind).definitions.holders
-            async for name, id_ in holders(self.backend.database, call.tenant, list(named)):
+            async for name, id_ in holders(self.backend.database.bulk, call.tenant, list(named)):
                 taker = groups[kind, named[name].id]
                 holder = groups.get((kind, id_), taker)
                 if holder is not taker:
@@ -129,7 +129,7 @@ class Transfer(TaskTemplates):
                 return outcomes
 
             try:
-                outcomes = await self.write(call, work, validate_only=options.validate_only)
+                outcomes = await self.write_bulk(call, work, validate_only=options.validate_only)
             except (AlreadyExists, FailedPrecondition) as error:
                 items.refuse(failed, failed.index, error, failed.newest)
                 group.remove(failed)

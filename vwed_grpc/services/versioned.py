@@ -16,8 +16,8 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import LARGE, offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import DEFINITION_TTL, Backend
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
@@ -56,7 +56,7 @@ class Versioned(Generic[D]):
         b = self.backend
 
         async def load() -> bytes | None:
-            found = await self.definitions.get(b.database, call.tenant, id_, version)
+            found = await self.definitions.get(b.database.live, call.tenant, id_, version)
             return found.SerializeToString() if found else None
 
         if not version:
@@ -70,7 +70,7 @@ class Versioned(Generic[D]):
                 if answer is not None:
                     b.versions.put(key, answer)
         if answer is None:
-            raise await self.definitions.missing_at(b.database, call.tenant, id_, version)
+            raise await self.definitions.missing_at(b.database.live, call.tenant, id_, version)
         return answer
 
     def changed(self, call: Call, effects: Effects, id_: str, *versions: int) -> None:

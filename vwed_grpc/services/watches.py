@@ -26,7 +26,7 @@ BOOKMARK_SECONDS = 15.0
 class History(Servicer):
     async def ListTaskRecordEvents(self, request: ListTaskRecordEventsRequest, call: Call) -> bytes:
         run = request.task_record_id
-        extent = await events.extent(self.backend.database, call.tenant, run)
+        extent = await events.extent(self.backend.database.live, call.tenant, run)
         if extent is None:
             raise task_records.missing(run)
         after = resume(extent, request.after_seq)
@@ -63,7 +63,7 @@ class History(Servicer):
             kept=of_tenant(b.retention, call.tenant).events,
         )
         channel = b.keys.key("feed", call.tenant)
-        feed = Feed(b.database, b.wakeups, channel, b.keys.incarnation, what)
+        feed = Feed(b.database.bulk, b.wakeups, channel, b.keys.incarnation, what)
         async for message in feed.messages(request.resume_token):
             yield message
 
@@ -73,7 +73,7 @@ class History(Servicer):
         b = self.backend
         watch = Watch(
             b.hub,
-            b.database,
+            b.database.bulk,
             call.tenant,
             request.task_record_id,
             full=request.view == View.VIEW_FULL,

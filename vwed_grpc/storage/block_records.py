@@ -11,11 +11,12 @@ from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
 from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.storage import rows
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import block_records as table
 from vwed_grpc.storage.tables import one_of
+from vwed_grpc.storage.transaction import Transaction
 
 c = table.c
 PAYLOAD = (c.input_data, c.output_data)
@@ -38,8 +39,8 @@ _GET = Statement(
 )
 
 
-async def get(database: Database, tenant: str, run: str, id_: str) -> BlockRecord | None:
-    found = await database.fetch(_GET, {"tenant": tenant, "run": run, "id": id_})
+async def get(pool: ReadingPool, tenant: str, run: str, id_: str) -> BlockRecord | None:
+    found = await pool.fetch(_GET, {"tenant": tenant, "run": run, "id": id_})
     return rows.block_record(found[0]) if found else None
 
 
@@ -312,10 +313,10 @@ _SNAPSHOT = Statement(f"""
 
 
 async def changed_between(
-    database: Database, tenant: str, run: str, after_seq: int, until_seq: int, *, full: bool
+    pool: ReadingPool, tenant: str, run: str, after_seq: int, until_seq: int, *, full: bool
 ) -> list[BlockRecord]:
     """Blocks by the seq of their last change: at most 1,000, and about 2 MiB or one block."""
-    found = await database.fetch(
+    found = await pool.fetch(
         _SNAPSHOT,
         {
             "tenant": tenant,

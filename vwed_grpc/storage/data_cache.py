@@ -15,10 +15,11 @@ from vwed.v1.data_cache_pb2 import DataCache
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.by_key import ByKey
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import data_cache as table
+from vwed_grpc.storage.transaction import Transaction
 
 c = table.c
 BASIC = [column for column in c if column is not c.value]
@@ -40,10 +41,10 @@ GET = ByKey(
 
 
 async def get(
-    database: Database, tenant: str, run: str, key: str
+    pool: ReadingPool, tenant: str, run: str, key: str
 ) -> tuple[DataCache, float | None] | None:
     """The entry and how many seconds it has left (None: it never expires)."""
-    row = await database.row(GET, tenant, run, key)
+    row = await pool.row(GET, tenant, run, key)
     if row is None:
         return None
     left = None if row.expire_time is None else (row.expire_time - row.read_time) / 1e6

@@ -9,8 +9,8 @@ from vwed_grpc.domain.errors import FailedPrecondition, VwedError
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import data_cache, rows, task_records
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 _PATIENCE = Statement("SET LOCAL lock_timeout = '100ms'")
 

@@ -10,11 +10,11 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.faceted_listing import FacetedListing, conditions, each_of, texts
 from vwed_grpc.storage.facets import asked, unlabelled
 from vwed_grpc.storage.listing import Listing
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import Text
 
@@ -26,7 +26,7 @@ _FEW = 100
 
 
 async def filtered(
-    database: Database,
+    pool: ReadingPool,
     definitions: Definitions[D],
     tenant: str,
     f: TaskDefFilter | TaskTemplateFilter,
@@ -35,7 +35,7 @@ async def filtered(
 ) -> FacetedListing[D]:
     """What a filter leaves, in any of the documented orders."""
     h, facets = definitions.heads.c, definitions.facets
-    rarest, *needed = await _rarest_first(database, facets, tenant, asked(f, deleted=deleted))
+    rarest, *needed = await _rarest_first(pool, facets, tenant, asked(f, deleted=deleted))
     read = texts(rarest)
     others = [
         *conditions(
@@ -66,12 +66,12 @@ async def filtered(
 
 
 async def _rarest_first(
-    database: Database, facets: sa.Table, tenant: str, wanted: list[list[str]]
+    pool: ReadingPool, facets: sa.Table, tenant: str, wanted: list[list[str]]
 ) -> list[list[str]]:
     """A list costs least that reads what fewest have, and looks up the rest."""
     if len(wanted) == 1:
         return wanted
-    counted = await database.fetch(
+    counted = await pool.fetch(
         _members(facets),
         {"tenant": tenant, "facets": [facet for one_of in wanted for facet in one_of]},
     )

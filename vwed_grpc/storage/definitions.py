@@ -16,9 +16,10 @@ from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, 
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.storage import facets, rows, tables
 from vwed_grpc.storage.by_key import ByKey
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.errors import sqlstate
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -109,12 +110,12 @@ class Definitions(Generic[D]):
             )
         )
 
-    async def get(self, database: Database, tenant: str, id_: str, version: int = 0) -> D | None:
+    async def get(self, pool: ReadingPool, tenant: str, id_: str, version: int = 0) -> D | None:
         """The latest content (version 0), or that of a version; None: there is none."""
         if not version:
-            row = await database.row(self._get, tenant, id_)
+            row = await pool.row(self._get, tenant, id_)
             return self.to_message(row) if row else None
-        found = await database.fetch(
+        found = await pool.fetch(
             self._get_version, {"tenant": tenant, "id": id_, "version": version}
         )
         return self.to_message(found[0]) if found else None
@@ -126,9 +127,9 @@ class Definitions(Generic[D]):
             sa.select(h.id).where(h.tenant == sa.bindparam("tenant"), h.id == sa.bindparam("id"))
         )
 
-    async def require(self, database: Database, tenant: str, id_: str) -> None:
+    async def require(self, pool: ReadingPool, tenant: str, id_: str) -> None:
         """Raises NotFound; a soft-deleted one is there."""
-        if not await database.fetch(self._id, {"tenant": tenant, "id": id_}):
+        if not await pool.fetch(self._id, {"tenant": tenant, "id": id_}):
             raise self.missing(id_)
 
     @cached_property
@@ -189,12 +190,12 @@ class Definitions(Generic[D]):
         )
 
     async def holders(
-        self, database: Database, tenant: str, names: Sequence[str]
+        self, pool: ReadingPool, tenant: str, names: Sequence[str]
     ) -> AsyncIterator[tuple[str, str]]:
         """(name, id) of the live definitions that have one of the names."""
         for start in range(0, len(names), _NAMES):
             key = {"tenant": tenant, "names": names[start : start + _NAMES]}
-            for row in await database.fetch(self._holders, key):
+            for row in await pool.fetch(self._holders, key):
                 yield row.name, row.id
 
     @cached_property
@@ -270,7 +271,7 @@ class Definitions(Generic[D]):
         )
 
     async def missing_at(
-        self, store: Database | Transaction, tenant: str, id_: str, version: int
+        self, store: ReadingPool | Transaction, tenant: str, id_: str, version: int
     ) -> NotFound:
         """Why nothing is at a version (0: the latest): that one is missing, or all of it is."""
         if not version or not await store.fetch(self._there, {"tenant": tenant, "id": id_}):

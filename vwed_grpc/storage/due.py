@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from vwed_grpc.storage.data_cache import KEPT
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 
 # Each is one read without a transaction around it: it may look over all tenants.
 LEASES = sa.text("""

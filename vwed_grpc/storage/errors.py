@@ -1,7 +1,7 @@
 """What PostgreSQL, its driver and SQLAlchemy raise, as the errors that callers are told.
 
-Here is the one table of it. `Database` maps what leaves storage; whatever is not in the table is a
-fault of ours and passes unchanged.
+Here is the one table of it. `storage.pool` maps what leaves storage; whatever is not in the table
+is a fault of ours and passes unchanged.
 """
 
 from collections.abc import Callable, Iterator
@@ -95,3 +95,31 @@ def public_errors() -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+
+
+_LAST_WORDS = ("57P0", "08", "25P03")  # the server or this connection ends
+
+
+def connection_is_lost(exc: sa.DBAPIError) -> bool:
+    """The server's last word may come before the connection is seen to be closed."""
+    return (
+        exc.connection_invalidated
+        or (sqlstate(exc) or "").startswith(_LAST_WORDS)
+        or isinstance(exc.orig, asyncpg.InternalClientError)
+        or isinstance(getattr(exc.orig, "__cause__", None), asyncpg.InternalClientError)
+        # A connection that is closed, or a pool that is; a value of a wrong type is one as well.
+        or (isinstance(exc.orig, asyncpg.InterfaceError) and not isinstance(exc.orig, ValueError))
+    )
+
+
+@contextmanager
+def connection_losses() -> Iterator[None]:
+    """Makes every way in which a connection is lost look the same: `connection_invalidated`."""
+    try:
+        yield
+    except sa.DBAPIError as exc:
+        exc.connection_invalidated = connection_is_lost(exc)
+        raise
+    except DRIVER_ERRORS as exc:
+        # While it is set up, SQLAlchemy passes the driver's own errors on.
+        raise sa.DBAPIError(None, None, exc, connection_invalidated=True) from exc

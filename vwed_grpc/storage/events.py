@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import merged
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.paged_delete import PagedDelete
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_events as events
+from vwed_grpc.storage.transaction import Transaction
 
 
 class Kind(IntEnum):
@@ -91,7 +92,7 @@ async def append(tx: Transaction, tenant: str, runs: Iterable[tuple[str, Sequenc
 
 
 async def read(
-    database: Database,
+    pool: ReadingPool,
     tenant: str,
     run: str,
     after_seq: int,
@@ -101,7 +102,7 @@ async def read(
     max_bytes: int = 3 << 20,
 ) -> list[Event]:
     """The next events, in order: at most `limit`, and about `max_bytes` or one event."""
-    rows = await database.fetch(
+    rows = await pool.fetch(
         _READ,
         {
             "tenant": tenant,
@@ -116,17 +117,17 @@ async def read(
 
 
 async def read_groups(
-    database: Database, tenant: str, run: str, after_seq: int, *, full: bool
+    pool: ReadingPool, tenant: str, run: str, after_seq: int, *, full: bool
 ) -> list[Event]:
     """The next whole reports and transitions, about 512 KiB of them.
 
     One that is larger comes up to 3 MiB, which 32,000 small events are; only what is larger still
     is cut.
     """
-    found = await read(database, tenant, run, after_seq, full=full, max_bytes=512 << 10)
+    found = await read(pool, tenant, run, after_seq, full=full, max_bytes=512 << 10)
     whole = [e for e in found if e.group_seq <= found[-1].seq]
     if found and not whole:
-        found = await read(database, tenant, run, after_seq, full=full, limit=32_000)
+        found = await read(pool, tenant, run, after_seq, full=full, limit=32_000)
         whole = [e for e in found if e.group_seq <= found[-1].seq]
     return whole or found
 
@@ -154,9 +155,9 @@ _EXTENT = Statement("""
 """)
 
 
-async def extent(database: Database, tenant: str, run: str) -> Extent | None:
+async def extent(pool: ReadingPool, tenant: str, run: str) -> Extent | None:
     """None: there is no such run and no history of one."""
-    row = (await database.fetch(_EXTENT, {"tenant": tenant, "run": run}))[0]
+    row = (await pool.fetch(_EXTENT, {"tenant": tenant, "run": run}))[0]
     newest = row.run_seq if row.run_seq is not None else row.newest
     if newest is None:
         return None

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.tables import Text
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
@@ -20,9 +20,7 @@ _VERSIONS = 200
 """Rows of a page; one of versions ends earlier at MAX_PAGE_BYTES."""
 
 
-async def exported(
-    database: Database, definitions: Definitions[D], tenant: str
-) -> AsyncIterator[D]:
+async def exported(pool: Pool, definitions: Definitions[D], tenant: str) -> AsyncIterator[D]:
     """By (id, version); what was live when its first version came is exported whole.
 
     As a version answers, and the newest of each with the present status, so that a change of it is
@@ -31,7 +29,7 @@ async def exported(
     h = definitions.heads.c
     after = ""
     while True:
-        page = await database.fetch(
+        page = await pool.select(
             sa.select(h.id, h.version, *([h.status] if "status" in h else []))
             .where(h.tenant == tenant, h.delete_time.is_(None), h.id > after)
             .order_by(h.id)
@@ -40,7 +38,7 @@ async def exported(
         if not page:
             return
         newest = {row.id: row for row in page}
-        async for message in _versions(database, definitions, tenant, list(newest)):
+        async for message in _versions(pool, definitions, tenant, list(newest)):
             head = newest[message.id]
             if message.version > head.version:
                 continue  # written meanwhile
@@ -51,7 +49,7 @@ async def exported(
 
 
 async def _versions(
-    database: Database, definitions: Definitions[D], tenant: str, ids: Sequence[str]
+    pool: Pool, definitions: Definitions[D], tenant: str, ids: Sequence[str]
 ) -> AsyncIterator[D]:
     h, v = definitions.heads.c, definitions.versions.c
     place = sa.tuple_(h.id, v.version)
@@ -75,7 +73,7 @@ async def _versions(
             .limit(_VERSIONS)
             .subquery()
         )
-        rows = await database.fetch(
+        rows = await pool.select(
             sa.select(page)
             .where(page.c.before < MAX_PAGE_BYTES)
             .order_by(page.c.id, page.c.version)

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.ordering import OrderTerm
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.listing import Listing, Place
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.tables import Text
 
 M = TypeVar("M", bound=Message)
@@ -97,12 +97,12 @@ class FacetedListing(Listing[M]):
                 yield [*equal, column.is_(None)]
             equal.append(column == value)
 
-    async def _count(self, database: Database, where: Sequence[sa.ColumnElement[bool]]) -> int:
+    async def _count(self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]]) -> int:
         del where  # the facets say it all
         counted = sa.select(sa.func.count()).where(
             self.facets.c.facet == sa.any_(self.read), *self.conditions
         )
-        return int((await database.fetch(counted))[0][0])
+        return int((await pool.select(counted))[0][0])
 
 
 def conditions(

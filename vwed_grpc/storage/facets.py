@@ -13,7 +13,7 @@ from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.storage import rows
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 
 _LIVE, _GONE = "live:", "gone:"
 _FIELDS = (

@@ -16,8 +16,8 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.storage import codecs, run_lists
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_events as events
 from vwed_grpc.storage.tables import task_records as runs
@@ -64,8 +64,8 @@ _HORIZON = Statement("""
 """)
 
 
-async def horizon(database: Database) -> Horizon:
-    row = (await database.fetch(_HORIZON))[0]
+async def horizon(pool: ReadingPool) -> Horizon:
+    row = (await pool.fetch(_HORIZON))[0]
     return Horizon(row.readable, row.begun, codecs.moment(row.now))
 
 
@@ -108,9 +108,9 @@ def _may_have_matched(tenant: str, f: TaskRecordFilter, after: Position) -> sa.C
     return sa.or_(runs.c.id.is_(None), sa.and_(*run_lists.where(tenant, lasting), changed))
 
 
-async def slice_end(database: Database, tenant: str, after: Position, until: int) -> Position:
+async def slice_end(pool: ReadingPool, tenant: str, after: Position, until: int) -> Position:
     """Where to read up to: the horizon, or as far as a statement can go through in its time."""
-    found = await database.fetch(
+    found = await pool.select(
         sa.select(*_ORDER)
         .where(*_beyond(tenant, after), events.c.xact < until)
         .order_by(*_ORDER)
@@ -121,7 +121,7 @@ async def slice_end(database: Database, tenant: str, after: Position, until: int
 
 
 async def read(
-    database: Database,
+    pool: ReadingPool,
     tenant: str,
     f: TaskRecordFilter,
     after: Position,
@@ -152,11 +152,11 @@ async def read(
     )
     if not blocks:
         statement = statement.where(_RUNS_AND_REPORTS)
-    return _entries(await database.fetch(statement))
+    return _entries(await pool.select(statement))
 
 
 async def overtaken(
-    database: Database,
+    pool: ReadingPool,
     tenant: str,
     after: Position,
     upto: dict[str, int],
@@ -185,7 +185,7 @@ async def overtaken(
         c.seq < below.c.upto,
         *([] if blocks else [_RUNS_AND_REPORTS]),
     )
-    return _entries(await database.fetch(statement))
+    return _entries(await pool.select(statement))
 
 
 _ORDER = events.c.xact, events.c.task_record_id, events.c.seq
@@ -224,12 +224,10 @@ _BEFORE = Statement("""
 
 
 async def states_before(
-    database: Database, tenant: str, seqs: Mapping[str, int]
+    pool: ReadingPool, tenant: str, seqs: Mapping[str, int]
 ) -> dict[str, TaskRecord]:
     """What each run was like before an event of its; none where the log does not say."""
-    found = await database.fetch(
-        _BEFORE, {"tenant": tenant, "runs": [*seqs], "seqs": [*seqs.values()]}
-    )
+    found = await pool.fetch(_BEFORE, {"tenant": tenant, "runs": [*seqs], "seqs": [*seqs.values()]})
     return {row.run: TaskRecordEvent.FromString(row.event).task_record for row in found}
 
 
@@ -242,8 +240,8 @@ _NEWEST = Statement("""
 
 
 async def newest_state(
-    database: Database, tenant: str, run: str, seq: int
+    pool: ReadingPool, tenant: str, run: str, seq: int
 ) -> TaskRecordEvent | None:
     """The run's newest event of its own; None if it came after `seq`, or is no longer there."""
-    found = await database.fetch(_NEWEST, {"tenant": tenant, "run": run, "seq": seq})
+    found = await pool.fetch(_NEWEST, {"tenant": tenant, "run": run, "seq": seq})
     return TaskRecordEvent.FromString(found[0].event) if found else None

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from sqlalchemy import CursorResult
 
 from vwed_grpc.domain.errors import AlreadyExists
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 KEPT = timedelta(hours=24)
 

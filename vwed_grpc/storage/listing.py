@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage.codecs import moment
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.shapes import Shapes
 
 M = TypeVar("M", bound=Message)
@@ -60,7 +60,7 @@ class Listing(Generic[M]):
 
     async def page(
         self,
-        database: Database,
+        pool: ReadingPool,
         where: Sequence[sa.ColumnElement[bool]],
         order: Sequence[OrderTerm],
         *,
@@ -90,7 +90,7 @@ class Listing(Generic[M]):
                 where, order, limit, place=place, weighed=full, alternatives=alternatives
             ),
         )
-        rows = await database.page(statement, parameters)
+        rows = await pool.fetch(statement, parameters)
         items: list[M] = []
         room = MAX_PAGE_BYTES
         for row, item in zip(rows[:size], self._read(rows), strict=False):
@@ -100,13 +100,13 @@ class Listing(Generic[M]):
             items.append(item)
         more = len(items) < len(rows)
         if full and items:
-            items = await self._full(database, where, rows[: len(items)])
+            items = await self._full(pool, where, rows[: len(items)])
         last = rows[len(items) - 1] if items else None
         return Page(
             items=items,
             next_position=self._position(last, order) if more and last else None,
             total=await self._count(
-                database, [*where, sa.or_(*alternatives)] if alternatives else where
+                pool, [*where, sa.or_(*alternatives)] if alternatives else where
             )
             if total
             else 0,
@@ -114,7 +114,7 @@ class Listing(Generic[M]):
 
     async def batch(
         self,
-        database: Database,
+        pool: ReadingPool,
         where: Sequence[sa.ColumnElement[bool]],
         wanted: Sequence[Any],
         *,
@@ -126,17 +126,17 @@ class Listing(Generic[M]):
         """
         among = self._among(wanted)
         if full:
-            weight = await database.fetch(
+            weight = await pool.select(
                 sa.select(sa.func.sum(self._weight())).select_from(self.source).where(*where, among)
             )
             if (weight[0][0] or 0) > MAX_ANSWER_BYTES:
                 raise ResourceExhausted(
                     "RESPONSE_TOO_LARGE", "the answer is above 4 MiB: ask for fewer"
                 )
-        return await self._messages(await self._rows(database, [*where, among], full=full))
+        return await self._messages(await self._rows(pool, [*where, among], full=full))
 
     async def _rows(
-        self, database: Database, where: Sequence[sa.ColumnElement[bool]], *, full: bool
+        self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]], *, full: bool
     ) -> Sequence[sa.Row[Any]]:
         """All that `where` leaves."""
         columns = [*self.columns, *(self.payload if full else ())]
@@ -145,7 +145,7 @@ class Listing(Generic[M]):
             where,
             lambda: sa.select(*columns).select_from(self.source).where(*where),
         )
-        return await database.page(statement, parameters)
+        return await pool.fetch(statement, parameters)
 
     def _kind(self) -> tuple[Hashable, ...]:
         """What sets the statements of this listing apart from those of others."""
@@ -254,20 +254,18 @@ class Listing(Generic[M]):
 
     async def _full(
         self,
-        database: Database,
+        pool: ReadingPool,
         where: Sequence[sa.ColumnElement[bool]],
         rows: Sequence[sa.Row[Any]],
     ) -> list[M]:
         """The same rows with their payload, read again: some may be gone meanwhile."""
         wanted = [row._mapping[self.identity.name] for row in rows]
-        found = await self._rows(database, [*where, self._among(wanted)], full=True)
+        found = await self._rows(pool, [*where, self._among(wanted)], full=True)
         messages = await self._messages(found)
         return [messages[key] for key in wanted if key in messages]
 
-    async def _count(self, database: Database, where: Sequence[sa.ColumnElement[bool]]) -> int:
-        rows = await database.fetch(
-            sa.select(sa.func.count()).select_from(self.source).where(*where)
-        )
+    async def _count(self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]]) -> int:
+        rows = await pool.select(sa.select(sa.func.count()).select_from(self.source).where(*where))
         return int(rows[0][0])
 
     def _ordered(self, term: OrderTerm) -> sa.ColumnElement[Any]:

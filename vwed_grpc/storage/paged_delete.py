@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 ROWS = 2_000
 """In one statement."""

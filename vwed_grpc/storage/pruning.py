@@ -9,9 +9,9 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.lifecycle import Status
 from vwed_grpc.storage import rows
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 PAGE = 1_000
 """Runs that one reading goes through."""
@@ -74,11 +74,9 @@ _PAGE = Statement("""
 """)
 
 
-async def page(
-    source: Database | Transaction, old: Old, after: Place
-) -> tuple[list[Candidate], Place | None]:
+async def page(tx: Transaction, old: Old, after: Place) -> tuple[list[Candidate], Place | None]:
     """The candidates of one page, and where the next one begins, None after the last."""
-    found = await source.fetch(
+    found = await tx.fetch(
         _PAGE,
         {
             "tenant": old.tenant,

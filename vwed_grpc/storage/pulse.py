@@ -6,8 +6,9 @@ were. From the end of such a gap on leases have their whole term anew. All serve
 it is a row.
 """
 
-from vwed_grpc.storage.database import GAP, Database, Transaction
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import GAP, Transaction
 
 BEAT_SECONDS = 0.5
 _BEAT = Statement("""
@@ -21,10 +22,10 @@ _BEAT = Statement("""
 """)
 
 
-async def beat(database: Database) -> bool:
+async def beat(pool: Pool) -> bool:
     """Says that the service can write; whether it could not for a while before."""
 
     async def work(tx: Transaction) -> bool:
         return bool((await tx.fetch(_BEAT, {"gap": GAP}))[0].anew)
 
-    return await database.run(work)
+    return await pool.run(work)

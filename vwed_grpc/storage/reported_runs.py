@@ -7,10 +7,10 @@ from typing import Any
 
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import BLOCK_COUNTS
+from vwed_grpc.storage.transaction import Transaction
 
 
 @dataclass(slots=True)

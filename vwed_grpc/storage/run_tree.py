@@ -6,9 +6,9 @@ from vwed_grpc.domain.lifecycle import OPEN
 from vwed_grpc.domain.run_tree import Below
 from vwed_grpc.storage import task_records
 from vwed_grpc.storage.chunks import chunks
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.storage.transaction import Transaction
 
 AT_ONCE = 500
 """Runs that one statement locks, or looks below."""
@@ -115,6 +115,6 @@ _NEEDED = Statement(f"""
 """)  # noqa: S608 - numbers of our own
 
 
-async def needed(source: Database | Transaction, tenant: str, ids: Sequence[str]) -> set[str]:
+async def needed(tx: Transaction, tenant: str, ids: Sequence[str]) -> set[str]:
     """Those of the runs that have an open one below them, or later in their chain of retries."""
-    return {row.id for row in await source.fetch(_NEEDED, {"tenant": tenant, "ids": list(ids)})}
+    return {row.id for row in await tx.fetch(_NEEDED, {"tenant": tenant, "ids": list(ids)})}

@@ -11,7 +11,7 @@ from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
 from vwed_grpc.domain.blocks import FAILED as BLOCK_FAILED
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 from vwed_grpc.storage import periods
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.tables import block_records as blocks
 from vwed_grpc.storage.tables import task_records as runs
 
@@ -43,13 +43,13 @@ def _figures(name: str, seconds: sa.ColumnElement[float]) -> list[sa.ColumnEleme
 _TIME_ZONE = sa.text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name)")
 
 
-async def is_time_zone(database: Database, name: str) -> bool:
+async def is_time_zone(pool: Pool, name: str) -> bool:
     """Whether it is the name of one: where it takes one, PostgreSQL makes sense of `FOO+3`, too."""
-    return bool((await database.fetch(_TIME_ZONE, {"name": name}))[0][0])
+    return bool((await pool.select(_TIME_ZONE, {"name": name}))[0][0])
 
 
 async def of_runs(
-    database: Database,
+    pool: Pool,
     where: Sequence[sa.ColumnElement[bool]],
     group_by: Sequence[By.ValueType],
     *,
@@ -87,16 +87,14 @@ async def of_runs(
         .group_by(*(sa.literal_column(name) for name in names))
         .order_by(*(sa.literal_column(name) for name in names))
     )
-    return [row._mapping for row in await database.fetch(statement)]
+    return [row._mapping for row in await pool.select(statement)]
 
 
-async def of_blocks(
-    database: Database, where: Sequence[sa.ColumnElement[bool]]
-) -> Sequence[sa.Row[Any]]:
+async def of_blocks(pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> Sequence[sa.Row[Any]]:
     """A row a block_type: total, failed, duration figures."""
     c = blocks.c
     ended = sa.and_(c.tenant == runs.c.tenant, c.task_record_id == runs.c.id)
-    return await database.fetch(
+    return await pool.select(
         sa.select(
             c.block_type,
             sa.func.count().label("total"),

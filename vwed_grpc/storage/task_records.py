@@ -15,11 +15,12 @@ from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import CANCELING, HELD, INTERRUPTED, OPEN, PENDING, Status
 from vwed_grpc.storage import rows, run_lists, tables
 from vwed_grpc.storage.by_key import ByKey
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.shapes import Shapes
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import task_record_labels as labels
 from vwed_grpc.storage.tables import task_records as table
+from vwed_grpc.storage.transaction import Transaction
 
 log = structlog.get_logger()
 c = table.c
@@ -57,14 +58,14 @@ def missing(id_: str) -> NotFound:
 _GET = ByKey(sa.select(table).where(c.tenant == sa.bindparam("tenant")), c.id)
 
 
-async def get(database: Database, tenant: str, id_: str) -> TaskRecord | None:
-    run = await get_run(database, tenant, id_)
+async def get(pool: ReadingPool, tenant: str, id_: str) -> TaskRecord | None:
+    run = await get_run(pool, tenant, id_)
     return run.record if run else None
 
 
-async def get_run(database: Database, tenant: str, id_: str) -> Run | None:
+async def get_run(pool: ReadingPool, tenant: str, id_: str) -> Run | None:
     """The run as it stands, not locked."""
-    row = await database.row(_GET, tenant, id_)
+    row = await pool.row(_GET, tenant, id_)
     return Run.of(row) if row else None
 
 
@@ -299,7 +300,7 @@ def _expired(now: sa.ColumnElement[datetime]) -> sa.Select[Any]:
 
 
 _NOW = sa.bindparam("now", type_=c.lease_expire_time.type)
-_EXPIRED_IDS = Statement(
+_EXPIRED_IDS = (
     _expired(sa.func.clock_timestamp())
     .with_only_columns(c.id)
     .where(c.id > sa.bindparam("after"))
@@ -312,10 +313,10 @@ _LOCK_EXPIRED = Statement(
 )
 
 
-async def expired(database: Database, tenant: str, after: str, limit: int) -> list[str]:
+async def expired(pool: Pool, tenant: str, after: str, limit: int) -> list[str]:
     """The ids, in order, of runs whose lease has run out; from the id `after` on."""
     parameters = {"tenant": tenant, "after": after, "limit": limit}
-    return [row.id for row in await database.fetch(_EXPIRED_IDS, parameters)]
+    return [row.id for row in await pool.select(_EXPIRED_IDS, parameters)]
 
 
 async def lock_expired(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[Run]:

@@ -15,9 +15,9 @@ from vwed_grpc.domain.lifecycle import OPEN
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.domain.run_filter import matches
 from vwed_grpc.storage import feed, rows, run_lists, task_records
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Horizon, Position
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.events import messages
 from vwed_grpc.watching.hub import POLL_SECONDS, POLL_SECONDS_ALONE
 from vwed_grpc.watching.resume import ResumePoint
@@ -56,9 +56,9 @@ class Feed:
     """One stream over many runs."""
 
     def __init__(
-        self, database: Database, wakeups: Wakeups, channel: str, incarnation: str, what: Selection
+        self, pool: ReadingPool, wakeups: Wakeups, channel: str, incarnation: str, what: Selection
     ) -> None:
-        self._database = database
+        self._pool = pool
         self._wakeups = wakeups
         self._channel = channel
         self._incarnation = incarnation
@@ -80,7 +80,7 @@ class Feed:
         Raises InvalidArgument or OutOfRange for a token that leads nowhere.
         """
         with self._wakeups.listen(self._channel, lambda _: self._woken.set()):
-            now = await feed.horizon(self._database)
+            now = await feed.horizon(self._pool)
             point = ResumePoint(Position(now.readable), now.time, in_snapshot=True)
             if token:
                 point = ResumePoint.of(token, self._what.fingerprint, self._incarnation)
@@ -104,7 +104,7 @@ class Feed:
         more = True
         while more:
             page = await listing.page(
-                self._database,
+                self._pool,
                 where,
                 _CREATION,
                 size=SNAPSHOT_RUNS,
@@ -127,7 +127,7 @@ class Feed:
             point = replace(point, in_snapshot=more, after=page.next_position)
             for message in self._framed(held, sent, point):
                 yield message
-        now = await feed.horizon(self._database)
+        now = await feed.horizon(self._pool)
         self._delivered = {run: (seq, now.begun) for run, seq in told.items()}
 
     def _framed(
@@ -146,10 +146,10 @@ class Feed:
             # Progress is part of the state, so its last change is that of any block.
             yield [state(record.id, record.seq, record, full=what.full)]
             return
-        run = await task_records.get_run(self._database, what.tenant, record.id)
+        run = await task_records.get_run(self._pool, what.tenant, record.id)
         if run is not None:
             record.seq = run.record.seq
-            async for page in present_states(self._database, what.tenant, run, full=what.full):
+            async for page in present_states(self._pool, what.tenant, run, full=what.full):
                 yield page
 
     async def _changes(self) -> AsyncIterator[bytes]:
@@ -157,7 +157,7 @@ class Feed:
         while True:
             woken = self._woken.is_set()
             self._woken.clear()
-            now = await feed.horizon(self._database)
+            now = await feed.horizon(self._pool)
             if woken:
                 settled = now.begun  # what woke us has a number below this
             async for message in self._advance(now):
@@ -191,9 +191,9 @@ class Feed:
         """Sends what can be read up to the horizon."""
         what = self._what
         while self._at.xact < now.readable:
-            end = await feed.slice_end(self._database, what.tenant, self._at, now.readable)
+            end = await feed.slice_end(self._pool, what.tenant, self._at, now.readable)
             window = await feed.read(
-                self._database,
+                self._pool,
                 what.tenant,
                 what.filter,
                 self._at,
@@ -227,7 +227,7 @@ class Feed:
                 left.add(entry.position.run)
         upto = {run: max(events) for run, events in runs.items()}
         for entry in await feed.overtaken(
-            self._database,
+            self._pool,
             what.tenant,
             entries[-1].position,
             upto,
@@ -236,7 +236,7 @@ class Feed:
         ):
             runs[entry.position.run].setdefault(entry.event.seq, entry.event)
         firsts = {run: min(runs[run]) for run in left}
-        states = await feed.states_before(self._database, what.tenant, firsts) if left else {}
+        states = await feed.states_before(self._pool, what.tenant, firsts) if left else {}
         out: list[Event] = []
         for run, events in runs.items():
             sent, _ = self._delivered.get(run, (0, 0))
@@ -289,7 +289,7 @@ class Feed:
         None if it has changed since: that will be told by itself.
         """
         report = self._progress[run]
-        event = await feed.newest_state(self._database, self._what.tenant, run, report.seq)
+        event = await feed.newest_state(self._pool, self._what.tenant, run, report.seq)
         if event is None:
             return None
         block = TaskRecordEvent.FromString(report.event)

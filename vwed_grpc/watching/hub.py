@@ -14,8 +14,8 @@ import structlog
 
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.storage import events
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.watching.news import unpack
 from vwed_grpc.watching.topic import Topic
@@ -36,8 +36,8 @@ _SEQS = Statement(
 class Hub:
     """Feeds watchers of single runs."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, keys: KeySpace) -> None:
-        self._database = database
+    def __init__(self, pool: ReadingPool, wakeups: Wakeups, keys: KeySpace) -> None:
+        self._pool = pool
         self._wakeups = wakeups
         self._keys = keys
         self._topics: dict[tuple[str, str], Topic] = {}
@@ -94,7 +94,7 @@ class Hub:
         end, newest = topic.end, topic.newest
         if end >= newest:  # a wake-up brought it along before this began
             return
-        new = await events.read_groups(self._database, tenant, run, end, full=True)
+        new = await events.read_groups(self._pool, tenant, run, end, full=True)
         if new and new[0].seq == end + 1:
             topic.extend(new)
         elif topic.end == end:
@@ -130,7 +130,7 @@ class Hub:
         failed: set[tuple[str, str]] = set()
         for tenant, runs in by_tenant.items():
             try:
-                found = await self._database.fetch(_SEQS, {"tenant": tenant, "ids": runs})
+                found = await self._pool.fetch(_SEQS, {"tenant": tenant, "ids": runs})
             except Exception as exc:  # noqa: BLE001 - whatever it is, the other tenants are looked at
                 log.warning("hub.look_failed", tenant=tenant, error=repr(exc))
                 failed |= {(tenant, run) for run in runs}

@@ -7,13 +7,13 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.storage import block_records
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.task_records import Run
 
 
 async def present_states(
-    database: Database, tenant: str, run: Run, *, full: bool
+    pool: ReadingPool, tenant: str, run: Run, *, full: bool
 ) -> AsyncIterator[list[Event]]:
     """The states of a run and its blocks that are as old as the run's seq, in pages.
 
@@ -24,7 +24,7 @@ async def present_states(
     seq, until = 0, run.record.seq
     while True:
         blocks = await block_records.changed_between(
-            database, tenant, run.record.id, seq, until, full=full
+            pool, tenant, run.record.id, seq, until, full=full
         )
         states = [state(run.record.id, block.seq, block) for block in blocks]
         if own is not None and (not blocks or own.run_seq < blocks[-1].seq):

@@ -8,8 +8,8 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.storage import events, task_records
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Extent, Kind
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.events import Batch, batch, messages
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.sleep import Sleep
@@ -23,10 +23,10 @@ class Watch:
     """One stream: where it stands is `seq`, the last one that was sent."""
 
     def __init__(
-        self, hub: Hub, database: Database, tenant: str, run: str, *, full: bool, bookmark: float
+        self, hub: Hub, pool: ReadingPool, tenant: str, run: str, *, full: bool, bookmark: float
     ) -> None:
         self._hub = hub
-        self._database = database
+        self._pool = pool
         self._tenant = tenant
         self._run = run
         self._full = full
@@ -41,14 +41,14 @@ class Watch:
             OutOfRange: `after_seq` is before what retention kept, or after what exists.
         """
         with self._hub.topic(self._tenant, self._run) as topic:
-            extent = await events.extent(self._database, self._tenant, self._run)
+            extent = await events.extent(self._pool, self._tenant, self._run)
             if extent is None:
                 raise task_records.missing(self._run)
             if extent.deleted:
                 raise _deleted(self._run)
             topic.begin(extent.newest_seq)
             if after_seq is None:
-                run = await task_records.get_run(self._database, self._tenant, self._run)
+                run = await task_records.get_run(self._pool, self._tenant, self._run)
                 if run is None:
                     raise _deleted(self._run)
                 async for message in self._snapshot(run):
@@ -66,7 +66,7 @@ class Watch:
     async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
         """Present states; the last message of all says how far they go."""
         held: bytes | None = None
-        async for states in present_states(self._database, self._tenant, run, full=self._full):
+        async for states in present_states(self._pool, self._tenant, run, full=self._full):
             for message in messages(states, full=True):
                 if held is not None:
                     yield held
@@ -102,14 +102,14 @@ class Watch:
     async def _read(self) -> Batch:
         """The next events from the log, for a reader that lags behind the topic."""
         found = await events.read_groups(
-            self._database, self._tenant, self._run, self.seq, full=self._full
+            self._pool, self._tenant, self._run, self.seq, full=self._full
         )
         if not found or found[0].seq != self.seq + 1:
             raise await self._why_lost()
         return batch(found, full=self._full)
 
     async def _why_lost(self) -> NotFound | OutOfRange:
-        extent = await events.extent(self._database, self._tenant, self._run)
+        extent = await events.extent(self._pool, self._tenant, self._run)
         if extent is None or extent.deleted:
             return _deleted(self._run)
         return _out_of_range(extent, self.seq)

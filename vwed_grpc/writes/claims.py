@@ -16,8 +16,9 @@ from vwed_grpc.batching import Again, Asked, Batcher
 from vwed_grpc.domain.errors import NotFound, VwedError
 from vwed_grpc.domain.lifecycle import Command, next_status
 from vwed_grpc.storage import idempotency, rows, task_records
-from vwed_grpc.storage.database import Deadline, Transaction, longest
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
+from vwed_grpc.storage.pool import Deadline, Pool, longest
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.runs import RunChange, write_all
 
@@ -52,8 +53,9 @@ Taken = list[TaskRecord]
 class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, pool: Pool) -> None:
         self._committer = committer
+        self._pool = pool
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
             self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count
         )
@@ -76,7 +78,8 @@ class Claims:
             outcomes = await _serve(tx, effects, tenant, waiting)
             return [outcomes.get(n, Again()) for n in range(len(asked))]
 
-        return await self._committer.run(work, longest([one.question.remaining for one in asked]))
+        remaining = longest([one.question.remaining for one in asked])
+        return await self._committer.run(self._pool, work, remaining)
 
 
 async def _serve(

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
-from vwed_grpc.storage.database import Database, Deadline, Transaction
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.pool import Deadline, Pool
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.news import pack
 from vwed_grpc.watching.wakeups import Wakeups
@@ -59,10 +60,7 @@ Work = Callable[[Transaction, Effects], Awaitable[T]]
 class Committer:
     """Runs transactions; afterwards invalidates, wakes watchers and claimers, in one pipeline."""
 
-    def __init__(
-        self, database: Database, redis: RedisClient, keys: KeySpace, hub: Hub, wakeups: Wakeups
-    ) -> None:
-        self._database = database
+    def __init__(self, redis: RedisClient, keys: KeySpace, hub: Hub, wakeups: Wakeups) -> None:
         self._redis = redis
         self._keys = keys
         self._hub = hub
@@ -80,7 +78,12 @@ class Committer:
                     await asyncio.wait(self._running)
 
     async def run(
-        self, work: Work[T], remaining: Deadline = lambda: None, *, validate_only: bool = False
+        self,
+        pool: Pool,
+        work: Work[T],
+        remaining: Deadline = lambda: None,
+        *,
+        validate_only: bool = False,
     ) -> T:
         """What `work` answers, once it is committed and others cannot read older values.
 
@@ -90,7 +93,7 @@ class Committer:
         """
         left = False
         running = asyncio.ensure_future(
-            self._run(work, lambda: 0.0 if left else remaining(), validate_only=validate_only)
+            self._run(pool, work, lambda: 0.0 if left else remaining(), validate_only=validate_only)
         )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -101,7 +104,9 @@ class Committer:
             left = True
             raise
 
-    async def _run(self, work: Work[T], remaining: Deadline, *, validate_only: bool) -> T:
+    async def _run(
+        self, pool: Pool, work: Work[T], remaining: Deadline, *, validate_only: bool
+    ) -> T:
         effects = Effects(self._keys)
 
         async def attempt(tx: Transaction) -> T:
@@ -109,7 +114,7 @@ class Committer:
             effects = Effects(self._keys)
             return await work(tx, effects)
 
-        answer = await self._database.run(attempt, remaining, commit=not validate_only)
+        answer = await pool.run(attempt, remaining, commit=not validate_only)
         if not validate_only:
             await self._announce(effects)
         return answer

@@ -7,7 +7,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from vwed_grpc.domain.run_tree import Below, moves
 from vwed_grpc.storage import events, pruning, rows, task_records
 from vwed_grpc.storage.chunks import chunks
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.events import deleted_event
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.runs import RunChange, write_all

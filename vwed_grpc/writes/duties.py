@@ -5,11 +5,13 @@ lives and dies with its transaction, so a replica that is frozen or killed holds
 
 No failure ends a duty, and none is passed over in silence: see `condition`. Tenants are served side
 by side, and those whose last turn failed have one place between them, so one tenant's trouble
-delays nobody else's work.
+delays nobody else's work. What can wait, however much there is, keeps nothing waiting that is
+urgent: all of it has one connection.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,9 +19,10 @@ import sqlalchemy as sa
 import structlog
 
 from vwed_grpc.batching import in_parts
-from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.domain.errors import Busy, Unavailable
 from vwed_grpc.storage import due
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.condition import Condition
 
@@ -28,7 +31,7 @@ log = structlog.get_logger("vwed.duties")
 T = TypeVar("T")
 
 TENANTS_AT_ONCE = 3
-"""How many tenants a duty serves side by side; each takes a connection."""
+"""How many tenants a duty serves side by side."""
 RETRY_SECONDS = 2.0
 """How soon a duty that failed looks again, unless its interval is shorter."""
 
@@ -44,6 +47,8 @@ class Duty:
     """Answers the tenants that have work which is due."""
     work: Callable[["Turn"], Awaitable[None]]
     """Does what is due of one tenant, a batch in a transaction."""
+    urgent: bool = False
+    """It must be done within seconds, so it waits for no other duty."""
 
 
 class Turn:
@@ -54,15 +59,18 @@ class Turn:
         duty: Duty,
         tenant: str,
         *,
-        database: Database,
+        pool: Pool,
         committer: Committer,
         condition: Condition,
+        line: AbstractAsyncContextManager[None],
     ) -> None:
+        """`line` is where its transactions wait for those of other duties."""
         self.tenant = tenant
-        self.database = database
+        self.pool = pool
         self._duty = duty
         self._committer = committer
         self._condition = condition
+        self._line = line
 
     async def run(self, work: Callable[[Transaction, Effects], Awaitable[T]]) -> T | None:
         """One transaction; None if another replica is at this duty of this tenant."""
@@ -72,7 +80,8 @@ class Turn:
                 return None
             return await work(tx, effects)
 
-        done = await self._committer.run(alone)
+        async with self._line:
+            done = await self._committer.run(self.pool, alone)
         self._condition.went_well()
         return done
 
@@ -83,7 +92,7 @@ class Turn:
     ) -> None:
         """Does `work` for the rows with these ids; one that fails, whatever for, fails alone.
 
-        Raises Unavailable.
+        Raises Unavailable, Busy.
         """
 
         async def together(part: Sequence[str]) -> list[None]:
@@ -91,7 +100,7 @@ class Turn:
             return [None] * len(part)
 
         for row, failure in zip(rows, await in_parts(together, rows), strict=True):
-            if isinstance(failure, Unavailable):
+            if isinstance(failure, Unavailable | Busy):
                 raise failure
             if failure is not None and self._condition.row_failed(self.tenant, row):
                 log.error(
@@ -106,8 +115,12 @@ class Turn:
 class Duties:
     """Runs every duty at its interval until cancelled."""
 
-    def __init__(self, database: Database, committer: Committer, duties: Sequence[Duty]) -> None:
-        self._followers = [_Follower(duty, database, committer) for duty in duties]
+    def __init__(self, pool: Pool, committer: Committer, duties: Sequence[Duty]) -> None:
+        line = asyncio.Lock()
+        self._followers = [
+            _Follower(duty, pool, committer, nullcontext() if duty.urgent else line)
+            for duty in duties
+        ]
 
     @property
     def conditions(self) -> dict[str, Condition]:
@@ -129,11 +142,18 @@ class Duties:
 class _Follower:
     """Looks for a duty's work, and gives each tenant that has some its turn."""
 
-    def __init__(self, duty: Duty, database: Database, committer: Committer) -> None:
+    def __init__(
+        self,
+        duty: Duty,
+        pool: Pool,
+        committer: Committer,
+        line: AbstractAsyncContextManager[None],
+    ) -> None:
         self.duty = duty
         self.condition = Condition()
-        self._database = database
+        self._pool = pool
         self._committer = committer
+        self._line = line
         self._at_work: set[str] = set()
         self._waiting: set[str] = set()
         """Those whose turn has come, but who have no place yet."""
@@ -158,7 +178,7 @@ class _Follower:
         if self._waiting - self._troubled and self._last_success == before:
             self.condition.lags()
         try:
-            found = await self._database.fetch(self.duty.tenants)
+            found = await self._pool.select(self.duty.tenants)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the duty goes on
             self._failed(exc)
             return
@@ -172,8 +192,9 @@ class _Follower:
         turn = Turn(
             self.duty,
             tenant,
-            database=self._database,
+            pool=self._pool,
             committer=self._committer,
+            line=self._line,
             condition=self.condition,
         )
         place = self._troubled_place if tenant in self._troubled else self._places
@@ -182,7 +203,7 @@ class _Follower:
             async with place:
                 self._waiting.discard(tenant)
                 await self.duty.work(turn)
-        except Unavailable as away:
+        except (Unavailable, Busy) as away:
             self._failed(away)
         except Exception:
             self._troubled.add(tenant)

@@ -14,8 +14,9 @@ from vwed_grpc.batching import Again, Asked, Batcher, in_parts
 from vwed_grpc.domain.entries import Put, put_of
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.storage.data_cache_put import do_not_wait, put, refusal
-from vwed_grpc.storage.database import Deadline, Transaction, longest
 from vwed_grpc.storage.errors import Locked
+from vwed_grpc.storage.pool import Deadline, Pool, longest
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 
 FLUSH_BYTES = 4 << 20
@@ -36,8 +37,9 @@ class _Set:
 class EntryWriter:
     """Takes sets without a precondition and answers each once it is committed."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, pool: Pool) -> None:
         self._committer = committer
+        self._pool = pool
         self._lanes: Batcher[str, _Set, DataCache] = Batcher(
             self._write, most=FLUSH_BYTES, weigh=_Set.weight, at_once=LANES_AT_ONCE
         )
@@ -74,7 +76,8 @@ class EntryWriter:
             done = dict(zip(waiting, outcomes, strict=True))
             return [done.get(n, Again()) for n in range(len(sets))]
 
-        return await self._committer.run(work, longest([one.question.remaining for one in sets]))
+        remaining = longest([one.question.remaining for one in sets])
+        return await self._committer.run(self._pool, work, remaining)
 
 
 async def _put(

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from vwed_grpc.storage import data_cache, due, idempotency, task_records
-from vwed_grpc.storage.database import Transaction
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.duties import Duty, Turn
 from vwed_grpc.writes.runs import RunChange
@@ -18,7 +18,7 @@ async def _expire_leases(turn: Turn) -> None:
             await RunChange(tx, effects, turn.tenant, run).expire()
 
     after = ""
-    while ids := await task_records.expired(turn.database, turn.tenant, after, LEASES_AT_ONCE):
+    while ids := await task_records.expired(turn.pool, turn.tenant, after, LEASES_AT_ONCE):
         await turn.each(ids, expire)
         after = ids[-1]
 
@@ -35,7 +35,7 @@ def _sweeping(
     return work
 
 
-LEASES = Duty("leases", 0.5, due.LEASES, _expire_leases)
+LEASES = Duty("leases", 0.5, due.LEASES, _expire_leases, urgent=True)
 """The contract gives 2 s from the end of a lease to what follows from it."""
 ENTRIES = Duty("entries", 5.0, due.ENTRIES, _sweeping(data_cache.sweep))
 KEYS = Duty("request_ids", 60.0, due.KEYS, _sweeping(idempotency.sweep))

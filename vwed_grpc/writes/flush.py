@@ -20,11 +20,11 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Resourc
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
-from vwed_grpc.storage.database import Transaction
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.tables import BLOCK_COUNTS
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.events import block_event, progress_of
 
 MAX_BLOCKS = 200_000

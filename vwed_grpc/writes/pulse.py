@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from vwed_grpc.storage import pulse
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import Pool
 
 log = structlog.get_logger("vwed.pulse")
 
@@ -13,14 +13,14 @@ log = structlog.get_logger("vwed.pulse")
 class Pulse:
     """The beats of one server."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     async def run(self) -> None:
         """Beats until cancelled; while the store is away it tries on."""
         while True:
             try:
-                if await pulse.beat(self._database):
+                if await pulse.beat(self._pool):
                     log.info("leases have their term anew: nobody could renew them for a while")
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next beat may go well
                 log.debug("no beat", error=repr(exc))

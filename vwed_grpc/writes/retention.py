@@ -7,8 +7,9 @@ from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.domain.retention import Retention, of_tenant
 from vwed_grpc.storage import due, events, pruning, run_tree
 from vwed_grpc.storage.chunks import chunks
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.pruning import START, Candidate, Old, Place
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.deletion import delete_runs
 from vwed_grpc.writes.duties import Duty, Turn
@@ -20,21 +21,30 @@ BATCH_BLOCKS = 50_000
 RETENTION_REASON = "retention"
 
 
-async def prunable(source: Database | Transaction, old: Old) -> AsyncIterator[list[Candidate]]:
+async def prunable(pool: Pool, old: Old) -> AsyncIterator[list[Candidate]]:
     """The runs that can be pruned, the ones that ended first before others, in batches."""
     after: Place | None = START
     while after is not None:
-        candidates, after = await pruning.page(source, old, after)
-        for some in chunks(candidates, BATCH):
-            needed = await run_tree.needed(source, old.tenant, [one.id for one in some])
-            if found := [one for one in some if one.id not in needed]:
-                yield found
+        found, after = await _page(pool, old, after)
+        for some in chunks(found, BATCH):
+            yield some
 
 
-async def count(database: Database, old: Old, limit: int) -> int:
+async def _page(pool: Pool, old: Old, after: Place) -> tuple[list[Candidate], Place | None]:
+    """Those that can be pruned of the next page, and where another one begins."""
+
+    async def read(tx: Transaction) -> tuple[list[Candidate], Place | None]:
+        candidates, end = await pruning.page(tx, old, after)
+        needed = await run_tree.needed(tx, old.tenant, [one.id for one in candidates])
+        return [one for one in candidates if one.id not in needed], end
+
+    return await pool.run(read, commit=False)
+
+
+async def count(pool: Pool, old: Old, limit: int) -> int:
     """How many runs can be pruned, counting no further than `limit`."""
     found = 0
-    async for some in prunable(database, old):
+    async for some in prunable(pool, old):
         found += len(some)
         if found >= limit:
             break
@@ -42,11 +52,11 @@ async def count(database: Database, old: Old, limit: int) -> int:
 
 
 async def prune_runs(
-    committer: Committer, database: Database, old: Old, limit: int, actor: str, reason: str
+    committer: Committer, pool: Pool, old: Old, limit: int, actor: str, reason: str
 ) -> int:
     """Deletes up to `limit` old runs, in batches; answers how many."""
     pruned = 0
-    async for found in prunable(database, old):
+    async for found in prunable(pool, old):
         for batch in _batches(found[: limit - pruned]):
 
             async def work(
@@ -54,7 +64,7 @@ async def prune_runs(
             ) -> int:
                 return await _prune(tx, effects, old, batch, actor, reason)
 
-            pruned += await committer.run(work)
+            pruned += await committer.run(pool, work)
         if pruned >= limit:
             break
     return pruned
@@ -100,7 +110,7 @@ def duty(rules: Mapping[str, Retention]) -> Duty:
         now = await turn.run(_now)
         if kept.runs is not None and now is not None:
             old = Old(turn.tenant, now - kept.runs, FINAL)
-            async for found in prunable(turn.database, old):
+            async for found in prunable(turn.pool, old):
                 for batch in _batches(found):
                     await _prune_each(turn, old, batch)
         if kept.events is not None and now is not None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from vwed_grpc.batching import in_parts
 from vwed_grpc.domain.errors import DeadlineExceeded, ResourceExhausted
-from vwed_grpc.storage.database import Deadline, Transaction, longest
+from vwed_grpc.storage.pool import Deadline, Pool, longest
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.flush import Answer, Busy, Outcome, Report, flush
 
@@ -144,8 +145,9 @@ async def _wait_for_room(lane: _Lane, left: float | None) -> None:
 class Writer:
     """Takes reports and answers each once its change is committed."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, pool: Pool) -> None:
         self._committer = committer
+        self._pool = pool
         self._lanes: dict[str, _Lane] = {}
         self._turns = asyncio.Semaphore(FLUSHES)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -236,4 +238,4 @@ class Writer:
                 effects.run_changed(tenant, state.id, state.news)
             return dict(zip(waiting, outcomes, strict=True))
 
-        return await self._committer.run(work, longest([e.remaining for e in entries]))
+        return await self._committer.run(self._pool, work, longest([e.remaining for e in entries]))

@@ -1,0 +1,214 @@
+"""The connections to PostgreSQL of one purpose, and what is asked of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from vwed_grpc.storage.by_key import ByKey, reader
+from vwed_grpc.storage.codecs import set_codecs
+from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
+from vwed_grpc.storage.places import Places
+from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction, transact
+
+T = TypeVar("T")
+
+Deadline = Callable[[], float | None]
+"""Seconds that the caller still waits; None: for ever."""
+
+
+def longest(deadlines: Sequence[Deadline]) -> Deadline:
+    """As long as any of these callers waits."""
+
+    def remaining() -> float | None:
+        lefts = [left for deadline in deadlines if (left := deadline()) is not None]
+        return max(lefts) if len(lefts) == len(deadlines) else None
+
+    return remaining
+
+
+_RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
+_TRIES = 8
+"""With about 2 s of pauses between them."""
+_LAST_SECONDS = 1.0
+"""How long what is under way may take to end when a pool is closed."""
+
+
+class Pool:
+    """Transactions, and reads that are put together at run time.
+
+    Nobody waits longer for a connection than a statement may take. Raises what callers are told
+    (see `storage.errors`), Busy among it.
+    """
+
+    def __init__(
+        self, url: str, *, connections: int, purpose: str = "some", statement_timeout: float = 5.0
+    ) -> None:
+        self._url = sa.make_url(url).set(drivername="postgresql+asyncpg")
+        self._options = {
+            "timeout": statement_timeout,
+            "command_timeout": statement_timeout * 2,
+            "server_settings": {
+                # JIT compiles our short statements for ten times the work it saves.
+                "jit": "off",
+                "timezone": "UTC",
+                # A process frozen in the middle of a transaction must not keep its locks.
+                "idle_in_transaction_session_timeout": "10000",
+                "statement_timeout": str(int(statement_timeout * 1000)),
+                "application_name": f"vwed-grpc {purpose}",
+            },
+        }
+        # SQLAlchemy begins no transaction on these: the driver does, for a third of the cost.
+        self._engine = create_async_engine(
+            self._url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=connections,
+            max_overflow=0,
+            connect_args=self._options,
+        )
+        sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
+        self._places = Places(purpose, connections, statement_timeout)
+
+    async def close(self) -> None:
+        """Waits a moment for what is under way: its connections would be nobody's to close."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                while cast("sa.QueuePool", self._engine.pool).checkedout():  # noqa: ASYNC110 - the pool has no Event
+                    await asyncio.sleep(0.01)
+        await self._engine.dispose()
+
+    async def select(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """The rows of one read, with SQLAlchemy's types."""
+
+        async def read() -> Sequence[sa.Row[Any]]:
+            async with self._places, self._engine.connect() as connection:
+                return (await connection.execute(statement, parameters)).all()
+
+        return await _read(read)
+
+    async def run(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        remaining: Deadline = lambda: None,
+        *,
+        commit: bool = True,
+    ) -> T:
+        """Runs `work` in one transaction and commits it, or with `commit=False` rolls it back.
+
+        Serialization failures, deadlocks and lost connections are retried while `remaining` lasts;
+        a COMMIT whose answer was lost is never repeated blindly: see `transact`.
+        """
+        with public_errors():
+            for tried in range(1, _TRIES):
+                try:
+                    return await self._run_once(work, commit=commit)
+                except DBAPIError as exc:
+                    pause = min(0.01 * 2**tried, 0.5)
+                    left = remaining()
+                    if not _worth_retrying(exc) or (left is not None and left <= pause):
+                        raise
+                await asyncio.sleep(pause)
+            return await self._run_once(work, commit=commit)
+
+    async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
+        with connection_losses():
+            async with self._places, self._engine.connect() as connection:
+                return await transact(connection, work, commit=commit)
+
+
+class ReadingPool(Pool):
+    """With connections of the driver's own besides, for single reads that never change.
+
+    Those have times as `storage.codecs` says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        reads: int,
+        purpose: str = "some",
+        statement_timeout: float = 5.0,
+    ) -> None:
+        """`reads` connections for single reads, `connections` for all else."""
+        super().__init__(
+            url, connections=connections, purpose=purpose, statement_timeout=statement_timeout
+        )
+        self._readers = asyncpg.create_pool(
+            min_size=0,
+            max_size=reads,
+            init=set_codecs,
+            # Single reads leave nothing behind; the driver's own reset is a round trip.
+            reset=_nothing_to_reset,
+            **self._engine.dialect.create_connect_args(self._url)[1],
+            **self._options,
+        )
+        self._patience = statement_timeout
+        self._read_places = Places(purpose, reads, statement_timeout)
+        self._by_key = reader(self.fetch)
+
+    async def close(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._readers  # it may never have been used
+                await self._readers.close()
+        await super().close()
+
+    async def fetch(
+        self, statement: Statement, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """The rows of one read."""
+
+        async def read() -> Sequence[sa.Row[Any]]:
+            async with self._read_places:
+                await self._readers  # set up by whoever comes first; no connection is made by that
+                connection = await self._readers.acquire()
+                try:
+                    return await statement.run(connection, parameters or {})
+                finally:
+                    await self._readers.release(connection, timeout=self._patience)
+
+        return await _read(read)
+
+    async def row(self, statement: ByKey, tenant: str, *key: str) -> sa.Row[Any] | None:
+        """The row under a key, as it is after this call began; who asks at once shares a read."""
+        return await self._by_key.ask((statement, tenant), key)
+
+
+async def _read(read: Callable[[], Awaitable[T]]) -> T:
+    """Once more on another connection, if the first had died while it was pooled."""
+    with public_errors():
+        try:
+            with connection_losses():
+                return await read()
+        except DBAPIError as exc:
+            if not exc.connection_invalidated:
+                raise
+        with connection_losses():
+            return await read()
+
+
+def _is_alive(connection: Any, _record: object, _proxy: object) -> None:
+    """Raises InvalidatePoolError if a pooled connection is dead: after a restart all of them are.
+
+    The driver knows without a round trip. SQLAlchemy would learn it from statements of its own.
+    """
+    if connection.driver_connection.is_closed():
+        raise sa.exc.InvalidatePoolError
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    pass
+
+
+def _worth_retrying(exc: DBAPIError) -> bool:
+    return exc.connection_invalidated or sqlstate(exc) in _RETRIED_STATES

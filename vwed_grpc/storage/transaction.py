@@ -1,0 +1,157 @@
+"""One transaction: begun and ended by the driver, for a third of what it costs SQLAlchemy."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.storage.errors import connection_is_lost, connection_losses
+from vwed_grpc.storage.statement import Statement, Together, command
+
+T = TypeVar("T")
+
+GAP = timedelta(seconds=2)
+"""If no server says for so long that it can write, leases begin anew. Four beats: a busy machine
+may be late with one or two."""
+_DECISION_SECONDS = 5.0
+"""How long is asked what became of a COMMIT; longer than PostgreSQL takes to come back."""
+
+_BEGUN = Statement(
+    sa.text("""
+    SELECT clock_timestamp() AS now, (pg_current_xact_id()::text)::bigint AS xact,
+           (SELECT reachable_since FROM service_pulse
+             WHERE tenant = '' AND beat >= clock_timestamp() - CAST(:gap AS interval))
+           AS reachable_since
+""").bindparams(gap=GAP)
+)
+_XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A write under way: the database's clock at its begin, and its number.
+
+    Its statements raise SQLAlchemy's own errors.
+    """
+
+    now: datetime
+    xact: int
+    reachable_since: datetime
+    """Since when executors could renew their leases; see `storage.pulse`."""
+    _connection: AsyncConnection
+    _driver: asyncpg.Connection
+    """The same one, without SQLAlchemy."""
+    _session: AsyncSession | None = None
+
+    def ran_out(self, expire_time: datetime, lease: timedelta) -> bool:
+        """Whether a lease with this end is over, of which only reachable time counts."""
+        return max(expire_time, self.reachable_since + lease) <= self.now
+
+    @property
+    def session(self) -> AsyncSession:
+        """For statements that are put together at run time; it neither begins nor ends anything."""
+        if self._session is None:
+            self._session = AsyncSession(self._connection, expire_on_commit=False)
+        return self._session
+
+    async def fetch(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Sequence[sa.Row[Any]]:
+        """The rows of one statement of this transaction."""
+        return await statement.run(self._driver, parameters)
+
+    async def together(self, statements: Together, *parameters: Mapping[str, Any]) -> None:
+        """Runs statements that answer nothing as one, with the parameters of each."""
+        await statements.run(self._driver, parameters)
+
+    async def each(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Runs a statement that answers nothing once for each set of parameters."""
+        await statement.run_each(self._driver, rows)
+
+
+async def transact(
+    connection: AsyncConnection,
+    work: Callable[[Transaction], Awaitable[T]],
+    *,
+    commit: bool,
+) -> T:
+    """Runs `work` in one transaction of the connection, and commits it or rolls it back.
+
+    A COMMIT whose answer was lost is looked up by its number. Raises Unavailable OUTCOME_UNKNOWN if
+    even that cannot be learned.
+    """
+    driver = await _driver_of(connection)
+    ended = False
+    try:
+        await command(driver, "BEGIN")
+        begun = (await _BEGUN.run(driver, {}))[0]
+        # Amid a gap nobody knows yet when it ends: not before now.
+        reachable_since = begun.reachable_since or begun.now
+        tx = Transaction(begun.now, begun.xact, reachable_since, connection, driver)
+        answer = await work(tx)
+        if commit:
+            try:
+                done = await command(driver, "COMMIT")
+            except (DBAPIError, OSError) as exc:
+                if isinstance(exc, DBAPIError) and not connection_is_lost(exc):
+                    raise
+                ended = True
+                if not await _is_committed(connection, begun.xact, exc):
+                    raise
+                return answer
+            if done != "COMMIT":  # PostgreSQL's whole answer to the COMMIT of what has failed
+                raise RuntimeError("a statement had failed, and its error was passed over")
+            ended = True
+        return answer
+    finally:
+        if not ended:
+            await _roll_back(connection, driver)
+
+
+async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+async def _is_committed(connection: AsyncConnection, xact: int, lost: BaseException) -> bool:
+    """Whether the transaction whose COMMIT was not answered took place.
+
+    Asked in place of the connection that was lost: whoever lost one has no second one to wait for.
+    Raises Unavailable if nobody can say: what is unknown must not be tried again here.
+    """
+    until = asyncio.get_running_loop().time() + _DECISION_SECONDS
+    while True:
+        await connection.invalidate(lost)
+        try:
+            with connection_losses():
+                driver = await _driver_of(connection)
+                state = (await _XACT_STATUS.run(driver, {"xact": xact}))[0][0]
+            if state != "in progress":
+                return bool(state == "committed")
+        except (DBAPIError, OSError) as exc:
+            lost = exc
+            if asyncio.get_running_loop().time() > until:
+                raise Unavailable(
+                    "OUTCOME_UNKNOWN", "the store left before it said whether it was written"
+                ) from exc
+        await asyncio.sleep(0.05)
+
+
+async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+    """Whatever the driver believes: it does not know of a BEGIN that is still under way.
+
+    Where that fails the connection is not used again.
+    """
+    try:
+        await command(driver, "ROLLBACK")
+    except (DBAPIError, OSError) as exc:
+        await connection.invalidate(exc)
+    except asyncio.CancelledError as exc:
+        await connection.invalidate(exc)
+        raise
