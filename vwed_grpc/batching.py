@@ -41,8 +41,8 @@ async def in_parts(
     """What `work` has for each question; what it raises fails none but the one that is at fault.
 
     All are done together if that goes well. If not, the halves are done one after the other, and so
-    on. Unavailable and Busy are the answer to all at once: they are nobody's fault, and what may have
-    been committed must not be tried again.
+    on. Unavailable and Busy are the answer to all at once: they are nobody's fault, and what may
+    have been committed must not be tried again.
     """
     try:
         return [*await work(questions)]

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Kind
+from vwed_grpc.storage.pool import Pool
 
 COMMITTED = "pg_xact_commit_timestamp((xact % 4294967296)::text::xid)"
 """When it was committed; only a server with track_commit_timestamp knows."""
@@ -80,12 +80,12 @@ async def read(database_url: str, tenant: str, when: str = COMMITTED) -> History
           FROM task_record_events WHERE tenant = :tenant AND task_record_id > :after
          ORDER BY task_record_id, seq
     """)
-    database = Database(database_url, connections=2, statement_timeout=60)
+    pool = Pool(database_url, connections=2, statement_timeout=60)
     history: History = {}
     try:
-        for row in await database.fetch(statement, {"tenant": tenant, "after": ""}):
+        for row in await pool.select(statement, {"tenant": tenant, "after": ""}):
             event = stored(row.group_seq, row.kind, row.event, row.payload, row.committed)
             history.setdefault(row.run, []).append(event)
     finally:
-        await database.close()
+        await pool.close()
     return history

@@ -28,8 +28,9 @@ from vwed_grpc.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.database import Deadline, Transaction
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.pool import Deadline, Pool
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching import events, topic, watch
 from vwed_grpc.watching.events import Batch, messages
 from vwed_grpc.watching.hub import Hub
@@ -90,7 +91,7 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
     failed = False
 
     async def run(
-        self: Committer, work: Work[Any], remaining: Deadline, *, validate_only: bool
+        self: Committer, pool: Pool, work: Work[Any], remaining: Deadline, *, validate_only: bool
     ) -> Any:
         async def early(tx: Transaction) -> Any:
             nonlocal failed
@@ -102,7 +103,7 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
                 raise DBAPIError(None, None, _Conflict())
             return answer
 
-        return await self._database.run(early, remaining, commit=not validate_only)
+        return await pool.run(early, remaining, commit=not validate_only)
 
     patch.setattr(Committer, "_run", run)
 

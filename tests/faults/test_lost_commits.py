@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from vwed_grpc.domain.errors import VwedError
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 
 WRITERS = 8
 SECONDS = 4.0
@@ -17,7 +18,7 @@ _INSERT = sa.text("INSERT INTO lost_commits VALUES (:n)")
 
 
 async def test_each_change_is_made_once(database_url: str) -> None:
-    database = Database(database_url, connections=WRITERS + 2)
+    pool = Pool(database_url, connections=WRITERS + 2)
     acknowledged: set[int] = set()
     numbers = iter(range(1 << 30))
     refused: Counter[str] = Counter()
@@ -31,7 +32,7 @@ async def test_each_change_is_made_once(database_url: str) -> None:
                 await tx.session.execute(_INSERT, {"n": n})
 
             try:
-                await database.run(work, lambda: 5.0)
+                await pool.run(work, lambda: 5.0)
             except (SQLAlchemyError, VwedError, OSError) as exc:
                 refused[repr(exc)[:200]] += 1
             else:
@@ -48,7 +49,7 @@ async def test_each_change_is_made_once(database_url: str) -> None:
                 await admin.execute("SELECT n, count(*) FROM lost_commits GROUP BY n")
             ).fetchall()
         finally:
-            await database.close()
+            await pool.close()
             await admin.execute("DROP TABLE lost_commits")
     times: dict[int, int] = dict(found)
     assert not [n for n, count in times.items() if count > 1], refused

@@ -35,7 +35,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.waiting import until_true
 from vwed_grpc.client import Client, error_info
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import Pool
 
 TWO_BLOCKS = {"blocks": [{"id": "a", "type": "move"}, {"id": "b", "type": "lift"}]}
 
@@ -139,11 +139,11 @@ async def everything(
 
 async def sql(database_url: str, statement: str, **values: Any) -> Sequence[sa.Row[Any]]:
     """What a statement returns; it is committed."""
-    database = Database(database_url, connections=1)
+    pool = Pool(database_url, connections=1)
     try:
-        return await database.fetch(sa.text(statement), values)
+        return await pool.select(sa.text(statement), values)
     finally:
-        await database.close()
+        await pool.close()
 
 
 async def count_all_time(database_url: str) -> None:

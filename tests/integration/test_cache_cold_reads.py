@@ -12,29 +12,29 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import ReadingPool
 
 
 @pytest.fixture
-def selects(monkeypatch: pytest.MonkeyPatch) -> Counter[Database]:
+def selects(monkeypatch: pytest.MonkeyPatch) -> Counter[ReadingPool]:
     """How often each process's pool was asked for an entry; the answers take their time."""
-    asked: Counter[Database] = Counter()
-    fetch = Database.fetch
+    asked: Counter[ReadingPool] = Counter()
+    fetch = ReadingPool.fetch
 
-    async def counted(self: Database, statement: Any, *rest: Any) -> Any:
+    async def counted(self: ReadingPool, statement: Any, *rest: Any) -> Any:
         rows = await fetch(self, statement, *rest)
         if statement is data_cache.GET:
             asked[self] += 1
             await asyncio.sleep(0.5)  # until all have come
         return rows
 
-    monkeypatch.setattr(Database, "fetch", counted)
+    monkeypatch.setattr(ReadingPool, "fetch", counted)
     return asked
 
 
 @pytest.mark.parametrize("absent", [True, False])
 async def test_a_hundred_gets_of_a_cold_key_make_one_select_a_process(
-    settings: Settings, client: Client, tenant: str, selects: Counter[Database], absent: bool
+    settings: Settings, client: Client, tenant: str, selects: Counter[ReadingPool], absent: bool
 ) -> None:
     run = (await create_run(client, (await create_def(client)).id)).id
     if not absent:
@@ -53,7 +53,7 @@ async def test_a_hundred_gets_of_a_cold_key_make_one_select_a_process(
 
 
 async def test_without_redis_those_who_come_during_a_load_share_the_next(
-    settings: Settings, client: Client, tenant: str, selects: Counter[Database]
+    settings: Settings, client: Client, tenant: str, selects: Counter[ReadingPool]
 ) -> None:
     """Nothing tells whether the load that is under way began after the last write."""
     run = (await create_run(client, (await create_def(client)).id)).id

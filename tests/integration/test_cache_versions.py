@@ -21,7 +21,8 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache, due
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 
 
 @pytest.fixture
@@ -117,19 +118,19 @@ async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
         async def work(tx: Transaction) -> int:
             return await data_cache.sweep(tx, tenant, 100)
 
-        database = Database(database_url, connections=1)
+        pool = Pool(database_url, connections=1)
         try:
-            return await database.run(work)
+            return await pool.run(work)
         finally:
-            await database.close()
+            await pool.close()
 
     async def due_now() -> bool:
         """Whether a sweep is begun at all."""
-        database = Database(database_url, connections=1)
+        pool = Pool(database_url, connections=1)
         try:
-            return tenant in {row.tenant for row in await database.fetch(due.ENTRIES)}
+            return tenant in {row.tenant for row in await pool.select(due.ENTRIES)}
         finally:
-            await database.close()
+            await pool.close()
 
     assert not await due_now()
     assert await sweep() == 0

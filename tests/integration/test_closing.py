@@ -1,4 +1,4 @@
-"""A database that is closed while a transaction is under way."""
+"""A pool that is closed while a transaction is under way."""
 
 import asyncio
 
@@ -6,11 +6,12 @@ import sqlalchemy as sa
 
 from tests.integration.steps import sql
 from tests.waiting import until_true
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 
 
 async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str) -> None:
-    database = Database(database_url)
+    pool = Pool(database_url, connections=2)
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def work(tx: Transaction) -> str:
@@ -18,9 +19,9 @@ async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str
         await tx.session.execute(sa.text("SELECT pg_sleep(0.2)"))
         return "done"
 
-    running = asyncio.create_task(database.run(work))
+    running = asyncio.create_task(pool.run(work))
     pid = await begun
-    await database.close()
+    await pool.close()
     assert await running == "done"
     connected = "SELECT pid FROM pg_stat_activity WHERE pid = :pid"
 

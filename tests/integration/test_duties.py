@@ -22,7 +22,7 @@ from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.commit import Committer
@@ -145,12 +145,12 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 
 
 @pytest.fixture
-async def stores(database_url: str) -> AsyncIterator[tuple[Database, Committer]]:
-    database = Database(database_url, connections=3)
+async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
+    pool = ReadingPool(database_url, connections=3, reads=1)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        yield database, Committer(database, redis, keys, Hub(database, wakeups, keys), wakeups)
-    await database.close()
+        yield pool, Committer(redis, keys, Hub(pool, wakeups, keys), wakeups)
+    await pool.close()
 
 
 class _Flaky:
@@ -179,7 +179,7 @@ class _Flaky:
     ids=repr,
 )
 async def test_whatever_a_duty_raises_it_goes_on(
-    stores: tuple[Database, Committer], failure: Exception
+    stores: tuple[Pool, Committer], failure: Exception
 ) -> None:
     flaky = _Flaky()
     duty = Duty("flaky", 0.01, sa.text("SELECT 'nobody' AS tenant"), flaky.work)

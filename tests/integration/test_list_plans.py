@@ -12,7 +12,8 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.storage import run_lists, schema
-from vwed_grpc.storage.database import Database, sync_engine
+from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 
 RUNS = 1_000_000
@@ -50,15 +51,14 @@ PLANS = ("force_custom_plan", "force_generic_plan")
 """PostgreSQL may take either for a statement that it has prepared, after five times."""
 
 
-class Metered(Database):
+class Metered(ReadingPool):
     """Counts the buffers that its pages touch."""
 
     buffers = 0
 
     async def fetch(
-        self, statement: sa.Executable | Statement, parameters: Mapping[str, Any] | None = None
+        self, statement: Statement, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        assert isinstance(statement, Statement)
         before = await self._touched()
         rows = await super().fetch(statement, parameters)
         self.buffers += await self._touched() - before
@@ -77,10 +77,10 @@ async def metered(url: str, plans: str) -> AsyncIterator[Metered]:
         name = sa.make_url(url).database
         connection.execute(sa.text(f"ALTER DATABASE {name} SET plan_cache_mode = {plans}"))
     engine.dispose()
-    database = Metered(url, connections=3, statement_timeout=20)
-    assert (await super(Metered, database).fetch(_PLANS))[0][0] == plans
-    yield database
-    await database.close()
+    pool = Metered(url, connections=1, reads=1, statement_timeout=20)
+    assert (await super(Metered, pool).fetch(_PLANS))[0][0] == plans
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def filled(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=PLANS)
 async def million(filled: str, request: pytest.FixtureRequest) -> AsyncIterator[Metered]:
-    async with metered(filled, request.param) as database:
-        yield database
+    async with metered(filled, request.param) as pool:
+        yield pool
 
 
 FILTERS: dict[str, TaskRecordFilter] = {"none": TaskRecordFilter()}

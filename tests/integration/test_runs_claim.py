@@ -29,7 +29,8 @@ from tests.waiting import promptly
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
 from vwed_grpc.storage import due
-from vwed_grpc.storage.database import Database, Transaction
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes import expiry
 
 
@@ -197,7 +198,7 @@ async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
     for _ in range(110):
         await running(client, task_def.id, lease=60)
     urgent = await running(client, task_def.id, lease=60, id="zzz", priority=9)
-    database = Database(database_url, connections=2)
+    pool = Pool(database_url, connections=2)
 
     async def with_the_sweeper_away(tx: Transaction) -> list[TaskRecord]:
         while not await due.mine(tx, expiry.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere
@@ -211,8 +212,8 @@ async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
         )
         return await claim(client, "robot-2", include_interrupted=True)
 
-    (claimed,) = await database.run(with_the_sweeper_away)
-    await database.close()
+    (claimed,) = await pool.run(with_the_sweeper_away)
+    await pool.close()
     assert claimed.id == urgent.id
 
 

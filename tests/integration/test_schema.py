@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import Database, sync_engine, sync_sessions
+from vwed_grpc.storage.database import sync_engine, sync_sessions
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.tables import idempotency_keys, metadata
 
 
@@ -132,9 +133,9 @@ async def test_async_and_sync_sessions_share_settings_and_tables(
             )
         )
     engine.dispose()
-    database = Database(database_url)
-    rows = await database.fetch(
+    pool = Pool(database_url, connections=2)
+    rows = await pool.select(
         sa.select(idempotency_keys.c.resource_ids).where(idempotency_keys.c.tenant == tenant)
     )
     assert rows[0][0] == ["a"]
-    await database.close()
+    await pool.close()

@@ -16,11 +16,8 @@ from vwed.v1.record_service_pb2 import (
 from tests.integration.steps import refused, running
 from tests.waiting import PATIENCE
 from vwed_grpc.client import Client, connect
-from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.database import Database
-from vwed_grpc.storage.statement import Statement
 
 
 @pytest.fixture
@@ -74,15 +71,3 @@ async def test_slow_pages_leave_a_connection_for_reads_by_key(
             assert not any(page.done() for page in pages)
         assert [len((await page).block_records) for page in pages] == [0] * 8
     await engine.dispose()
-
-
-async def test_who_waits_too_long_for_other_lists_is_told_so(database_url: str) -> None:
-    database = Database(database_url, connections=3, statement_timeout=0.8)
-    slow = Statement("SELECT pg_sleep(0.6)")
-    found = await asyncio.gather(
-        *(database.page(slow, {}) for _ in range(4)), return_exceptions=True
-    )
-    refusals = [each for each in found if isinstance(each, ResourceExhausted)]
-    assert 1 <= len(refusals) < 4
-    assert {refusal.reason for refusal in refusals} == {"TOO_MANY_LISTS"}
-    await database.close()

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.waiting import until_true
 from vwed_grpc.domain.errors import Unavailable
-from vwed_grpc.storage.database import Database, Transaction
 from vwed_grpc.storage.errors import sqlstate
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement, Together
+from vwed_grpc.storage.transaction import Transaction
 
 _MADE = Statement("SELECT count(*) AS made FROM idempotency_keys WHERE tenant = :tenant")
 _MAKE = """
@@ -25,15 +26,15 @@ _MAKE = """
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
     """With one connection for transactions: what one leaves behind, the next one meets."""
-    database = Database(database_url, connections=1)
-    yield database
-    await database.close()
+    pool = ReadingPool(database_url, connections=1, reads=1)
+    yield pool
+    await pool.close()
 
 
-async def made(database: Database, tenant: str) -> int:
-    return int((await database.fetch(_MADE, {"tenant": tenant}))[0].made)
+async def made(pool: ReadingPool, tenant: str) -> int:
+    return int((await pool.fetch(_MADE, {"tenant": tenant}))[0].made)
 
 
 async def make(tx: Transaction, tenant: str, id_: str) -> None:
@@ -41,7 +42,7 @@ async def make(tx: Transaction, tenant: str, id_: str) -> None:
 
 
 async def test_driver_and_session_see_each_other_and_commit_together(
-    database: Database, tenant: str
+    pool: ReadingPool, tenant: str
 ) -> None:
     async def work(tx: Transaction) -> int:
         await make(tx, tenant, "1")
@@ -49,17 +50,17 @@ async def test_driver_and_session_see_each_other_and_commit_together(
         found = await tx.session.execute(
             sa.text("SELECT count(*) FROM idempotency_keys WHERE tenant = :t"), {"t": tenant}
         )
-        assert await made(database, tenant) == 0  # others see nothing yet
+        assert await made(pool, tenant) == 0  # others see nothing yet
         return int(found.scalar_one())
 
-    assert await database.run(work, commit=False) == 2
-    assert await made(database, tenant) == 0
-    assert await database.run(work) == 2
-    assert await made(database, tenant) == 2
+    assert await pool.run(work, commit=False) == 2
+    assert await made(pool, tenant) == 0
+    assert await pool.run(work) == 2
+    assert await made(pool, tenant) == 2
 
 
 async def test_what_fails_leaves_nothing_not_even_on_its_connection(
-    database: Database, tenant: str
+    pool: ReadingPool, tenant: str
 ) -> None:
     async def fails(tx: Transaction) -> None:
         await make(tx, tenant, "1")
@@ -69,13 +70,13 @@ async def test_what_fails_leaves_nothing_not_even_on_its_connection(
         await make(tx, tenant, "2")
 
     with pytest.raises(DBAPIError) as failure:
-        await database.run(fails)
+        await pool.run(fails)
     assert sqlstate(failure.value) == "22012"
-    await database.run(goes_well)
-    assert await made(database, tenant) == 1
+    await pool.run(goes_well)
+    assert await made(pool, tenant) == 1
 
 
-async def test_who_is_cancelled_leaves_nothing_either(database: Database, tenant: str) -> None:
+async def test_who_is_cancelled_leaves_nothing_either(pool: ReadingPool, tenant: str) -> None:
     async def hangs(tx: Transaction) -> None:
         await make(tx, tenant, "1")
         await tx.session.execute(sa.text("SELECT pg_sleep(60)"))
@@ -83,18 +84,18 @@ async def test_who_is_cancelled_leaves_nothing_either(database: Database, tenant
     async def goes_well(tx: Transaction) -> None:
         await make(tx, tenant, "2")
 
-    hanging = asyncio.create_task(database.run(hangs))
+    hanging = asyncio.create_task(pool.run(hangs))
     await asyncio.sleep(0.2)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
-    await database.run(goes_well)
-    assert await made(database, tenant) == 1
+    await pool.run(goes_well)
+    assert await made(pool, tenant) == 1
 
 
 @pytest.mark.parametrize("again", [None, 0, 1, 2, 4])
 async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
-    database: Database, tenant: str, again: int | None
+    pool: ReadingPool, tenant: str, again: int | None
 ) -> None:
     """Once or twice, at any turn of the loop: while it begins, writes or is rolled back."""
 
@@ -105,7 +106,7 @@ async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
         await tx.session.execute(sa.text("SELECT 1"))
 
     for turns in range(40):
-        running = asyncio.create_task(database.run(never_kept, commit=False))
+        running = asyncio.create_task(pool.run(never_kept, commit=False))
         for _ in range(turns):
             await asyncio.sleep(0)
         running.cancel()
@@ -115,14 +116,14 @@ async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
             running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-        await database.run(nothing)
-        assert await made(database, tenant) == 0
+        await pool.run(nothing)
+        assert await made(pool, tenant) == 0
 
 
 async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
     database_url: str, tenant: str
 ) -> None:
-    hasty = Database(database_url, connections=1, statement_timeout=0.5)
+    hasty = ReadingPool(database_url, connections=1, reads=1, statement_timeout=0.5)
 
     async def its_pid(tx: Transaction) -> int:
         return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
@@ -142,7 +143,7 @@ async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
         os.kill(pid, signal.SIGCONT)
     await asyncio.sleep(0.2)
     await hasty.run(goes_well)
-    state = await hasty.fetch(
+    state = await hasty.select(
         sa.text("SELECT state FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}
     )
     assert "transaction" not in str(state)
@@ -152,7 +153,7 @@ async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
 
 async def test_after_a_restart_the_first_write_goes_well(database_url: str, tenant: str) -> None:
     """All pooled connections are dead then: none of them costs a try."""
-    database = Database(database_url, connections=30)
+    pool = ReadingPool(database_url, connections=30, reads=2)
     everybody = asyncio.Barrier(20)
 
     async def its_pid(tx: Transaction) -> int:
@@ -160,8 +161,8 @@ async def test_after_a_restart_the_first_write_goes_well(database_url: str, tena
         await everybody.wait()
         return int(found.scalar_one())
 
-    pids = await asyncio.gather(*(database.run(its_pid) for _ in range(20)))
-    await database.fetch(
+    pids = await asyncio.gather(*(pool.run(its_pid) for _ in range(20)))
+    await pool.select(
         sa.text("SELECT pg_terminate_backend(p) FROM unnest(CAST(:pids AS int[])) p"
                 " WHERE p <> pg_backend_pid()"), {"pids": [*pids]}
     )  # fmt: skip
@@ -169,7 +170,7 @@ async def test_after_a_restart_the_first_write_goes_well(database_url: str, tena
                     " AND pid <> pg_backend_pid()")  # fmt: skip
 
     async def are_gone() -> bool:
-        return not await database.fetch(alive, {"pids": [*pids]})
+        return not await pool.select(alive, {"pids": [*pids]})
 
     await until_true(are_gone)
     await asyncio.sleep(0.1)  # the loop hears of it
@@ -177,13 +178,13 @@ async def test_after_a_restart_the_first_write_goes_well(database_url: str, tena
     async def goes_well(tx: Transaction) -> None:
         await make(tx, tenant, "1")
 
-    await database.run(goes_well, lambda: 0.0)
-    assert await made(database, tenant) == 1
-    await database.close()
+    await pool.run(goes_well, lambda: 0.0)
+    assert await made(pool, tenant) == 1
+    await pool.close()
 
 
 async def test_an_error_that_was_passed_over_is_not_taken_for_a_commit(
-    database: Database, tenant: str
+    pool: ReadingPool, tenant: str
 ) -> None:
     """PostgreSQL answers the COMMIT of a failed transaction without an error."""
 
@@ -193,12 +194,12 @@ async def test_an_error_that_was_passed_over_is_not_taken_for_a_commit(
             await tx.session.execute(sa.text("SELECT 1/0"))
 
     with pytest.raises(RuntimeError, match="passed over"):
-        await database.run(passes_over)
-    assert await made(database, tenant) == 0
+        await pool.run(passes_over)
+    assert await made(pool, tenant) == 0
 
 
 async def test_statements_together_are_one_and_keep_their_parameters(
-    database: Database, tenant: str
+    pool: ReadingPool, tenant: str
 ) -> None:
     one = Statement(_MAKE)
     gone = Statement("DELETE FROM idempotency_keys WHERE tenant = :tenant AND request_id = :id")
@@ -212,8 +213,8 @@ async def test_statements_together_are_one_and_keep_their_parameters(
             {"tenant": tenant, "id": "newer"},
         )
 
-    await database.run(work)
-    found = await database.fetch(
+    await pool.run(work)
+    found = await pool.select(
         sa.text("SELECT request_id FROM idempotency_keys WHERE tenant = :t ORDER BY 1"),
         {"t": tenant},
     )

@@ -8,17 +8,17 @@ import pytest
 from tests.integration.steps import running
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.client import Client
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.wakeups import Wakeups
 
 
 @pytest.fixture
 async def hub(database_url: str) -> AsyncIterator[Hub]:
-    database = Database(database_url, connections=2)
-    yield Hub(database, Wakeups(None), KeySpace(GENERATION, "test"))
-    await database.close()
+    pool = ReadingPool(database_url, connections=2, reads=2)
+    yield Hub(pool, Wakeups(None), KeySpace(GENERATION, "test"))
+    await pool.close()
 
 
 async def test_one_read_serves_all_who_wait(client: Client, tenant: str, hub: Hub) -> None:
