@@ -1,9 +1,10 @@
 """The RPCs that sum up runs and blocks, and the one that prunes them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import RowMapping
 from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.record_service_pb2 import (
     BlockRecordSummary,
@@ -20,6 +21,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
 from vwed_grpc.storage.pruning import Old
@@ -27,12 +29,12 @@ from vwed_grpc.writes.retention import count, prune_runs
 
 LONGEST = timedelta(days=92)
 PRUNED_AT_ONCE = 10_000
+_GROUP_BYTES = 200
+"""Of an answer."""
 
 
 class Figures(Servicer):
-    async def SummarizeTaskRecords(
-        self, request: SummarizeTaskRecordsRequest, call: Call
-    ) -> SummarizeTaskRecordsResponse:
+    async def SummarizeTaskRecords(self, request: SummarizeTaskRecordsRequest, call: Call) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
         if request.time_zone and not await summaries.is_time_zone(
@@ -47,26 +49,14 @@ class Figures(Servicer):
             until=rows.moment(request.end_time.to),
             time_zone=zone,
         )
-        return SummarizeTaskRecordsResponse(
-            task_record_summaries=[_run_summary(row) for row in found]
-        )
+        return await offload(len(found) * _GROUP_BYTES, _run_summaries, found)
 
     async def SummarizeBlockRecords(
         self, request: SummarizeBlockRecordsRequest, call: Call
-    ) -> SummarizeBlockRecordsResponse:
+    ) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         found = await summaries.of_blocks(self.backend.database.figures, where)
-        return SummarizeBlockRecordsResponse(
-            block_record_summaries=[
-                BlockRecordSummary(
-                    block_type=row.block_type,
-                    count=row.total,
-                    failure_rate=row.failed / row.total,
-                    duration=_durations(row.duration, row.duration_max),
-                )
-                for row in found
-            ]
-        )
+        return await offload(len(found) * _GROUP_BYTES, _block_summaries, found)
 
     async def PruneTaskRecords(
         self, request: PruneTaskRecordsRequest, call: Call
@@ -96,19 +86,37 @@ def _ended_in(span: TimeRange) -> list[sa.ColumnElement[bool]]:
     return run_lists.within(task_records.c.end_time, span)
 
 
-def _run_summary(row: RowMapping) -> TaskRecordSummary:
+def _run_summaries(found: Sequence[sa.Row[Any]]) -> bytes:
+    summaries = [_run_summary(row) for row in found]
+    return SummarizeTaskRecordsResponse(task_record_summaries=summaries).SerializeToString()
+
+
+def _block_summaries(found: Sequence[sa.Row[Any]]) -> bytes:
+    summaries = [
+        BlockRecordSummary(
+            block_type=row.block_type,
+            count=row.total,
+            failure_rate=row.failed / row.total,
+            duration=_durations(row.duration, row.duration_max),
+        )
+        for row in found
+    ]
+    return SummarizeBlockRecordsResponse(block_record_summaries=summaries).SerializeToString()
+
+
+def _run_summary(row: sa.Row[Any]) -> TaskRecordSummary:
     """Only the keys that were asked for are in the row."""
-    decided = row["succeeded"] + row["failed"]
+    decided = row.succeeded + row.failed
     summary = TaskRecordSummary(
-        count=row["total"],
-        success_rate=row["succeeded"] / decided if decided else None,
-        queue_time=_durations(row["queue"], row["queue_max"]),
-        duration=_durations(row["duration"], row["duration_max"]),
-        task_def_id=row.get("task_def_id", ""),
-        robot_id=row.get("robot_id", ""),
+        count=row.total,
+        success_rate=row.succeeded / decided if decided else None,
+        queue_time=_durations(row.queue, row.queue_max),
+        duration=_durations(row.duration, row.duration_max),
+        task_def_id=getattr(row, "task_def_id", ""),
+        robot_id=getattr(row, "robot_id", ""),
     )
-    summary.status = row.get("status", summary.status)
-    rows.put_time(summary.period_start, row.get("period_start"))
+    summary.status = getattr(row, "status", summary.status)
+    rows.put_time(summary.period_start, getattr(row, "period_start", None))
     return summary
 
 

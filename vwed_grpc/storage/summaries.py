@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
 
 from vwed_grpc.domain.blocks import FAILED as BLOCK_FAILED
+from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 from vwed_grpc.storage import periods
 from vwed_grpc.storage.pool import Pool
@@ -16,6 +17,9 @@ from vwed_grpc.storage.tables import block_records as blocks
 from vwed_grpc.storage.tables import task_records as runs
 
 By = SummarizeTaskRecordsRequest.GroupBy
+
+MAX_GROUPS = 10_000
+"""Of an answer; as many rows and one are read, whatever there is."""
 _PERIODS = {By.GROUP_BY_HOUR: "hour", By.GROUP_BY_DAY: "day"}
 _COLUMNS = {
     By.GROUP_BY_STATUS: runs.c.status.label("status"),
@@ -56,10 +60,11 @@ async def of_runs(
     since: datetime,
     until: datetime,
     time_zone: str,
-) -> list[sa.RowMapping]:
+) -> Sequence[sa.Row[Any]]:
     """A row a group: its keys, total, succeeded, failed, queue and duration figures.
 
-    `where` leaves runs that ended from `since` on and before `until`.
+    `where` leaves runs that ended from `since` on and before `until`. Raises ResourceExhausted
+    TOO_MANY_GROUPS.
     """
     if By.GROUP_BY_HOUR in group_by:  # which lies within one day
         group_by = [by for by in group_by if by != By.GROUP_BY_DAY]
@@ -87,14 +92,14 @@ async def of_runs(
         .group_by(*(sa.literal_column(name) for name in names))
         .order_by(*(sa.literal_column(name) for name in names))
     )
-    return [row._mapping for row in await pool.select(statement)]
+    return _at_most(await pool.select(statement.limit(MAX_GROUPS + 1)))
 
 
 async def of_blocks(pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> Sequence[sa.Row[Any]]:
-    """A row a block_type: total, failed, duration figures."""
+    """A row a block_type: total, failed, duration figures. Raises ResourceExhausted, as above."""
     c = blocks.c
     ended = sa.and_(c.tenant == runs.c.tenant, c.task_record_id == runs.c.id)
-    return await pool.select(
+    statement = (
         sa.select(
             c.block_type,
             sa.func.count().label("total"),
@@ -105,4 +110,15 @@ async def of_blocks(pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> Sequ
         .where(*where)
         .group_by(c.block_type)
         .order_by(c.block_type)
+        .limit(MAX_GROUPS + 1)
     )
+    return _at_most(await pool.select(statement))
+
+
+def _at_most(groups: Sequence[sa.Row[Any]]) -> Sequence[sa.Row[Any]]:
+    if len(groups) > MAX_GROUPS:
+        raise ResourceExhausted(
+            "TOO_MANY_GROUPS",
+            f"there are more than {MAX_GROUPS:,} groups: ask for fewer runs, or other groups",
+        )
+    return groups
