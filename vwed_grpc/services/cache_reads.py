@@ -37,9 +37,7 @@ class CacheReads(Servicer):
             raise data_cache.missing(request.key)
         return answer
 
-    async def BatchGetDataCache(
-        self, request: BatchGetDataCacheRequest, call: Call
-    ) -> BatchGetDataCacheResponse:
+    async def BatchGetDataCache(self, request: BatchGetDataCacheRequest, call: Call) -> bytes:
         found = await data_cache.LISTING.batch(
             self.backend.database.bulk,
             data_cache.where(call.tenant, request.task_record_id),
@@ -48,10 +46,10 @@ class CacheReads(Servicer):
         )
         if not found:
             await self.run_must_exist(call, request.task_record_id)
-        return BatchGetDataCacheResponse(
-            data_caches=[found[key] for key in request.keys if key in found],
-            missing_keys=[key for key in request.keys if key not in found],
-        )
+        items = [found[key] for key in request.keys if key in found]
+        missing = [key for key in request.keys if key not in found]
+        answer = BatchGetDataCacheResponse(missing_keys=missing)
+        return await list_response(answer, "data_caches", items)
 
     async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         items, token, total = await self.page(

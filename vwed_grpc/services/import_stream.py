@@ -4,7 +4,7 @@ Its messages may come in any order, and what a resource becomes, and which names
 after the last of them. Until then they wait in a temporary file.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import pairwise
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, TypeAlias
@@ -22,6 +22,7 @@ from vwed_grpc.domain.errors import (
     VwedError,
 )
 from vwed_grpc.rpc.methods import Requests, ended_by_caller
+from vwed_grpc.rpc.offload import offload
 
 Resource: TypeAlias = TaskDef | TaskTemplate
 Check: TypeAlias = Callable[[str, Resource], Awaitable[None]]
@@ -145,17 +146,20 @@ class ImportedItems:
                 metadata={"name": lineage.name},
             )
 
-    def read(self, lineage: Lineage, version: int) -> Resource:
+    async def read(self, lineage: Lineage, version: int) -> Resource:
         item = lineage.items[version]
+        return await offload(item.size, self._read, lineage.kind, item)
+
+    def _read(self, kind: str, item: _Item) -> Resource:
         self._file.seek(item.offset)
-        message = TaskDef() if lineage.kind == "task_def" else TaskTemplate()
+        message = TaskDef() if kind == "task_def" else TaskTemplate()
         message.MergeFromString(self._file.read(item.size))
         return message
 
-    def older(self, lineage: Lineage) -> Iterator[Resource]:
+    async def older(self, lineage: Lineage) -> AsyncIterator[Resource]:
         """All but the newest version."""
         for version in sorted(lineage.items)[:-1]:
-            yield self.read(lineage, version)
+            yield await self.read(lineage, version)
 
     def refuse(self, lineage: Lineage, index: int, error: VwedError, version: int) -> None:
         lineage.refused_at.add(index)
@@ -199,7 +203,7 @@ async def take_in(
             if item is None:
                 raise InvalidArgument.of("message", "holds no item")
             await check(kind, item)
-            items.add(lineage, index, item)
+            await offload(item.ByteSize(), items.add, lineage, index, item)
         except InvalidArgument as error:
             items.refuse(lineage, index, error, item.version if item is not None else 0)
     await ended_by_caller()

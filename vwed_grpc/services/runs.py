@@ -122,18 +122,15 @@ class TaskRecords(Servicer):
             raise task_records.missing(request.id)
         return answer
 
-    async def BatchGetTaskRecords(
-        self, request: BatchGetTaskRecordsRequest, call: Call
-    ) -> BatchGetTaskRecordsResponse:
+    async def BatchGetTaskRecords(self, request: BatchGetTaskRecordsRequest, call: Call) -> bytes:
         found = await run_lists.LISTING.batch(
             self.backend.database.bulk,
             [task_records.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
         )
-        return BatchGetTaskRecordsResponse(
-            task_records=in_order(found, request.ids, task_records.missing)
-        )
+        items = in_order(found, request.ids, task_records.missing)
+        return await list_response(BatchGetTaskRecordsResponse(), "task_records", items)
 
     async def UpdateTaskRecord(self, request: UpdateTaskRecordRequest, call: Call) -> TaskRecord:
         given = request.task_record

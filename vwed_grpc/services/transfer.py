@@ -18,15 +18,17 @@ from vwed_grpc.domain.definition_status import ENABLED
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import ID, ID_DEMAND
+from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import named_id
 from vwed_grpc.services.import_stream import ImportedItems, Lineage, Resource, take_in
 from vwed_grpc.services.templates import TaskTemplates
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions
-from vwed_grpc.storage.export import exported
+from vwed_grpc.storage.export import Exported, exported
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
@@ -48,9 +50,9 @@ class Transfer(TaskTemplates):
         del request  # asks for nothing
         bulk = self.backend.database.bulk
         async for template in exported(bulk, definitions.task_templates, call.tenant):
-            yield _item(ExportTaskDefsResponse(task_template=template))
+            yield await offload(template.size, _item, "task_template", template)
         async for task_def in exported(bulk, definitions.task_defs, call.tenant):
-            yield _item(ExportTaskDefsResponse(task_def=task_def))
+            yield await offload(task_def.size, _item, "task_def", task_def)
 
     async def ImportTaskDefs(
         self, requests: Requests[ImportTaskDefsRequest], call: Call
@@ -169,7 +171,7 @@ class Transfer(TaskTemplates):
         conflict: ImportTaskDefsOptions.Conflict.ValueType,
     ) -> _Outcome:
         of = self._of(lineage.kind)
-        newest = items.read(lineage, lineage.newest)
+        newest = await items.read(lineage, lineage.newest)
         if present is None:
             items.require_free(lineage)
             await self._create(items, tx, effects, call, lineage, newest)
@@ -180,10 +182,11 @@ class Transfer(TaskTemplates):
             return _Outcome.CONFLICT
         if present.HasField("delete_time"):
             raise of.definitions.deleted(lineage.id)
-        if of.same_content(present, newest):
+        size = lineage.items[lineage.newest].size
+        if await offload(size, of.same_content, present, newest):
             return _Outcome.SKIPPED
         items.require_free(lineage)
-        apply_mask(present, newest, of.content | {"change_note"})
+        await offload(size, apply_mask, present, newest, of.content | {"change_note"})
         await of.write(tx, call, effects, present)
         return _Outcome.UPDATED
 
@@ -199,28 +202,28 @@ class Transfer(TaskTemplates):
         """The resource with all its versions; the newest is what it is now."""
         of = self._of(lineage.kind)
         message = type(newest)()
-        apply_mask(message, newest, of.content | {"id", "version", "change_note"})
+        given = of.content | {"id", "version", "change_note"}
+        await offload(lineage.items[lineage.newest].size, apply_mask, message, newest, given)
         message.created_by = call.actor
         if isinstance(message, TaskDef):
             apply_mask(message, newest, ORIGIN)
             message.status = message.status or ENABLED
         await of.definitions.insert(tx, call.tenant, message)
         versions = [message.version]
-        for older in items.older(lineage):
+        async for older in items.older(lineage):
             older.created_by = call.actor
             await of.definitions.write_version(tx, call.tenant, older)
             versions.append(older.version)
         of.changed(call, effects, message.id, *versions)
 
 
-def _item(response: ExportTaskDefsResponse) -> bytes:
+def _item(kind: str, version: Exported[Any]) -> bytes:
     """The same item always has the same bytes."""
-    item: Any = response.task_def
-    if response.HasField("task_template"):
-        item = response.task_template
-    for field in NOT_EXPORTED:
-        item.ClearField(field)
-    return response.SerializeToString(deterministic=True)
+    item = version.message()
+    for name in NOT_EXPORTED:
+        item.ClearField(name)
+    number = ExportTaskDefsResponse.DESCRIPTOR.fields_by_name[kind].number
+    return field(number, item.SerializeToString(deterministic=True))
 
 
 async def _options(requests: Requests[ImportTaskDefsRequest]) -> ImportTaskDefsOptions:

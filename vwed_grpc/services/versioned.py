@@ -81,7 +81,7 @@ class Versioned(Generic[D]):
 
     async def create(self, tx: Transaction, call: Call, effects: Effects, given: D) -> D:
         """A new resource at its version 1; `given` holds what may be given, and is well formed."""
-        message = copy.deepcopy(given)
+        message = await offload(given.ByteSize(), copy.deepcopy, given)
         message.id = message.id or new_id()
         self.complete(message)
         message.created_by = call.actor
@@ -106,9 +106,9 @@ class Versioned(Generic[D]):
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
         stored = await self.live(tx, call, given.id, given.etag)
-        message = copy.deepcopy(stored)
+        message = await offload(stored.ByteSize(), copy.deepcopy, stored)
         fields = masked_fields(mask, given, self.content)
-        apply_mask(message, given, fields)
+        await offload(given.ByteSize(), apply_mask, message, given, fields)
         self.complete(message)
         message.change_note = given.change_note
         validate(message, self.noun)

@@ -1,7 +1,9 @@
 """Every version of every live definition, in the order of an export, in bounded memory."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -15,12 +17,25 @@ from vwed_grpc.storage.tables import Text
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
+
+@dataclass(frozen=True, slots=True)
+class Exported(Generic[D]):
+    """One version, as it was read."""
+
+    size: int
+    """Bytes of its JSON."""
+    message: Callable[[], D]
+    """Makes a message of it, which takes long if it is large."""
+
+
 _HEADS = 200
 _VERSIONS = 200
 """Rows of a page; one of versions ends earlier at MAX_PAGE_BYTES."""
 
 
-async def exported(pool: Pool, definitions: Definitions[D], tenant: str) -> AsyncIterator[D]:
+async def exported(
+    pool: Pool, definitions: Definitions[D], tenant: str
+) -> AsyncIterator[Exported[D]]:
     """By (id, version); what was live when its first version came is exported whole.
 
     As a version answers, and the newest of each with the present status, so that a change of it is
@@ -38,19 +53,24 @@ async def exported(pool: Pool, definitions: Definitions[D], tenant: str) -> Asyn
         if not page:
             return
         newest = {row.id: row for row in page}
-        async for message in _versions(pool, definitions, tenant, list(newest)):
-            head = newest[message.id]
-            if message.version > head.version:
+        async for row in _versions(pool, definitions, tenant, list(newest)):
+            head = newest[row.id]
+            if row.version > head.version:
                 continue  # written meanwhile
-            if isinstance(message, TaskDef) and message.version == head.version:
-                message.status = head.status
-            yield message
+            yield Exported(row.weight, partial(_message, definitions, row, head))
         after = page[-1].id
+
+
+def _message(definitions: Definitions[D], row: sa.Row[Any], head: sa.Row[Any]) -> D:
+    message = definitions.to_message(row)
+    if isinstance(message, TaskDef) and message.version == head.version:
+        message.status = head.status
+    return message
 
 
 async def _versions(
     pool: Pool, definitions: Definitions[D], tenant: str, ids: Sequence[str]
-) -> AsyncIterator[D]:
+) -> AsyncIterator[sa.Row[Any]]:
     h, v = definitions.heads.c, definitions.versions.c
     place = sa.tuple_(h.id, v.version)
     weight = sum((sa.func.octet_length(column) for column in definitions.json), sa.literal(0))
@@ -61,6 +81,7 @@ async def _versions(
             sa.select(
                 *definitions.at_a_version,
                 *definitions.json,
+                weight.label("weight"),
                 sa.func.coalesce(before, 0).label("before"),
             )
             .select_from(definitions.history)
@@ -79,7 +100,7 @@ async def _versions(
             .order_by(page.c.id, page.c.version)
         )
         for row in rows:
-            yield definitions.to_message(row)
+            yield row
         if not rows:
             return
         after = (rows[-1].id, rows[-1].version)

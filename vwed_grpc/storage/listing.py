@@ -1,7 +1,7 @@
 """Keyset paging: one way to read any list, page by page, in any documented order."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, TypeVar
@@ -93,7 +93,7 @@ class Listing(Generic[M]):
         rows = await pool.fetch(statement, parameters)
         items: list[M] = []
         room = MAX_PAGE_BYTES
-        for row, item in zip(rows[:size], self._read(rows), strict=False):
+        async for row, item in self._read(rows[:size]):
             room -= item.ByteSize() + (row.weight or 0 if full else 0)
             if room < 0 and items:
                 break
@@ -173,20 +173,26 @@ class Listing(Generic[M]):
         ]
 
     async def _messages(self, rows: Sequence[sa.Row[Any]]) -> dict[Any, M]:
-        """By identity. Megabytes are parsed in tens of ms, so the event loop gets its turns."""
+        """By identity."""
         messages: dict[Any, M] = {}
-        began = perf_counter()
-        for row, item in zip(rows, self._read(rows), strict=True):
+        async for row, item in self._read(rows):
             messages[row._mapping[self.identity.name]] = item
+        return messages
+
+    async def _read(self, rows: Sequence[sa.Row[Any]]) -> AsyncIterator[tuple[sa.Row[Any], M]]:
+        """Each row with its message, made when it is asked for.
+
+        A thousand, or megabytes, take tens of ms, so the event loop gets its turns.
+        """
+        if not rows:
+            return
+        read = self.reader(tuple(rows[0]._fields))
+        began = perf_counter()
+        for row in rows:
+            yield row, read(row)
             if perf_counter() - began > _TURN:
                 await asyncio.sleep(0)
                 began = perf_counter()
-        return messages
-
-    def _read(self, rows: Sequence[sa.Row[Any]]) -> Iterator[M]:
-        """The message of each row, made when it is asked for."""
-        if rows:
-            yield from map(self.reader(tuple(rows[0]._fields)), rows)
 
     def _among(self, wanted: Sequence[Any]) -> sa.ColumnElement[bool]:
         return self.identity == sa.any_(sa.literal(list(wanted), ARRAY(self.identity.type)))
