@@ -315,14 +315,15 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeTaskRecords(self, request, context):
-        """Figures over runs that ended in a range of at most 92 days.
+        """Figures over runs that ended in a range of at most 92 days. More than 10,000 groups:
+        RESOURCE_EXHAUSTED TOO_MANY_GROUPS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeBlockRecords(self, request, context):
-        """Figures over the blocks of runs that ended in a range, by block_type.
+        """Figures over the blocks of runs that ended in a range, by block_type; at most 10,000 of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

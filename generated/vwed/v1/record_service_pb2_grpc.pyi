@@ -90,9 +90,11 @@ class RecordServiceStub:
     SignalTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]
-    """Figures over runs that ended in a range of at most 92 days."""
+    """Figures over runs that ended in a range of at most 92 days. More than 10,000 groups:
+    RESOURCE_EXHAUSTED TOO_MANY_GROUPS.
+    """
     SummarizeBlockRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]
-    """Figures over the blocks of runs that ended in a range, by block_type."""
+    """Figures over the blocks of runs that ended in a range, by block_type; at most 10,000 of them."""
     PruneTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]
     """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
     it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
@@ -180,9 +182,11 @@ class RecordServiceAsyncStub(RecordServiceStub):
     SignalTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SignalTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """Leaves a word to the executor as an event."""
     SummarizeTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeTaskRecordsRequest, _record_service_pb2.SummarizeTaskRecordsResponse]  # type: ignore[assignment]
-    """Figures over runs that ended in a range of at most 92 days."""
+    """Figures over runs that ended in a range of at most 92 days. More than 10,000 groups:
+    RESOURCE_EXHAUSTED TOO_MANY_GROUPS.
+    """
     SummarizeBlockRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.SummarizeBlockRecordsRequest, _record_service_pb2.SummarizeBlockRecordsResponse]  # type: ignore[assignment]
-    """Figures over the blocks of runs that ended in a range, by block_type."""
+    """Figures over the blocks of runs that ended in a range, by block_type; at most 10,000 of them."""
     PruneTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.PruneTaskRecordsRequest, _record_service_pb2.PruneTaskRecordsResponse]  # type: ignore[assignment]
     """Deletes at most 10,000 final runs a call; never a pinned one, nor one that has an open run below
     it, at any depth, or a later run of its chain of retries that is open. Retention keeps to the
@@ -369,7 +373,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.SummarizeTaskRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.SummarizeTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.SummarizeTaskRecordsResponse]]:
-        """Figures over runs that ended in a range of at most 92 days."""
+        """Figures over runs that ended in a range of at most 92 days. More than 10,000 groups:
+        RESOURCE_EXHAUSTED TOO_MANY_GROUPS.
+        """
 
     @_abc_1.abstractmethod
     def SummarizeBlockRecords(
@@ -377,7 +383,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.SummarizeBlockRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.SummarizeBlockRecordsResponse, _abc.Awaitable[_record_service_pb2.SummarizeBlockRecordsResponse]]:
-        """Figures over the blocks of runs that ended in a range, by block_type."""
+        """Figures over the blocks of runs that ended in a range, by block_type; at most 10,000 of them."""
 
     @_abc_1.abstractmethod
     def PruneTaskRecords(
