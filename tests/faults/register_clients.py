@@ -11,7 +11,7 @@ import grpc
 
 from tests.faults.register_checker import Journal, Process, Read, Write
 from tests.faults.registers import Register
-from vwed_grpc.client import Client
+from vwed_grpc.client import Client, is_transient
 
 REFUSED = {"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
 """Codes after which nothing was written."""
@@ -95,7 +95,7 @@ class Clients:
         return done
 
     async def _failed(self, error: grpc.aio.AioRpcError) -> None:
-        """A replica may be away; nothing else excuses a failure."""
-        if error.code().name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}:
+        """A replica may be away, or its store; nothing else excuses a failure."""
+        if not is_transient(error) and error.code().name not in {"DEADLINE_EXCEEDED", "CANCELLED"}:
             self.surprises.append(f"{error.code().name}: {error.details()}")
         await asyncio.sleep(0.05)

@@ -9,8 +9,6 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # has no types
-from grpc_status import rpc_status  # type: ignore[import-untyped]  # the same
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
@@ -26,7 +24,7 @@ from tests.integration.refusals import read_refusal
 from tests.integration.steps import block, get, report, running, sql, until
 from tests.integration.test_summaries_of_runs import DAY, between, stamp
 from tests.waiting import PATIENCE, until_true
-from vwed_grpc.client import Client, connect
+from vwed_grpc.client import Client, connect, is_transient
 from vwed_grpc.domain.lifecycle import INTERRUPTED, SUCCEEDED
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -154,9 +152,5 @@ def _reason(error: Any) -> str:
     assert isinstance(error, grpc.aio.AioRpcError)
     refusal = read_refusal(error)
     assert refusal.code == "RESOURCE_EXHAUSTED"
-    if refusal.reason != "STATEMENT_TIMEOUT":
-        retry = error_details_pb2.RetryInfo()
-        details = rpc_status.from_call(error).details
-        assert any(detail.Unpack(retry) for detail in details)
-        assert retry.retry_delay.ToMicroseconds() > 0
+    assert is_transient(error) is (refusal.reason != "STATEMENT_TIMEOUT")  # by its RetryInfo
     return refusal.reason

@@ -1,6 +1,7 @@
 """What the errors of a call say."""
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import (  # type: ignore[import-untyped]  # googleapis-common-protos has no types
     error_details_pb2,
     status_pb2,
@@ -17,21 +18,26 @@ def error_info(exc: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
 
     Transport errors and what gRPC's core refuses carry none.
     """
-    trailers = exc.trailing_metadata()
-    packed = trailers.get(_DETAILS) if trailers is not None else None
-    if not isinstance(packed, bytes):
-        return None
     info = error_details_pb2.ErrorInfo()
-    for detail in status_pb2.Status.FromString(packed).details:
-        if detail.Unpack(info):
-            return info
-    return None
+    return info if _unpack(exc, info) else None
 
 
 def is_transient(exc: grpc.aio.AioRpcError) -> bool:
-    """Whether the same request may succeed later: the server is away, or the connection broke.
+    """Whether the same request may succeed later.
 
-    What the service itself says with another code than UNAVAILABLE is its answer.
+    The server is away, or the connection broke, or others have all that such a call may take, and
+    RetryInfo says so. What the service itself says with another code is its answer.
     """
     code = exc.code()
+    if code is StatusCode.RESOURCE_EXHAUSTED:
+        return _unpack(exc, error_details_pb2.RetryInfo())
     return code is StatusCode.UNAVAILABLE or (code in _TRANSPORT and error_info(exc) is None)
+
+
+def _unpack(exc: grpc.aio.AioRpcError, into: Message) -> bool:
+    """Whether the error has such a detail, which is put into the message then."""
+    trailers = exc.trailing_metadata()
+    packed = trailers.get(_DETAILS) if trailers is not None else None
+    if not isinstance(packed, bytes):
+        return False
+    return any(detail.Unpack(into) for detail in status_pb2.Status.FromString(packed).details)
