@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+import tests.compiled  # noqa: F401 - before what takes long to compile
 from tests.databases import migrated_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect

@@ -32,10 +32,8 @@ READERS = 24
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where servers leave their logs, and what they compile for their next lives."""
+    """Where servers leave their logs, in a form that is read."""
     monkeypatch.setenv("VWED_LOG_JSON", "true")
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
     return tmp_path
 
 
