@@ -1,7 +1,7 @@
 """Databases of a test's own, on the PostgreSQL of the test run."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -28,5 +28,38 @@ def migrated_database(postgres_url: str) -> Iterator[str]:
     with empty_database(postgres_url) as url:
         engine = sync_engine(url)
         schema.migrate(engine)
+        engine.dispose()
+        yield url
+
+
+@contextmanager
+def filled_database(
+    postgres_url: str, tables: Sequence[str], statements: Sequence[str]
+) -> Iterator[str]:
+    """The URL of a migrated database whose tables the statements have filled with many rows.
+
+    Nothing is logged, and indexes are built after it: that takes a third of the time.
+    """
+    with migrated_database(postgres_url) as url:
+        engine = sync_engine(url)
+        with engine.begin() as connection:
+            for table in tables:
+                connection.execute(sa.text(f"ALTER TABLE {table} SET UNLOGGED"))
+            indexes = connection.execute(
+                sa.text(
+                    "SELECT indexname, indexdef FROM pg_indexes"
+                    " WHERE tablename = ANY(:tables) AND indexname !~ '_pkey$'"
+                ),
+                {"tables": [*tables]},
+            ).all()
+            assert indexes
+            for index in indexes:
+                connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
+            for statement in statements:
+                connection.execute(sa.text(statement))
+            for index in indexes:
+                connection.execute(sa.text(index.indexdef))
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f"VACUUM ANALYZE {', '.join(tables)}"))
         engine.dispose()
         yield url

@@ -1,19 +1,16 @@
 """Lists of definitions at 100,000: a page of 50 touches at most 500 buffers, whatever the data."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from itertools import product
 
 import pytest
-import sqlalchemy as sa
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefFilter
 
+from tests.databases import filled_database
 from tests.integration.test_list_plans import MOST_BUFFERS, PLANS, Metered, metered
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.services.definitions import ORDERS
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.definition_lists import filtered
 from vwed_grpc.storage.definitions import task_defs
 from vwed_grpc.storage.listing import Page, Position
@@ -37,47 +34,24 @@ _FILL = f"""
                             WHEN hash % 10 < 9 THEN 'common' ELSE '' END AS v
               FROM (SELECT n, abs(hashint8(n)) AS hash
                       FROM generate_series(1, {DEFINITIONS}) n) h) s
-        ON CONFLICT DO NOTHING;
+        ON CONFLICT DO NOTHING
+"""
+_FILL_FACETS = """
     INSERT INTO task_def_facets (tenant, id, facet, name, create_time, update_time, task_type)
     SELECT tenant, id, CASE WHEN delete_time IS NULL THEN 'live:' ELSE 'gone:' END ||
            unnest(ARRAY['all', 'name=' || name, 'task_type=' || task_type, 'status=' || status,
                         'task_template_id=' || task_template_id, 'label.zone=' || (labels->>'zone'),
                         'label.line=' || (labels->>'line')]),
            name, create_time, update_time, nullif(task_type, '')
-      FROM task_defs;
+      FROM task_defs
 """
 
 
 @pytest.fixture(scope="module")
 def filled(postgres_url: str) -> Iterator[str]:
-    name = f"vwed_plans_{uuid.uuid4().hex[:8]}"
-    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    engine = sync_engine(url)
-    schema.migrate(engine)
-    with engine.begin() as connection:
-        indexes = connection.execute(
-            sa.text(
-                "SELECT indexname, indexdef FROM pg_indexes"
-                " WHERE tablename = 'task_def_facets' AND indexname !~ 'pkey$'"
-            )
-        ).all()
-        assert len(indexes) == 8
-        for index in indexes:  # filling first and building them after it takes half the time
-            connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
-        for statement in _FILL.split(";")[:2]:
-            connection.execute(sa.text(statement))
-        for index in indexes:
-            connection.execute(sa.text(index.indexdef))
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text("VACUUM ANALYZE task_defs, task_def_facets"))
-    engine.dispose()
-    yield url
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    tables = ("task_defs", "task_def_facets")
+    with filled_database(postgres_url, tables, (_FILL, _FILL_FACETS)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=PLANS)

@@ -1,6 +1,5 @@
 """Lists of runs at a million: a page of 50 touches at most 500 buffers, however skewed the data."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
+from tests.databases import filled_database
 from vwed_grpc.domain.ordering import parse_order_by
-from vwed_grpc.storage import run_lists, schema
+from vwed_grpc.storage import run_lists
 from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
@@ -85,34 +85,9 @@ async def metered(url: str, plans: str) -> AsyncIterator[Metered]:
 
 @pytest.fixture(scope="module")
 def filled(postgres_url: str) -> Iterator[str]:
-    name = f"vwed_plans_{uuid.uuid4().hex[:8]}"
-    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    engine = sync_engine(url)
-    schema.migrate(engine)
-    with engine.begin() as connection:
-        indexes = connection.execute(
-            sa.text(
-                "SELECT indexname, indexdef FROM pg_indexes"
-                " WHERE tablename = 'task_records' AND indexname <> 'task_records_pkey'"
-            )
-        ).all()
-        # Filling first and building the indexes after it takes a third of the time.
-        for index in indexes:
-            connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
-        connection.execute(sa.text(_FILL))
-        connection.execute(sa.text(_FILL_LABELS))
-        for index in indexes:
-            connection.execute(sa.text(index.indexdef))
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text("VACUUM ANALYZE task_records, task_record_labels"))
-    engine.dispose()
-    yield url
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    tables = ("task_records", "task_record_labels")
+    with filled_database(postgres_url, tables, (_FILL, _FILL_LABELS)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=PLANS)
