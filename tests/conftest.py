@@ -9,8 +9,10 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
+from hypothesis import HealthCheck
 
 import tests.compiled  # noqa: F401 - before what takes long to compile
 from tests.databases import migrated_database
@@ -18,6 +20,15 @@ from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+
+# That the machine is busy is no fault of what is tested. All else is as the environment wants it.
+hypothesis.settings.register_profile(
+    "patient",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

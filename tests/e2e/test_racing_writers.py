@@ -9,6 +9,7 @@ import pytest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
+from tests.databases import migrated_database
 from tests.faults.replicas import replica
 from tests.integration.calls import create_def, delete_def, get_def, json_object, update_def
 from tests.integration.definition_calls import (
@@ -26,15 +27,17 @@ RACES = 100
 
 @pytest.fixture(scope="module")
 async def targets(
-    database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[list[str]]:
+    """On a database of their own: in the shared one they meet what other tests have broken."""
     logs = [tmp_path_factory.mktemp("replica") / f"{n}.log" for n in range(2)]
-    async with (
-        replica(database_url, redis_url, logs[0]) as one,
-        replica(database_url, redis_url, logs[1]) as other,
-    ):
-        yield [one.target, other.target]
-        assert not one.faults() + other.faults()
+    with migrated_database(postgres_url) as database_url:
+        async with (
+            replica(database_url, redis_url, logs[0]) as one,
+            replica(database_url, redis_url, logs[1]) as other,
+        ):
+            yield [one.target, other.target]
+            assert not one.faults() + other.faults()
 
 
 @pytest.fixture

@@ -81,9 +81,11 @@ def running(data_dir: Path) -> list[int | None]:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    yield (path := tmp_path / "data")
-    assert_stopped(path)
+def data_dir() -> Iterator[Path]:
+    """Its path is short, so that sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="vwed-test-", dir="/tmp") as home:
+        yield (path := Path(home) / "data")
+        assert_stopped(path)
 
 
 def assert_stopped(path: Path) -> None:
