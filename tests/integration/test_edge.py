@@ -32,6 +32,7 @@ from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import add_introspection
+from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.registration import generic_handlers
 
@@ -129,8 +130,11 @@ class Defs:
 
 
 class World:
-    def __init__(self, edge: Edge, channel: grpc.aio.Channel, servicer: Records) -> None:
+    def __init__(
+        self, edge: Edge, server: grpc.aio.Server, channel: grpc.aio.Channel, servicer: Records
+    ) -> None:
         self.edge = edge
+        self.stop = server.stop
         self.channel = channel
         self.servicer = servicer
         self.records = record_service_pb2_grpc.RecordServiceStub(channel)
@@ -158,7 +162,7 @@ async def serving(edge: Edge | None = None) -> AsyncIterator[World]:
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield World(edge, channel, records)
+            yield World(edge, server, channel, records)
     finally:
         await server.stop(None)
 
@@ -360,7 +364,7 @@ async def test_a_caller_who_leaves_closes_the_generator(world: World, id_: str) 
         await asyncio.wait_for(world.servicer.closed.wait(), PATIENCE)
         await asyncio.sleep(0.05)
     assert _of_calls(logs) == []
-    assert world.edge._streams.calls == set()
+    assert world.edge._calls == set()
 
 
 async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
@@ -382,7 +386,7 @@ async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
         await asyncio.wait_for(ended.wait(), PATIENCE)
         await asyncio.sleep(0.05)
     assert _of_calls(logs) == []
-    assert world.edge._calls.calls == set()
+    assert world.edge._calls == set()
 
 
 async def test_a_bad_batch_does_not_end_the_stream(world: World) -> None:
@@ -455,7 +459,7 @@ async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
     hanging = asyncio.ensure_future(world.get("hangs"))
     await began.wait()
 
-    draining = asyncio.ensure_future(world.edge.drain(1))
+    draining = asyncio.ensure_future(world.edge.drain(1, world.stop))
     refusals = [await refused(waiting.read())]
     may_finish.set()
     refusals.append(await refused(world.get()))
@@ -475,7 +479,7 @@ async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
 
 
 async def test_streams_and_calls_have_limits_of_their_own() -> None:
-    async with serving(Edge(max_calls=1, max_streams=1)) as world:
+    async with serving(Edge(Limits(live=1, waits=1))) as world:
         release = asyncio.Event()
 
         async def hold() -> TaskRecord:
@@ -487,10 +491,10 @@ async def test_streams_and_calls_have_limits_of_their_own() -> None:
         await watch.read()
         refusal = await refused(world.watch("waits").read())
         assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert refusal.reason == "TOO_MANY_STREAMS"
+        assert refusal.reason == "TOO_MANY_WAITS"
         held = asyncio.ensure_future(world.get("hold"))
         await asyncio.sleep(0.05)
-        assert (await refused(world.get())).reason == "TOO_MANY_CALLS"
+        assert (await refused(world.get())).reason == "TOO_MANY_LIVE_CALLS"
         release.set()
         await held
         assert await world.get() == TaskRecord(id="run-1")

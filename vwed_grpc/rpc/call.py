@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.ids import ID, ID_DEMAND, new_id
+from vwed_grpc.rpc.admission import Standing
 
 TENANT = "x-vwed-tenant"
 ACTOR = "x-vwed-actor"
@@ -39,12 +41,22 @@ class Call:
     """Read PostgreSQL, never the cache."""
     deadline: float | None
     """When the caller stops waiting, in the running loop's time."""
+    standing: Standing = field(init=False, repr=False)
+    """What the call holds of the server's limits; the edge sets it."""
 
     def remaining(self) -> float | None:
         """Seconds that the caller still waits, never below 0; None: for ever."""
         if self.deadline is None:
             return None
         return max(self.deadline - asyncio.get_running_loop().time(), 0.0)
+
+    def waiting(self) -> AbstractAsyncContextManager[None]:
+        """For a unary call that only waits meanwhile, and so takes nobody's place."""
+        return self.standing.waiting()
+
+    def working(self) -> AbstractAsyncContextManager[None]:
+        """For a stream that works meanwhile, in a place of its class."""
+        return self.standing.working()
 
 
 def open_call(

@@ -17,13 +17,18 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no typ
 from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.rpc.admission import Admission, Standing
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
+from vwed_grpc.rpc.call_classes import rule_of
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.limits import CallLimit, OpenCall
+from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.methods import Context, Method, serve
+from vwed_grpc.rpc.waits import OpenCall
 
 SLOW_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 1.0
+"""What the last refusals may take to their callers."""
 
 Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 
@@ -31,12 +36,13 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, *, max_calls: int = 2_000, max_streams: int = 10_000) -> None:
-        """Streams are counted apart, since they stay: they must not starve the other calls."""
-        self._calls = CallLimit(max_calls, "TOO_MANY_CALLS")
-        self._streams = CallLimit(max_streams, "TOO_MANY_STREAMS")
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it never changes
+        self._admission = Admission(limits)
+        self._calls: set[OpenCall] = set()
         self._draining = False
         self._refused = 0
+        self._refusing = asyncio.Event()
+        self._refusing.set()
         self._gate = Gate()
         self._log = structlog.get_logger().bind()
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
@@ -44,32 +50,31 @@ class Edge:
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
         """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
         answer = serve(method, implementation)
-        streams = method.client_streaming or method.server_streaming
-        room = self._streams if streams else self._calls
+        rule = rule_of(method)
         # A stream is meant to last, and a caller who asks for a wait gets one.
-        timed = not streams and "wait" not in method.input_type.fields_by_name
+        timed = not rule.lasts and "wait" not in method.input_type.fields_by_name
 
-        async def handle(raw: Any, context: Context) -> bytes | None:
+        async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
             call, problems = open_call(
                 context.invocation_metadata() or (), context.time_remaining()
             )
             bind_contextvars(request_id=call.request_id)
-            opened: OpenCall | None = None
+            opened = OpenCall(asyncio.current_task(), call.tenant)  # type: ignore[arg-type]  # gRPC runs every call in a task
+            standing = call.standing = Standing(self._admission, rule, opened, context)
+            header_sent = False
+            self._calls.add(opened)
             try:
-                if not streams:
+                if not rule.lasts:
                     await self._gate.enter()
-                await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 if self._draining:
-                    self._refused += 1
-                    raise draining()  # noqa: TRY301 - becomes a status as any other error does
+                    await self._refuse()
                 if problems:
-                    raise InvalidArgument(*problems)  # noqa: TRY301 - as above
-                opened = room.enter()
-                try:
-                    result = await answer(raw, context, call)
-                finally:
-                    room.calls.discard(opened)
+                    raise InvalidArgument(*problems)  # noqa: TRY301 - becomes a status as any other
+                raw = await standing.admit()
+                header_sent = True
+                await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
+                result = await answer(raw, context, call)
             except asyncio.CancelledError as cancelled:
                 failure = _failure(cancelled, opened)
             except grpc.aio.BaseError as gone:  # how sending to a caller who left ends
@@ -79,32 +84,44 @@ class Edge:
             else:
                 self._note(method, call, began, "OK", timed=timed)
                 return result
+            finally:
+                standing.close()
+                self._calls.discard(opened)
             status = to_status(failure, call.request_id)
             self._note(method, call, began, code_pb2.Code.Name(status.code), timed=timed)
-            return await _abort(context, status)
+            return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
 
-    async def drain(self, grace: float) -> None:
-        """Refuses new calls, ends open streams, and gives other calls `grace` seconds to end.
+    async def drain(self, grace: float, stop: Callable[[float], Awaitable[None]]) -> None:
+        """Refuses new calls, ends what only waits, gives other calls `grace` seconds, and stops.
 
         Then they are ended too; all whose call was ended or refused get UNAVAILABLE `DRAINING`.
-        Stop the gRPC server afterwards, which need not wait any more.
+        `stop` is gRPC's own, which tells clients to go elsewhere. What gRPC has taken in by then,
+        but not handed over yet, it cancels without a word. So the last calls are held, that
+        whoever calls again and again is quiet, and refused once clients have been told.
         """
         self._draining = True
-        for stream in set(self._streams.calls):
-            stream.end()
-        if tasks := {opened.task for opened in self._calls.calls | self._streams.calls}:
+        self._admission.waits.end_all(draining())
+        self._admission.incoming_streams.end_all(draining())
+        if tasks := {call.task for call in self._calls}:
             await asyncio.wait(tasks, timeout=grace)
-        for late in set(self._calls.calls):
-            late.end()
-        await self._refuse_the_rest()
+        self._refusing.clear()
+        for late in list(self._calls):
+            late.end(draining())
+        await self._quiet()
+        stopping = asyncio.ensure_future(stop(_LAST_WORDS_SECONDS))
+        await asyncio.sleep(0)
+        self._refusing.set()
+        await stopping
 
-    async def _refuse_the_rest(self) -> None:
-        """Until no more calls come, a second at the most.
+    async def _refuse(self) -> Never:
+        self._refused += 1
+        await self._refusing.wait()
+        raise draining()
 
-        What gRPC has taken in, but not handed over yet, is CANCELLED without a word by its stop.
-        """
+    async def _quiet(self) -> None:
+        """Until no more calls come, a second at the most."""
         for _ in range(20):
             refused = self._refused
             await asyncio.sleep(0.05)
@@ -129,21 +146,24 @@ class Edge:
             )
 
 
-def _failure(cancelled: asyncio.CancelledError, opened: OpenCall | None) -> BaseException:
+def _failure(cancelled: asyncio.CancelledError, opened: OpenCall) -> BaseException:
     """Why a call that was cut did not end as it should; raises if its own caller cut it.
 
     A CancelledError that gRPC gets to see although the caller did not leave sends no status, and
     the caller would wait until its deadline.
     """
     task = asyncio.current_task()
-    ended = opened is not None and opened.ended
+    ended = opened.ended
     if task is not None and (task.uncancel() if ended else task.cancelling()):
         raise cancelled
-    return draining() if ended else cancelled
+    return ended or cancelled
 
 
-async def _abort(context: Context, status: status_pb2.Status) -> Never:
+async def _abort(context: Context, status: status_pb2.Status, request_id: str | None) -> Never:
+    """Sends the status, and the header before it if there is a request id."""
     try:
+        if request_id is not None:
+            await context.send_initial_metadata(((REQUEST_ID, request_id),))
         await context.abort_with_status(rpc_status.to_status(status))
     except grpc.aio.AbortError:
         raise

@@ -1,44 +1,26 @@
-"""How many calls are open at once, and how each of them is ended from outside."""
+"""How many of each kind a process takes. Reasons stand in docs/operations.md."""
 
-import asyncio
-from dataclasses import dataclass, field
-from typing import Any
-
-from vwed_grpc.domain.errors import ResourceExhausted
+from dataclasses import dataclass
 
 
-@dataclass(slots=True, eq=False)
-class OpenCall:
-    """A call that a servicer's method works on."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one process. A tenant has half of each while others ask."""
 
-    task: asyncio.Task[Any]
-    ended: bool = False
-    """The server wants it gone."""
-
-    def end(self) -> None:
-        """Ends the call where it waits; a message on its way out still arrives first."""
-        self.ended = True
-        self.task.cancel()
-
-
-@dataclass(slots=True)
-class CallLimit:
-    """The open calls of one kind, and how many there may be."""
-
-    limit: int
-    reason: str
-    calls: set[OpenCall] = field(default_factory=set)
-
-    def enter(self) -> OpenCall:
-        """Lets the running task in, which leaves by `calls.discard`.
-
-        Raises ResourceExhausted, with the limit's reason.
-        """
-        if len(self.calls) >= self.limit:
-            raise ResourceExhausted(
-                self.reason, f"{self.limit:,} are open, and no more may be", retry_after=1.0
-            )
-        task = asyncio.current_task()
-        opened = OpenCall(task)  # type: ignore[arg-type]  # gRPC runs every call in a task
-        self.calls.add(opened)
-        return opened
+    live: int = 256
+    """Calls of the live class at work."""
+    reserve: int = 64
+    """More of them, for heartbeats, reports and finishes alone."""
+    bulk: int = 32
+    figures: int = 4
+    waits: int = 10_000
+    """Claims that wait, and streams out."""
+    waits_of_connection: int = 5_000
+    incoming_streams: int = 256
+    """Each may hold a message of 4 MiB that is not whole, for as long as it likes."""
+    reading: int = 64
+    """Requests that are being read and were begun just now."""
+    reading_slowly: int = 64
+    """Those that did not come at once: each may hold 4 MiB until READ_SECONDS are over."""
+    request_bytes: int = 256 << 20
+    """Of the large requests that are at work."""

@@ -25,7 +25,7 @@ from google.protobuf.message_factory import GetMessageClass
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import LARGE, offload
-from vwed_grpc.rpc.validation import Checked, M, checker
+from vwed_grpc.rpc.validation import Checked, M, MalformedMessage, checker
 
 MAX_ANSWER_BYTES = 4 << 20
 """The default limit of every client."""
@@ -77,6 +77,8 @@ def serve(method: MethodDescriptor, implementation: Method | None) -> Serve:
     async def take(raw: Any, context: Context) -> Any:
         if streams_in:
             return Requests(context, check)
+        if raw is grpc.aio.EOF:
+            raise MalformedMessage(method.input_type.full_name)
         request, problem = check(raw) if len(raw) <= LARGE else await offload(len(raw), check, raw)
         if problem is not None:
             raise problem

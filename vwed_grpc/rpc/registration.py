@@ -11,12 +11,11 @@ from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.methods import Method
 
 _HANDLERS = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
+    False: grpc.stream_unary_rpc_method_handler,
+    True: grpc.stream_stream_rpc_method_handler,
 }
-"""By whether requests and whether answers come as a stream."""
+"""By whether answers come as a stream. To gRPC requests always do: a single one it would read, and
+hold, before anybody asks whether there is a place for the call."""
 
 
 def generic_handlers(
@@ -50,7 +49,7 @@ def _handler(service: ServiceDescriptor, servicer: object, edge: Edge) -> grpc.G
     return grpc.method_handlers_generic_handler(
         service.full_name,
         {
-            method.name: _HANDLERS[method.client_streaming, method.server_streaming](
+            method.name: _HANDLERS[method.server_streaming](
                 edge.wrap(method, _implementation(method, servicer))
             )
             for method in service.methods

@@ -47,13 +47,27 @@ class BlockRecords(Servicer):
     async def StreamBlockReports(
         self, requests: AsyncIterator[Checked[StreamBlockReportsRequest]], call: Call
     ) -> AsyncIterator[StreamBlockReportsResponse]:
-        """Answers in sending order; up to `IN_FLIGHT` batches wait for their commit at once."""
+        """Answers in sending order; up to `IN_FLIGHT` batches wait for their commit at once.
+
+        While one does, the stream has a place; an idle stream and a slow reader have none.
+        """
+        under_way = 0
         sent: asyncio.Queue[tuple[str, asyncio.Future[Answer]] | None] = asyncio.Queue(IN_FLIGHT)
 
+        def answered(_: object) -> None:
+            nonlocal under_way
+            under_way -= 1
+            if not under_way:
+                call.standing.leave()
+
         async def take() -> None:
+            nonlocal under_way
             try:
                 async for checked in requests:
-                    await sent.put((checked.request.batch_id, await self._submit(checked, call)))
+                    under_way += 1
+                    answer = await self._submit(checked, call)
+                    answer.add_done_callback(answered)
+                    await sent.put((checked.request.batch_id, answer))
             finally:
                 await sent.put(None)
 
@@ -78,6 +92,7 @@ class BlockRecords(Servicer):
         try:
             if checked.problem is not None:
                 raise checked.problem
+            await call.standing.enter()
             return await self.backend.writer.submit(
                 call.tenant, _report_of(request, request.block_records, call), call.remaining
             )

@@ -45,11 +45,12 @@ class ExecutorVerbs(RunServicer):
                 left = until - loop.time()
                 if claimed or left <= 0:
                     return ClaimTaskRecordsResponse(task_records=claimed)
-                try:
-                    async with asyncio.timeout(min(left, _LOOK_AGAIN)):
-                        await woken.wait()
-                except TimeoutError:
-                    pass
+                async with call.waiting():
+                    try:
+                        async with asyncio.timeout(min(left, _LOOK_AGAIN)):
+                            await woken.wait()
+                    except TimeoutError:
+                        pass
 
     async def StartTaskRecord(self, request: StartTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import closing
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
@@ -32,6 +32,8 @@ from vwed_grpc.storage.export import Exported, exported
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
+D = TypeVar("D")
+
 NOT_EXPORTED = ("created_by", "create_time", "update_time", "delete_time", "etag")
 ORIGIN = frozenset({"status", "task_template_id", "task_template_version"})
 
@@ -49,9 +51,11 @@ class Transfer(TaskTemplates):
     ) -> AsyncIterator[bytes]:
         del request  # asks for nothing
         bulk = self.backend.database.bulk
-        async for template in exported(bulk, definitions.task_templates, call.tenant):
+        templates = exported(bulk, definitions.task_templates, call.tenant)
+        async for template in _in_places(templates, call):
             yield await offload(template.size, _item, "task_template", template)
-        async for task_def in exported(bulk, definitions.task_defs, call.tenant):
+        task_defs = exported(bulk, definitions.task_defs, call.tenant)
+        async for task_def in _in_places(task_defs, call):
             yield await offload(task_def.size, _item, "task_def", task_def)
 
     async def ImportTaskDefs(
@@ -62,8 +66,11 @@ class Transfer(TaskTemplates):
         last = None
         with closing(ImportedItems()) as items:
             await take_in(items, requests, self._check)
-            for group in await self._groups(items.whole(), options, call):
-                outcomes = await self._take(items, group, options, call)
+            async with call.working():
+                groups = await self._groups(items.whole(), options, call)
+            for group in groups:
+                async with call.working():
+                    outcomes = await self._take(items, group, options, call)
                 answer.created += outcomes.count(_Outcome.CREATED)
                 answer.updated += outcomes.count(_Outcome.UPDATED)
                 answer.skipped += outcomes.count(_Outcome.SKIPPED)
@@ -215,6 +222,16 @@ class Transfer(TaskTemplates):
             await of.definitions.write_version(tx, call.tenant, older)
             versions.append(older.version)
         of.changed(call, effects, message.id, *versions)
+
+
+async def _in_places(items: AsyncIterator[D], call: Call) -> AsyncIterator[D]:
+    """Has a place while it reads, none while the caller takes what was read."""
+    while True:
+        async with call.working():
+            item = await anext(items, None)
+        if item is None:
+            return
+        yield item
 
 
 def _item(kind: str, version: Exported[Any]) -> bytes:
