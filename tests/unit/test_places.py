@@ -1,57 +1,145 @@
-"""A pool's connections are taken in turn, by a bounded queue, which is not waited in for long."""
+"""Who gets a place, who waits for one, and who is refused."""
 
 import asyncio
 
 import pytest
 
-from tests.waiting import PATIENCE
-from vwed_grpc.domain.errors import Busy
-from vwed_grpc.storage import places
-from vwed_grpc.storage.places import Places
+from tests.waiting import until_true
+from vwed_grpc.domain.errors import ResourceExhausted
+from vwed_grpc.rpc import places as module
+from vwed_grpc.rpc.places import Places
 
 
-async def _work(pool: Places, n: int, done: list[int], until: asyncio.Event) -> None:
-    async with pool:
-        await until.wait()
-        done.append(n)
+def places(limit: int, queue: int = 10, patience: float = 60.0) -> Places:
+    return Places(limit, "TOO_MANY", "calls", queue=queue, patience=patience)
 
 
-async def test_as_many_work_as_there_are_connections_and_the_others_in_turn() -> None:
-    pool, done, go = Places("bulk", 2, PATIENCE), list[int](), asyncio.Event()
-    working = [asyncio.create_task(_work(pool, n, done, go)) for n in range(6)]
+def take(of: Places, tenant: str) -> int:
+    """As many as the tenant gets at once."""
+    taken = 0
+    while of.try_enter(tenant):
+        taken += 1
+    return taken
+
+
+async def test_a_tenant_alone_has_all() -> None:
+    assert take(places(10), "a") == 10
+
+
+async def test_while_another_asks_it_has_half() -> None:
+    of = places(10)
+    assert of.try_enter("b")
+    assert take(of, "a") == 5
+    assert take(of, "b") == 4
+
+
+async def test_many_tenants_share_what_there_is() -> None:
+    of = places(6)
+    assert [of.try_enter(tenant) for tenant in "abcdefg"] == [True] * 6 + [False]
+
+
+async def test_who_asked_lately_still_counts_and_then_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of = places(10)
+    assert of.try_enter("b")
+    of.leave("b")
+    assert take(of, "a") == 5
+    monkeypatch.setattr(module, "RECENT_SECONDS", 0.0)
+    of.try_enter("a")  # the present period ends
+    of._period_ends = 0.0
+    assert take(of, "a") >= 4
+
+
+async def test_a_place_that_is_left_goes_to_the_tenant_that_has_less() -> None:
+    of = places(4)
+    assert take(of, "a") == 4
+    order = list[str]()
+
+    async def wait(tenant: str) -> None:
+        await of.enter(tenant)
+        order.append(tenant)
+
+    waiting = [asyncio.create_task(wait(tenant)) for tenant in "aabb"]
     await asyncio.sleep(0)
-    go.set()
-    await asyncio.gather(*working)
-    assert done == [*range(6)]
+    of.leave("a")
+    of.leave("a")
+    await until_true(lambda: len(order) == 2)
+    assert order == ["b", "b"]
+    of.leave("a")
+    of.leave("a")
+    await asyncio.gather(*waiting)
 
 
-async def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "QUEUED", 3)
-    pool, done, go = Places("bulk", 1, PATIENCE), list[int](), asyncio.Event()
-    working = [asyncio.create_task(_work(pool, n, done, go)) for n in range(4)]
+async def test_waiting_tenants_take_turns_and_their_calls_keep_their_order() -> None:
+    of = places(2)
+    for tenant in "xy":
+        assert of.try_enter(tenant)
+    order = list[str]()
+
+    async def wait(name: str) -> None:
+        await of.enter(name[0])
+        order.append(name)
+        of.leave(name[0])
+
+    waiting = [asyncio.create_task(wait(name)) for name in ("a1", "a2", "a3", "b1", "c1")]
     await asyncio.sleep(0)
-    with pytest.raises(Busy) as refusal:
-        async with pool:
-            pass
-    assert refusal.value.reason == "BULK_CONNECTIONS"
-    assert refusal.value.retry_after
-    working[2].cancel()  # whoever leaves makes room
-    await asyncio.sleep(0)
-    working.append(asyncio.create_task(_work(pool, 4, done, go)))
-    await asyncio.sleep(0)
-    go.set()
-    await asyncio.gather(*working, return_exceptions=True)
-    assert done == [0, 1, 3, 4]
+    of.leave("x")
+    await asyncio.gather(*waiting)
+    assert order.index("b1") < order.index("a2")
+    assert order.index("c1") < order.index("a2")
+    assert [name for name in order if name[0] == "a"] == ["a1", "a2", "a3"]
 
 
-async def test_who_waited_too_long_is_refused_and_takes_no_place() -> None:
-    pool, go = Places("figures", 1, 0.05), asyncio.Event()
-    working = asyncio.create_task(_work(pool, 0, [], go))
+async def test_a_full_queue_refuses_and_says_which_limit() -> None:
+    of = places(1, queue=2)
+    assert of.try_enter("a")
+    waiting = asyncio.create_task(of.enter("a"))
     await asyncio.sleep(0)
-    with pytest.raises(Busy, match="figures"):
-        async with pool:
-            pass
-    go.set()
-    await working
-    async with pool:
-        pass
+    with pytest.raises(ResourceExhausted) as refused:
+        await of.enter("a")  # half of the queue is a tenant's
+    assert refused.value.reason == "TOO_MANY"
+    assert refused.value.metadata == {"limit": "1", "scope": "process"}
+    assert refused.value.retry_after
+    other = asyncio.create_task(of.enter("b"))
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhausted):
+        await of.enter("c")
+    of.leave("a")
+    await waiting
+    of.leave("a")
+    await other
+
+
+async def test_who_waits_too_long_is_refused() -> None:
+    of = places(1, patience=0.0)
+    assert of.try_enter("a")
+    with pytest.raises(ResourceExhausted):
+        await of.enter("b")
+    of.leave("a")
+    assert take(of, "b") == 1
+
+
+async def test_who_leaves_the_queue_leaves_no_trace() -> None:
+    of = places(1)
+    assert of.try_enter("a")
+    gone, granted = (asyncio.create_task(of.enter("b")) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    of.leave("a")  # to the other: `gone` does not know yet that it is
+    granted.cancel()  # at the same time as it gets its place
+    await asyncio.gather(gone, granted, return_exceptions=True)
+    assert gone.cancelled()
+    assert granted.cancelled()
+    assert take(of, "b") == 1
+
+
+async def test_sizes_add_up() -> None:
+    of = places(100)
+    assert of.try_enter("a", 60)
+    assert not of.try_enter("a", 41)
+    assert not of.try_enter("b", 51)  # more than its half
+    assert of.try_enter("b", 40)
+    of.leave("a", 60)
+    of.leave("b", 40)
+    assert of.try_enter("a", 50)

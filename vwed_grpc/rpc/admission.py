@@ -134,7 +134,7 @@ class Standing:
             self.leave()
         else:
             await self.enter()
-        self._bytes = reading.hold(raw, self._call.tenant)
+            self._bytes = reading.hold(raw, self._call.tenant)
         return raw
 
     @asynccontextmanager

@@ -15,13 +15,14 @@ from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.offload import LARGE
 from vwed_grpc.rpc.places import Places
-from vwed_grpc.rpc.waits import OpenCall
+from vwed_grpc.rpc.waits import OpenCall, Waits
 
-AT_ONCE_SECONDS = 0.1
-"""A request that takes longer moves to the slow places, and its call gives its place back."""
 READ_SECONDS = 10.0
 """After which a request that is not whole is refused (contract, section 7)."""
 _SWEEP_SECONDS = 0.05
+_SLOW_SWEEPS = 3
+"""A request that is still read in the third sweep is a slow one: its call gives its place back.
+Sweeps are counted, not seconds, for in a second that the loop was held nothing could be read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +31,7 @@ class _Reader:
     leave: Callable[[], None]
     """Gives back the place of its call's class."""
     began: float
+    sweeps: int = 0
     slow: bool = False
 
 
@@ -40,14 +42,16 @@ class Reading:
         self._fast = Places(
             limits.reading, "TOO_MANY_UPLOADS", "requests that come in", queue=4_096, patience=2.0
         )
-        self._slow = Places(
-            limits.reading_slowly, "TOO_MANY_SLOW_UPLOADS", "requests that come in slowly"
+        self._slow = Waits(
+            limits.reading_slowly,
+            limits.reading_slowly,
+            "TOO_MANY_SLOW_UPLOADS",
+            "requests that come in slowly",
         )
         self._bytes = Places(
             limits.request_bytes, "TOO_MANY_REQUEST_BYTES", "bytes of large requests at work"
         )
         self._readers: dict[_Reader, None] = {}
-        """Who began first stands first."""
         self._sweeping = False
 
     async def read(self, context: Any, call: OpenCall, leave: Callable[[], None]) -> Any:
@@ -67,7 +71,10 @@ class Reading:
             return await context.read()
         finally:
             del self._readers[reader]
-            (self._slow if reader.slow else self._fast).leave(call.tenant)
+            if reader.slow:
+                self._slow.leave(call)
+            else:
+                self._fast.leave(call.tenant)
 
     def hold(self, raw: Any, tenant: str) -> int:
         """Counts the bytes of a large request until `release`. Raises ResourceExhausted."""
@@ -84,24 +91,24 @@ class Reading:
         """One timer for all: a timer for each would cost more than all else here."""
         now = loop.time()
         for reader in list(self._readers):
-            waited = now - reader.began
-            if waited < AT_ONCE_SECONDS:
-                break
-            if not reader.slow:
-                self._slow_down(reader)
-            elif waited >= READ_SECONDS:
+            reader.sweeps += 1
+            if now - reader.began >= READ_SECONDS:
                 reader.call.end(_not_whole())
+            elif reader.sweeps == _SLOW_SWEEPS:
+                self._slow_down(reader)
         self._sweeping = bool(self._readers)
         if self._sweeping:
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
 
     def _slow_down(self, reader: _Reader) -> None:
-        tenant = reader.call.tenant
-        if not self._slow.try_enter(tenant):
-            reader.call.end(self._slow.refusal(tenant))
+        call = reader.call
+        try:
+            self._slow.enter(call, "")
+        except ResourceExhausted as refusal:
+            call.end(refusal)
             return
         reader.slow = True
-        self._fast.leave(tenant)
+        self._fast.leave(call.tenant)
         reader.leave()
 
 

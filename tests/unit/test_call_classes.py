@@ -1,0 +1,54 @@
+"""The contract's table of classes, RPC by RPC."""
+
+from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
+
+from vwed_grpc.rpc.call_classes import CallClass, rule_of
+
+URGENT = "HeartbeatTaskRecord ReportBlock ReportBlocks StreamBlockReports FinishTaskRecord"
+BULK = """
+ListDataCache BatchGetTaskRecords ListTaskRecords ListBlockRecords ListTaskRecordEvents
+CreateTaskDef BatchGetTaskDefs ListTaskDefs UpdateTaskDef DeleteTaskDef UndeleteTaskDef
+EnableTaskDef DisableTaskDef ListTaskDefVersions RollbackTaskDef DiffTaskDefVersions
+CreateTaskTemplate ListTaskTemplates ListTaskTemplateVersions UpdateTaskTemplate
+DeleteTaskTemplate UndeleteTaskTemplate InstantiateTaskTemplate ExportTaskDefs ImportTaskDefs
+"""
+FIGURES = "SummarizeTaskRecords SummarizeBlockRecords PruneTaskRecords"
+LIVE = """
+SetDataCache GetDataCache BatchSetDataCache BatchGetDataCache IncrementDataCache TouchDataCache
+DeleteDataCache ClearDataCache CreateTaskRecord GetTaskRecord UpdateTaskRecord DeleteTaskRecord
+ClaimTaskRecords StartTaskRecord ReleaseTaskRecord PauseTaskRecord ResumeTaskRecord
+CancelTaskRecord RetryTaskRecord SignalTaskRecord GetBlockRecord WatchTaskRecord WatchTaskRecords
+GetTaskDef GetTaskTemplate
+"""
+LASTS = {
+    "StreamBlockReports",
+    "WatchTaskRecord",
+    "WatchTaskRecords",
+    "ExportTaskDefs",
+    "ImportTaskDefs",
+}
+METHODS = [
+    method
+    for file in (cache_service_pb2, record_service_pb2, task_def_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+
+
+def test_each_rpc_has_its_class() -> None:
+    said = {
+        name: call_class
+        for call_class, names in (
+            (CallClass.URGENT, URGENT),
+            (CallClass.BULK, BULK),
+            (CallClass.FIGURES, FIGURES),
+            (CallClass.LIVE, LIVE),
+        )
+        for name in names.split()
+    }
+    assert {method.name: rule_of(method).call_class for method in METHODS} == said
+    assert len(METHODS) == len(said)
+
+
+def test_streams_last() -> None:
+    assert {method.name for method in METHODS if rule_of(method).lasts} == LASTS
