@@ -8,14 +8,14 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW = 0, 1, 3, 4, 6, 8
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _RESET, SETTINGS, PING, _WINDOW = 0, 1, 3, 4, 6, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _INITIAL_WINDOW = 4
 _MOST = 16_384
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
 
 
@@ -38,7 +38,7 @@ class HalfSent:
         """Bytes of each request that the server has taken, while the call is open."""
         self.trailers: list[bytes] = []
         """How calls ended, still as the wire has it; of what was reset, nothing."""
-        writer.write(_PREFACE + _frame(_SETTINGS, 0, 0))
+        writer.write(PREFACE + frame(SETTINGS, 0, 0))
 
     def open(self, path: str, tenant: str, count: int, size: int) -> None:
         """Begins so many calls, each with a message said to have `size` bytes."""
@@ -50,7 +50,7 @@ class HalfSent:
             self._windows[stream] = self._initial
             self._left[stream] = size - 1
             self.sent[stream] = 0
-            self._writer.write(_frame(_HEADERS, _END_HEADERS, stream, headers))
+            self._writer.write(frame(_HEADERS, _END_HEADERS, stream, headers))
             self._data(stream, b"\0" + size.to_bytes(4))
             self._send(stream)
 
@@ -72,15 +72,15 @@ class HalfSent:
             self._windows[stream] += int.from_bytes(payload)
         elif kind == _WINDOW:
             self._window += int.from_bytes(payload)
-        elif kind == _SETTINGS and not flags & _ACK:
+        elif kind == SETTINGS and not flags & _ACK:
             self._set(dict(struct.iter_unpack(">HI", payload)))
-        elif kind == _PING and not flags & _ACK:
-            self._writer.write(_frame(_PING, _ACK, 0, payload))
+        elif kind == PING and not flags & _ACK:
+            self._writer.write(frame(PING, _ACK, 0, payload))
         elif kind == _RESET or (kind == _HEADERS and flags & _END_STREAM):
             self.sent.pop(stream, None)
             if kind == _HEADERS:
                 self.trailers.append(payload)
-        if kind in {_WINDOW, _SETTINGS}:
+        if kind in {_WINDOW, SETTINGS}:
             for each in [stream] if stream else list(self.sent):
                 self._send(each)
 
@@ -89,7 +89,7 @@ class HalfSent:
         for each in self._windows:
             self._windows[each] += initial - self._initial
         self._initial = initial
-        self._writer.write(_frame(_SETTINGS, _ACK, 0))
+        self._writer.write(frame(SETTINGS, _ACK, 0))
 
     def _send(self, stream: int) -> None:
         while stream in self.sent:
@@ -103,7 +103,7 @@ class HalfSent:
     def _data(self, stream: int, payload: bytes) -> None:
         self._window -= len(payload)
         self._windows[stream] -= len(payload)
-        self._writer.write(_frame(_DATA, 0, stream, payload))
+        self._writer.write(frame(_DATA, 0, stream, payload))
 
 
 @asynccontextmanager
