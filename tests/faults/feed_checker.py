@@ -105,19 +105,26 @@ def ordered(log: FeedLog, _: History) -> Violations:
 
 
 def seldom(log: FeedLog, history: History) -> Violations:
-    """Without blocks, progress is told at most once a second for each run."""
-    reports = {
-        (run, e.seq) for run, events in history.items() for e in events if e.kind == Kind.BLOCK
+    """Without blocks, progress is told at most once a second for each run.
+
+    Messages that were held up on their way come together. But each was told after its report was
+    committed and before it came, so there were seconds enough in between, or it was told too often.
+    """
+    committed = {
+        (run, e.seq): e.committed
+        for run, events in history.items()
+        for e in events
+        if e.kind == Kind.BLOCK
     }
     for stream in log.streams if not log.blocks else ():
-        told: dict[str, list[float]] = {}
+        told: dict[str, list[Seen]] = {}
         for seen in stream.seen:
-            if not seen.snapshot and (seen.run, seen.seq) in reports:
-                told.setdefault(seen.run, []).append(seen.at)
-        for run, times in told.items():
-            # The way of each takes its own time, so they are counted.
-            if len(times) > 2 + (times[-1] - times[0]) / PROGRESS_SECONDS:
-                yield f"{run}: {len(times)} times in {times[-1] - times[0]:.2f} s"
+            if not seen.snapshot and (seen.run, seen.seq) in committed:
+                told.setdefault(seen.run, []).append(seen)
+        for run, states in told.items():
+            seconds = states[-1].at - committed[run, states[0].seq]
+            if len(states) > 1 + seconds / PROGRESS_SECONDS:
+                yield f"{run}: {len(states)} times in {seconds:.2f} s"
 
 
 def delays(log: FeedLog, history: History) -> Iterator[tuple[Stored, float]]:

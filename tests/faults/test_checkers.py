@@ -205,9 +205,12 @@ def test_a_feed_begins_with_the_connection_that_brought_a_token() -> None:
 def test_progress_that_comes_too_often_is_found() -> None:
     log = _feed()
     log.blocks = False
-    for number, seen in enumerate(log.streams[0].seen):
-        seen.at = 103 + number / 10
-    assert "feed seldom" in feed_checker.check(log, {"run": HISTORY}, Weather())
+    at_once = [replace(event, committed=103.0) for event in HISTORY]
+    for seconds, too_often in ((0.9, True), (3.5, False)):
+        for number, seen in enumerate(log.streams[0].seen):
+            seen.at = 103 + seconds * number / len(log.streams[0].seen)
+        found = feed_checker.check(log, {"run": at_once}, Weather())
+        assert ("feed seldom" in found) is too_often
 
 
 BLOCK = ("b0", "", 1, 2, "m3")

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
@@ -68,12 +67,13 @@ class Wakeups:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._follow_changes(pubsub, changed))
                     tasks.create_task(self._hear(pubsub))
-            except* (RedisError, OSError, TimeoutError) as group:
+            # A loop says by a RuntimeError of its own that a connection is closed.
+            except* Exception as group:  # noqa: BLE001 - whatever it is, the next one may do
                 log.debug("wakeups.disconnected", error=repr(group.exceptions[0]))
             finally:
                 self._changed = None
                 self._disconnected()
-                with contextlib.suppress(RedisError, OSError, TimeoutError):
+                with contextlib.suppress(Exception):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
             await asyncio.sleep(_RETRY)
 
