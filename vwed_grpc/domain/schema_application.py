@@ -8,8 +8,9 @@ values, with so many subschemas each, that their sum stays below `MAX_WORK`.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from vwed_grpc.domain.json_convert import Json
 from vwed_grpc.domain.schema_document import REFERENCES, Schema, SchemaDocument
@@ -244,7 +245,8 @@ def _listed(schema: Schema) -> int:
     return 1 + slow + compared + len(by_name) + sum(map(len, required))
 
 
-class _Numbers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Numbers:
     """How many numbers are in a value, and what it costs to compare each of them once."""
 
     count: int
