@@ -16,7 +16,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name[:5] != 
 }
 """Ours, with the commands of this installation first, and without the settings of a user."""
 
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 _STOP_SECONDS = 30
 _LISTENING = re.compile(rb"listening +address=(\S+)")
 
