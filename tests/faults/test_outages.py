@@ -19,8 +19,8 @@ from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
-LEASE = 3.0
-OUTAGE = 6.0
+LEASE = 5.0
+OUTAGE = 8.0
 RUNS = 5
 
 
@@ -59,8 +59,8 @@ async def heartbeats(client: Client, run: TaskRecord) -> AsyncIterator[None]:
         )
         while True:
             with suppress(grpc.aio.AioRpcError):
-                await client.records.HeartbeatTaskRecord(request, timeout=1)
-            await asyncio.sleep(LEASE / 4)
+                await client.records.HeartbeatTaskRecord(request, timeout=LEASE / 2)
+            await asyncio.sleep(LEASE / 10)
 
     beating = asyncio.create_task(beat())
     try:
@@ -134,9 +134,9 @@ async def test_when_all_servers_were_away_leases_begin_anew(
     url, _ = own_postgres
     own = settings.model_copy(update={"database_url": url, "redis_url": "none"})
     async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
-        run = await running(client, lease=1)
+        run = await running(client, lease=LEASE)
         await create(client)
-    await asyncio.sleep(3)
+    await asyncio.sleep(LEASE + 1)
     async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
         answer = await client.records.HeartbeatTaskRecord(
             HeartbeatTaskRecordRequest(
