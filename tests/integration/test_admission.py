@@ -1,6 +1,7 @@
 """Nobody takes the places of others: each class of calls, over a real channel."""
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from vwed.v1 import record_service_pb2 as pb
 from vwed.v1 import record_service_pb2_grpc, task_record_pb2
+from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 
+from tests.integration.calls import create_def, create_run
 from tests.integration.half_sent import half_sending
+from tests.integration.steps import get
 from tests.waiting import until_true
-from vwed_grpc.client import error_info
+from vwed_grpc import server
+from vwed_grpc.client import connect, error_info
 from vwed_grpc.rpc import reading
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.registration import generic_handlers
 from vwed_grpc.server import SERVER_OPTIONS
+from vwed_grpc.settings import Settings
 
 if TYPE_CHECKING:
     from vwed.v1.record_service_pb2_grpc import RecordServiceAsyncStub
@@ -138,16 +145,16 @@ getattr(DAY, "from").seconds = 1
 
 @asynccontextmanager
 async def serving(limits: Limits = LIMITS) -> AsyncIterator[World]:
-    server = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
+    serves = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
     records = Records()
-    server.add_generic_rpc_handlers(generic_handlers({RECORDS: records}, Edge(limits)))
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
+    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: records}, Edge(limits)))
+    target = f"127.0.0.1:{serves.add_insecure_port('127.0.0.1:0')}"
+    await serves.start()
     try:
         async with grpc.aio.insecure_channel(target) as channel:
             yield World(target, records, record_service_pb2_grpc.RecordServiceStub(channel))
     finally:
-        await server.stop(None)
+        await serves.stop(None)
 
 
 KINDS = ("live", "urgent", "bulk", "figures", "claims", "watches")
@@ -262,3 +269,27 @@ async def test_of_a_burst_none_ends_without_a_word() -> None:
         )
     failed = [each for each in ended if each is not None]
     assert all(isinstance(each, grpc.aio.AioRpcError) and error_info(each) for each in failed)
+
+
+async def test_claimers_of_the_service_wait_without_a_place(settings: Settings) -> None:
+    """Twenty for each place: the calls of their own tenant and of others go on."""
+    few = settings.model_copy(update={"live_calls": 2})
+    async with (
+        server.serving(few) as port,
+        connect(f"127.0.0.1:{port}", tenant="claims") as client,
+        connect(f"127.0.0.1:{port}", tenant="others") as other,
+    ):
+        run = await create_run(other, (await create_def(other, uuid.uuid4().hex)).id)
+        wait = pb.ClaimTaskRecordsRequest(
+            executor_id="e",
+            filter=task_record_pb2.TaskRecordFilter(task_types=["none"]),
+            wait=Duration(seconds=60),
+        )
+        claims = [asyncio.ensure_future(client.records.ClaimTaskRecords(wait)) for _ in range(40)]
+        for _ in range(20):
+            await get(other, run.id)
+            await client.definitions.ListTaskDefs(ListTaskDefsRequest())
+        assert not any(claim.done() for claim in claims)
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)
