@@ -30,7 +30,7 @@ from vwed_grpc.services.backend import (
     named_id,
 )
 from vwed_grpc.services.versioned import Versioned
-from vwed_grpc.storage import definition_lists, definitions, task_records
+from vwed_grpc.storage import definition_lists, definitions, present_runs
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
 
@@ -110,7 +110,7 @@ class TaskDefs(Servicer):
     async def DeleteTaskDef(self, request: DeleteTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             task_def = await self.task_defs.live(tx, call, request.id, request.etag)
-            if not request.force and await task_records.open_of(tx, call.tenant, request.id):
+            if not request.force and await present_runs.open_of(tx, call.tenant, request.id):
                 raise FailedPrecondition(
                     "OPEN_RUNS",
                     f"task_def {request.id!r} has open runs",

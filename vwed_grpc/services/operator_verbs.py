@@ -21,7 +21,7 @@ from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import idempotent
 from vwed_grpc.services.run_servicer import RunServicer, move
-from vwed_grpc.storage import block_records, definitions, run_tree, task_records
+from vwed_grpc.storage import block_records, definitions, present_runs, run_tree, task_records
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
@@ -116,14 +116,14 @@ class OperatorVerbs(RunServicer):
         if old.record.status not in {FAILED, CANCELED}:
             raise lifecycle.illegal_transition(old.record.status, PENDING)
         chain = old.retry_chain or old.record.id
-        if (other := await task_records.open_in_chain(tx, call.tenant, chain)) is not None:
+        if (other := await present_runs.open_in_chain(tx, call.tenant, chain)) is not None:
             raise FailedPrecondition(
                 "RETRY_OPEN", f"retry {other!r} is open", metadata={"id": other}
             )
         if request.unique_external_id:
             if not old.record.external_id:
                 raise InvalidArgument.of("unique_external_id", "needs a run with an external_id")
-            await task_records.require_unique(tx, call.tenant, old.record.external_id)
+            await present_runs.require_unique(tx, call.tenant, old.record.external_id)
         version = request.task_def_version or old.record.task_def_version
         task_def = await definitions.task_defs.pinned(
             tx, call.tenant, old.record.task_def_id, version

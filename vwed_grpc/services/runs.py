@@ -34,7 +34,15 @@ from vwed_grpc.services.backend import (
     list_response,
     named_id,
 )
-from vwed_grpc.storage import block_records, definitions, events, run_lists, run_tree, task_records
+from vwed_grpc.storage import (
+    block_records,
+    definitions,
+    events,
+    present_runs,
+    run_lists,
+    run_tree,
+    task_records,
+)
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
@@ -104,7 +112,7 @@ class TaskRecords(Servicer):
                 metadata={"id": given.id},
             )
         if request.unique_external_id:
-            await task_records.require_unique(tx, call.tenant, given.external_id)
+            await present_runs.require_unique(tx, call.tenant, given.external_id)
         run = Run(record, config_blocks=record.block_counts.total, run_seq=1)
         await RunChange(tx, effects, call.tenant, run).create(call.actor, request.reason)
         return record
@@ -146,7 +154,7 @@ class TaskRecords(Servicer):
                     raise InvalidArgument.of(
                         "task_record.external_id", "is required with unique_external_id"
                     )
-                await task_records.require_unique(
+                await present_runs.require_unique(
                     tx, call.tenant, record.external_id, but=record.id
                 )
             if record == run.record:
@@ -198,7 +206,7 @@ async def _require_deletable(tx: Transaction, call: Call, record: TaskRecord) ->
         (record.status in OPEN, "RUN_IS_OPEN", "is open"),
         (record.pinned, "RUN_IS_PINNED", "is pinned"),
         (
-            await task_records.has_runs_below(tx, call.tenant, record.id),
+            await present_runs.has_runs_below(tx, call.tenant, record.id),
             "RUNS_BELOW",
             "has runs below it",
         ),
