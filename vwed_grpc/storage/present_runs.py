@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from vwed_grpc.domain.errors import AlreadyExists
 from vwed_grpc.domain.lifecycle import OPEN
-from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.task_records import among, c
+from vwed_grpc.storage.transaction import Transaction
 
 
 def _first(column: sa.Column[str], *more: sa.ColumnElement[bool]) -> Statement:
