@@ -29,7 +29,9 @@ from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
@@ -111,7 +113,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
-        hub = Hub(database.live, wakeups, keys)
+        catch_up = CatchUp()
+        hub = Hub(database.live, wakeups, keys, catch_up)
         committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         writer = Writer(committer, database.live)
@@ -125,6 +128,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             Claims(committer, database.live),
             writer,
             hub,
+            TailedLogs(database, wakeups, keys, catch_up),
             wakeups,
             settings.retention,
         )

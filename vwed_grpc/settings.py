@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     figures_calls: int = Field(default=4, ge=1)
     waits: int = Field(default=10_000, ge=1)
     """Claims that wait and streams out; a connection has half."""
-    incoming_streams: int = Field(default=256, ge=1)
+    incoming_streams: int = Field(default=1_000, ge=1)
     """Of reports and imports."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""

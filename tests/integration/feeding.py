@@ -41,6 +41,12 @@ class FeedReader:
     def idle_messages(self) -> int:
         return sum(not m.events and not m.snapshot for m in self.messages)
 
+    def told_by(self, message: WatchTaskRecordsResponse) -> dict[str, int]:
+        """Run -> the last change that was told up to a message of this stream."""
+        upto = next(n for n, one in enumerate(self.messages) if one is message)
+        changes = [m for m in self.messages[: upto + 1] if not m.snapshot]
+        return {event.task_record_id: event.seq for m in changes for event in m.events}
+
     def seqs(self, run: str) -> list[int]:
         return [event.seq for event in self.changes.get(run, ())]
 

@@ -23,6 +23,7 @@ from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.pool import Pool, ReadingPool
+from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.commit import Committer
@@ -149,7 +150,8 @@ async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
     pool = ReadingPool(database_url, connections=3, reads=1)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        yield pool, Committer(redis, keys, Hub(pool, wakeups, keys), wakeups)
+        hub = Hub(pool, wakeups, keys, CatchUp())
+        yield pool, Committer(redis, keys, hub, wakeups)
     await pool.close()
 
 

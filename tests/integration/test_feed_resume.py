@@ -23,7 +23,7 @@ from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import feed
+from vwed_grpc.watching import reading
 from vwed_grpc.watching.resume import ResumePoint
 
 
@@ -63,7 +63,7 @@ async def test_a_long_way_is_read_in_slices(
         for run in (mine, await running(client)):
             await report(client, run.id, *(block(f"{n}{m}", RUNNING) for m in range(3)))
     ended = await finish_run(client, mine.id)
-    monkeypatch.setattr(feed, "SLICE", slice_)
+    monkeypatch.setattr(reading, "MAX_EVENTS", slice_)
     async with feeding(client, seen.token, filter=f, include_blocks=True) as resumed:
         await resumed.reach(mine.id, ended.seq)
         assert resumed.seqs(mine.id) == list(range(3, ended.seq + 1))

@@ -10,6 +10,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.client import Client
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.wakeups import Wakeups
 
@@ -17,7 +18,7 @@ from vwed_grpc.watching.wakeups import Wakeups
 @pytest.fixture
 async def hub(database_url: str) -> AsyncIterator[Hub]:
     pool = ReadingPool(database_url, connections=2, reads=2)
-    yield Hub(pool, Wakeups(None), KeySpace(GENERATION, "test"))
+    yield Hub(pool, Wakeups(None), KeySpace(GENERATION, "test"), CatchUp())
     await pool.close()
 
 

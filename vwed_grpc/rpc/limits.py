@@ -16,7 +16,7 @@ class Limits:
     waits: int = 10_000
     """Claims that wait, and streams out."""
     waits_of_connection: int = 5_000
-    incoming_streams: int = 256
+    incoming_streams: int = 1_000
     """Each may hold a message of 4 MiB that is not whole, for as long as it likes."""
     reading: int = 64
     """Requests that are being read and were begun just now."""

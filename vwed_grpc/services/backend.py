@@ -24,6 +24,7 @@ from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer, Effects
@@ -48,6 +49,7 @@ class Backend:
     claims: Claims
     writer: Writer
     hub: Hub
+    logs: TailedLogs
     wakeups: Wakeups
     retention: Mapping[str, Retention]
 

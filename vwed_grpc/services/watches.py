@@ -17,7 +17,7 @@ from vwed_grpc.domain.retention import of_tenant
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Servicer, list_response
 from vwed_grpc.storage import events, rows, task_records
-from vwed_grpc.watching.feed import Feed, Selection
+from vwed_grpc.watching.feed import Feed, Request
 from vwed_grpc.watching.watch import Watch, resume
 
 BOOKMARK_SECONDS = 15.0
@@ -53,19 +53,19 @@ class History(Servicer):
         bound = WatchTaskRecordsRequest(
             filter=request.filter, include_blocks=request.include_blocks
         )
-        what = Selection(
+        what = Request(
             call.tenant,
             request.filter,
             blocks=request.include_blocks,
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
+            incarnation=b.keys.incarnation,
             kept=of_tenant(b.retention, call.tenant).events,
         )
-        channel = b.keys.key("feed", call.tenant)
-        feed = Feed(b.database.bulk, b.wakeups, channel, b.keys.incarnation, what)
-        async for message in feed.messages(request.resume_token):
-            yield message
+        with b.logs.of(call.tenant) as log:
+            async for message in Feed(b.database.bulk, log, what).messages(request.resume_token):
+                yield message
 
     async def WatchTaskRecord(
         self, request: WatchTaskRecordRequest, call: Call

@@ -17,16 +17,12 @@ from vwed_grpc.storage import events
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.news import unpack
 from vwed_grpc.watching.topic import Topic
-from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.watching.wakeups import POLL_SECONDS, POLL_SECONDS_ALONE, Wakeups
 
 log = structlog.get_logger(__name__)
-
-POLL_SECONDS = 4.0
-"""With Redis: a lost wake-up is found within 5 s."""
-POLL_SECONDS_ALONE = 0.5
-"""Without Redis: an event reaches a watcher within 1 s."""
 
 _SEQS = Statement(
     "SELECT id, seq FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
@@ -36,7 +32,10 @@ _SEQS = Statement(
 class Hub:
     """Feeds watchers of single runs."""
 
-    def __init__(self, pool: ReadingPool, wakeups: Wakeups, keys: KeySpace) -> None:
+    def __init__(
+        self, pool: ReadingPool, wakeups: Wakeups, keys: KeySpace, catch_up: CatchUp
+    ) -> None:
+        self.catch_up = catch_up
         self._pool = pool
         self._wakeups = wakeups
         self._keys = keys

@@ -16,8 +16,10 @@ class Sleep:
         self._timer: asyncio.TimerHandle | None = None
 
     async def until(self, time: float) -> None:
-        """Returns when woken, or at this time by the running loop's clock; it never goes back."""
+        """Returns when woken, or at this time by the running loop's clock."""
         self._until = time
+        if self._timer is not None and time < self._timer.when():
+            self.end()
         if self._timer is None:
             self._set_timer()
         await self._woken.wait()
@@ -30,6 +32,7 @@ class Sleep:
         """No more sleeps."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _set_timer(self) -> None:
         self._timer = asyncio.get_running_loop().call_at(self._until, self._go_off)

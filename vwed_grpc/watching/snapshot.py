@@ -10,10 +10,11 @@ from vwed_grpc.storage import block_records
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.watching.catch_up import CatchUp
 
 
 async def present_states(
-    pool: ReadingPool, tenant: str, run: Run, *, full: bool
+    pool: ReadingPool, catch_up: CatchUp, tenant: str, run: Run, *, full: bool
 ) -> AsyncIterator[list[Event]]:
     """The states of a run and its blocks that are as old as the run's seq, in pages.
 
@@ -21,14 +22,18 @@ async def present_states(
     nothing is lost.
     """
     own: Run | None = run
-    seq, until = 0, run.record.seq
+    id_, seq, until = run.record.id, 0, run.record.seq
+
+    async def page() -> list[Event]:
+        blocks = await block_records.changed_between(pool, tenant, id_, seq, until, full=full)
+        return [state(id_, block.seq, block) for block in blocks]
+
     while True:
-        blocks = await block_records.changed_between(
-            pool, tenant, run.record.id, seq, until, full=full
-        )
-        states = [state(run.record.id, block.seq, block) for block in blocks]
+        place = "states", id_, seq, until, full
+        blocks = await catch_up.ask(tenant, place, page, _size)
+        states = [*blocks]
         if own is not None and (not blocks or own.run_seq < blocks[-1].seq):
-            states.append(state(run.record.id, own.run_seq, own.record, full=full))
+            states.append(state(id_, own.run_seq, own.record, full=full))
             states.sort(key=lambda event: event.seq)
             own = None
         if states:
@@ -36,6 +41,10 @@ async def present_states(
         if not blocks:
             return
         seq = blocks[-1].seq
+
+
+def _size(states: list[Event]) -> int:
+    return sum(len(state.event) for state in states)
 
 
 def state(run: str, seq: int, state: BlockRecord | TaskRecord, *, full: bool = True) -> Event:

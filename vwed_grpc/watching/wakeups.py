@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,13 @@ _OWN_CHANNEL = "vwed:wakeups"  # a PubSub without any subscription does not list
 _SILENCE = 2.0
 """Seconds without a word after which Redis is pinged; after twice that it counts as gone."""
 _RETRY = 0.5
+_LOST = (RedisError, OSError, TimeoutError, RuntimeError, AttributeError)
+"""What a lost connection is known by: the last two are uvloop's and redis-py's own for what is
+written to one that has just closed."""
+POLL_SECONDS = 4.0
+"""With Redis: a lost wake-up is found within 5 s."""
+POLL_SECONDS_ALONE = 0.5
+"""Without Redis: an event reaches a watcher within 1 s."""
 
 
 class Wakeups:
@@ -67,13 +75,12 @@ class Wakeups:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._follow_changes(pubsub, changed))
                     tasks.create_task(self._hear(pubsub))
-            # A loop says by a RuntimeError of its own that a connection is closed.
-            except* Exception as group:  # noqa: BLE001 - whatever it is, the next one may do
+            except* _LOST as group:
                 log.debug("wakeups.disconnected", error=repr(group.exceptions[0]))
             finally:
                 self._changed = None
                 self._disconnected()
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(*_LOST):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
             await asyncio.sleep(_RETRY)
 

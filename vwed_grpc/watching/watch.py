@@ -66,7 +66,9 @@ class Watch:
     async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
         """Present states; the last message of all says how far they go."""
         held: bytes | None = None
-        async for states in present_states(self._pool, self._tenant, run, full=self._full):
+        async for states in present_states(
+            self._pool, self._hub.catch_up, self._tenant, run, full=self._full
+        ):
             for message in messages(states, full=True):
                 if held is not None:
                     yield held
@@ -101,18 +103,27 @@ class Watch:
 
     async def _read(self) -> Batch:
         """The next events from the log, for a reader that lags behind the topic."""
-        found = await events.read_groups(
-            self._pool, self._tenant, self._run, self.seq, full=self._full
-        )
-        if not found or found[0].seq != self.seq + 1:
+        seq, full = self.seq, self._full
+
+        async def read() -> Batch | None:
+            found = await events.read_groups(self._pool, self._tenant, self._run, seq, full=full)
+            return batch(found, full=full) if found and found[0].seq == seq + 1 else None
+
+        place = "events", self._run, seq, full
+        read_ = await self._hub.catch_up.ask(self._tenant, place, read, _size)
+        if read_ is None:
             raise await self._why_lost()
-        return batch(found, full=self._full)
+        return read_
 
     async def _why_lost(self) -> NotFound | OutOfRange:
         extent = await events.extent(self._pool, self._tenant, self._run)
         if extent is None or extent.deleted:
             return _deleted(self._run)
         return _out_of_range(extent, self.seq)
+
+
+def _size(read: Batch | None) -> int:
+    return sum(map(len, read.messages)) if read else 0
 
 
 def resume(extent: Extent, after_seq: int) -> int:

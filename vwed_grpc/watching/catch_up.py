@@ -1,0 +1,97 @@
+"""Reading for watchers that lag: few at a time, and once for all who stand at the same place."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vwed_grpc.batching import Asked, Batcher
+
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""Readings of all tenants, one of each: what is live keeps the other connections."""
+KEPT_SECONDS = 2.0
+KEPT_BYTES = 16 << 20
+"""What was read is kept for those who come next, at most so long and so much of it."""
+
+Load = Callable[[], Awaitable[Any]]
+
+
+@dataclass(eq=False, slots=True)
+class _Reading:
+    """One under way, and how many wait for it."""
+
+    future: asyncio.Future[Any]
+    waiting: int = 0
+
+
+class CatchUp:
+    """Shared by all watchers of a process."""
+
+    def __init__(self) -> None:
+        self._turns: Batcher[str, Load, Any] = Batcher(_load, most=1, at_once=AT_ONCE)
+        self._under_way: dict[Hashable, _Reading] = {}
+        self._kept: dict[Hashable, tuple[Any, int]] = {}
+        self._bytes = 0
+
+    async def take_turn(self, tenant: str, load: Callable[[], Awaitable[T]]) -> T:
+        """What `load` answers, which is nobody else's to have."""
+        answer: T = await self._turns.ask(tenant, load)
+        return answer
+
+    async def ask(
+        self, tenant: str, key: Hashable, load: Callable[[], Awaitable[T]], size: Callable[[T], int]
+    ) -> T:
+        """What `load` answers, or answered to another who asked for the same a moment ago.
+
+        Raises what `load` does. `size` is in bytes; what has none is not kept.
+        """
+        place = tenant, key
+        if place in self._kept:
+            return self._kept[place][0]  # type: ignore[no-any-return]  # it was `load` of this key
+        reading = self._under_way.get(place)
+        if reading is None:
+            reading = self._under_way[place] = self._begin(tenant, place, load, size)
+        reading.waiting += 1
+        try:
+            return await asyncio.shield(reading.future)
+        finally:
+            reading.waiting -= 1
+            if not reading.waiting:
+                reading.future.cancel()  # if it is still under way, nobody is left to want it
+                self._forget(place, reading)
+
+    def _begin(
+        self, tenant: str, place: Hashable, load: Load, size: Callable[[Any], int]
+    ) -> _Reading:
+        reading = _Reading(asyncio.ensure_future(self._turns.ask(tenant, load)))
+
+        def done(future: asyncio.Future[Any]) -> None:
+            self._forget(place, reading)
+            if not future.cancelled() and future.exception() is None:
+                self._keep(place, future.result(), size(future.result()))
+
+        reading.future.add_done_callback(done)
+        return reading
+
+    def _forget(self, place: Hashable, reading: _Reading) -> None:
+        if self._under_way.get(place) is reading:
+            del self._under_way[place]
+
+    def _keep(self, place: Hashable, found: Any, size: int) -> None:
+        if not size:
+            return
+        self._kept[place] = found, size
+        self._bytes += size
+        asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop, place)
+        while self._bytes > KEPT_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, place: Hashable) -> None:
+        _, size = self._kept.pop(place, (None, 0))
+        self._bytes -= size
+
+
+async def _load(_: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
+    return [await one.question() for one in asked]
