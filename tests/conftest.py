@@ -14,8 +14,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck
 
-import tests.compiled  # noqa: F401 - before what takes long to compile
-from tests.databases import migrated_database
+import tests.support.compiled  # noqa: F401 - before what takes long to compile
+from tests.support.databases import migrated_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving

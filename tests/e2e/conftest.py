@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.process import Process
+from tests.support.process import Process
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordsR
 from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 
 from protos.archive import write
-from tests.e2e.process import ENVIRONMENT, Process
-from tests.integration.calls import create_def
+from tests.support.calls import create_def
+from tests.support.process import ENVIRONMENT, Process
 from vwed_grpc.client import connect
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.process import ENVIRONMENT, Process
+from tests.support.process import ENVIRONMENT, Process
 
 PAGE = Path(__file__).parents[2] / "docs" / "definitions.md"
 

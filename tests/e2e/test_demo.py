@@ -5,8 +5,8 @@ import json
 
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest, ListTaskRecordsRequest
 
-from tests.e2e.grpcurl import messages, shell
-from tests.e2e.process import Process
+from tests.support.grpcurl import messages, shell
+from tests.support.process import Process
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain import lifecycle
 

@@ -10,10 +10,10 @@ from google.protobuf.duration_pb2 import Duration
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, WatchTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
-from tests.e2e.process import Process
-from tests.integration.calls import create_def, create_run
-from tests.integration.steps import get
-from tests.waiting import PATIENCE, promptly
+from tests.support.calls import create_def, create_run
+from tests.support.process import Process
+from tests.support.steps import get
+from tests.support.waiting import PATIENCE, promptly
 from vwed_grpc.client import connect, error_info
 
 

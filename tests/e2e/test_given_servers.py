@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.databases import empty_database
-from tests.e2e.grpcurl import call
-from tests.e2e.process import BIN, ENVIRONMENT, Process
+from tests.support.databases import empty_database
+from tests.support.grpcurl import call
+from tests.support.process import BIN, ENVIRONMENT, Process
 from vwed_grpc.storage.database import sync_engine
 
 

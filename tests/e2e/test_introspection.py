@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tests.e2e.grpcurl import call, grpcurl
-from tests.e2e.process import Process
-from tests.waiting import PATIENCE
+from tests.support.grpcurl import call, grpcurl
+from tests.support.process import Process
+from tests.support.waiting import PATIENCE
 
 SERVICES = {"vwed.v1.TaskDefService", "vwed.v1.RecordService", "vwed.v1.CacheService"}
 

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from grpc_tools import protoc
 
 from protos.archive import write
-from tests.e2e.process import ENVIRONMENT
+from tests.support.process import ENVIRONMENT
 
 IMAGE = Path(__file__).parents[2] / "generated" / "vwed.binpb"
 VALIDATE = "buf/validate/validate.proto"

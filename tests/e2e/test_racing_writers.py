@@ -9,17 +9,17 @@ import pytest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from tests.databases import migrated_database
-from tests.faults.replicas import replica
-from tests.integration.calls import create_def, delete_def, get_def, json_object, update_def
-from tests.integration.definition_calls import (
+from tests.support.calls import create_def, delete_def, get_def, json_object, update_def
+from tests.support.databases import migrated_database
+from tests.support.definition_calls import (
     create_template,
     get_template,
     rollback,
     update_template,
     versions_of,
 )
-from tests.integration.refusals import read_refusal
+from tests.support.refusals import read_refusal
+from tests.support.replicas import replica
 from vwed_grpc.client import Client, connect
 
 RACES = 100

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.grpcurl import messages, shell
-from tests.e2e.process import ENVIRONMENT, Process
+from tests.support.grpcurl import messages, shell
+from tests.support.process import ENVIRONMENT, Process
 
 README = Path(__file__).parents[2] / "README.md"
 

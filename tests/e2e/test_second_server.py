@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.process import BIN, ENVIRONMENT, Process
-from tests.waiting import promptly
+from tests.support.process import BIN, ENVIRONMENT, Process
+from tests.support.waiting import promptly
 
 
 def test_the_port_is_taken(shared: Process, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import ReportBlockRequest, WatchTaskRecordRequest
 
-from tests.e2e.grpcurl import shell
-from tests.e2e.process import Process
-from tests.integration.calls import create_def, create_run, finish_run, get_entry, start_run
-from tests.integration.watching import watch_to_end
-from tests.waiting import until_true
+from tests.support.calls import create_def, create_run, finish_run, get_entry, start_run
+from tests.support.grpcurl import shell
+from tests.support.process import Process
+from tests.support.waiting import until_true
+from tests.support.watching import watch_to_end
 from vwed_grpc.client import Client, connect, persist
 
 LINES = 25

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from vwed.v1.task_def_pb2 import TaskDef
 
-from tests.e2e.grpcurl import shell
-from tests.e2e.process import BIN, ENVIRONMENT, Process
-from tests.integration.calls import create_whole_def, delete_def, get_def, json_object, update_def
-from tests.integration.definition_calls import create_template, export, instantiate, items
+from tests.support.calls import create_whole_def, delete_def, get_def, json_object, update_def
+from tests.support.definition_calls import create_template, export, instantiate, items
+from tests.support.grpcurl import shell
+from tests.support.process import BIN, ENVIRONMENT, Process
 from vwed_grpc.client import connect
 
 VWED_GRPC = str(BIN / "vwed-grpc")

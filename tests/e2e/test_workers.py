@@ -11,10 +11,10 @@ import grpc
 import pytest
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordRequest
 
-from tests.e2e.process import Process, alive
 from tests.e2e.test_second_server import refused
-from tests.integration.calls import create_def, create_run, start_run
-from tests.waiting import PATIENCE, until_true
+from tests.support.calls import create_def, create_run, start_run
+from tests.support.process import Process, alive
+from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.client import connect, error_info, watch_run
 
 CONNECTIONS = 12

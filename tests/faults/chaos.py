@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from tests.faults.proxy import Proxy
-from tests.faults.replicas import Replica
-from tests.faults.stores import Valkey
 from tests.faults.weather import Weather
+from tests.support.proxy import Proxy
+from tests.support.replicas import Replica
+from tests.support.stores import Valkey
 
 
 @dataclass

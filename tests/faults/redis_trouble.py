@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 
-from tests.faults.proxy import Proxy
-from tests.faults.register_checker import Process
 from tests.faults.register_clients import Clients
 from tests.faults.registers import Definition, Run
-from tests.faults.replicas import Replica
-from tests.faults.stores import Valkey
+from tests.support.proxy import Proxy
+from tests.support.register_checker import Process
+from tests.support.replicas import Replica
+from tests.support.stores import Valkey
 
 TIMEOUT = 0.1
 """After which a server gives Redis up, twice."""

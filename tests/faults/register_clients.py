@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from tests.faults.register_checker import Journal, Process, Read, Write
 from tests.faults.registers import Register
+from tests.support.register_checker import Journal, Process, Read, Write
 from vwed_grpc.client import Client, is_transient
 
 REFUSED = {"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}

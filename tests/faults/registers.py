@@ -28,7 +28,7 @@ from vwed.v1.task_def_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.integration.steps import seconds
+from tests.support.steps import seconds
 from vwed_grpc.client import Client
 
 CALL_SECONDS = 5.0

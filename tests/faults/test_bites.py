@@ -20,10 +20,10 @@ from vwed.v1.record_service_pb2 import (
 from tests.faults import checker, history
 from tests.faults.checker import WatchLog
 from tests.faults.fleet import Fleet
-from tests.faults.proxy import Proxy
 from tests.faults.watchers import follow
 from tests.faults.weather import Weather
-from tests.waiting import PATIENCE
+from tests.support.proxy import Proxy
+from tests.support.waiting import PATIENCE
 from vwed_grpc.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 from vwed_grpc.server import serving

@@ -12,7 +12,7 @@ import pytest
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ClaimTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.integration.steps import (
+from tests.support.steps import (
     block,
     count_all_time,
     create,
@@ -25,7 +25,7 @@ from tests.integration.steps import (
     sql,
     until,
 )
-from tests.waiting import promptly
+from tests.support.waiting import promptly
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, INTERRUPTED, Status

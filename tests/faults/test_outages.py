@@ -12,8 +12,8 @@ import pytest
 from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, StartTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.faults import stores
-from tests.integration.steps import create, get, running, seconds
+from tests.support import stores
+from tests.support.steps import create, get, running, seconds
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving

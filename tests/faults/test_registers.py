@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import register_checker, registers
-from tests.faults.proxy import Proxy
+from tests.faults import registers
 from tests.faults.redis_log import RedisLog
 from tests.faults.redis_trouble import KILLED, Life, Trouble
-from tests.faults.register_checker import Process
 from tests.faults.register_clients import Clients, Door
-from tests.faults.replicas import replica
-from tests.faults.stores import Valkey, valkey_home
-from tests.integration.metrics_page import figures, free_address
+from tests.support import register_checker
+from tests.support.metrics_page import figures, free_address
+from tests.support.proxy import Proxy
+from tests.support.register_checker import Process
+from tests.support.replicas import replica
+from tests.support.stores import Valkey, valkey_home
 from vwed_grpc.client import connect
 
 SHORT_READS = 20_000

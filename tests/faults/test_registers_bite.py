@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults import register_checker, register_clients, registers
-from tests.faults.proxy import Proxy
-from tests.faults.register_checker import Process
+from tests.faults import register_clients, registers
 from tests.faults.register_clients import Clients, Door
-from tests.faults.stores import Valkey, valkey_home
+from tests.support import register_checker
+from tests.support.proxy import Proxy
+from tests.support.register_checker import Process
+from tests.support.stores import Valkey, valkey_home
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import connect

@@ -16,8 +16,8 @@ from vwed.v1.record_service_pb2 import (
     WatchTaskRecordResponse,
 )
 
-from tests.faults.replicas import Replica, replica
-from tests.integration.steps import create, define, running
+from tests.support.replicas import Replica, replica
+from tests.support.steps import create, define, running
 from vwed_grpc.client import Client, connect
 
 DONE = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED

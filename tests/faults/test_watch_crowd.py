@@ -13,8 +13,8 @@ from google.protobuf.struct_pb2 import Struct
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest, WatchTaskRecordsRequest
 
-from tests.faults.replicas import Replica, replica
-from tests.integration.steps import block, create, report, running
+from tests.support.replicas import Replica, replica
+from tests.support.steps import block, create, report, running
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 

@@ -22,13 +22,13 @@ from tests.faults.checker import WatchLog
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Fleet
 from tests.faults.operators import end_all, operator
-from tests.faults.proxy import Proxy
-from tests.faults.replicas import Replica, replica
 from tests.faults.robots import robot
-from tests.faults.stores import Valkey, postgres, valkey_home
 from tests.faults.verdict import Verdict
 from tests.faults.watchers import feed_watcher, watcher
 from tests.faults.weather import Weather
+from tests.support.proxy import Proxy
+from tests.support.replicas import Replica, replica
+from tests.support.stores import Valkey, postgres, valkey_home
 from vwed_grpc.client import connect
 
 SHORT_SECONDS = 20.0

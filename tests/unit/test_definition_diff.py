@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefChange
 
-from tests.literal_changes import applied, content, parse
+from tests.support.literal_changes import applied, content, parse
 from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.definition_diff import diff
 from vwed_grpc.domain.definition_path import block_path, member_path

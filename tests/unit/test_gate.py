@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 from vwed_grpc.rpc import gate as gates
 from vwed_grpc.rpc.gate import MOST_CALLS, QUIET_ROUNDS, Gate
 

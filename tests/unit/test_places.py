@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.waiting import until_true
+from tests.support.waiting import until_true
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.rpc import places as module
 from vwed_grpc.rpc.places import Places

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 from vwed_grpc.domain.errors import Busy
 from vwed_grpc.storage import places
 from vwed_grpc.storage.places import Places

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.register_checker import Findings, Journal, Process, Read, Write, check
+from tests.support.register_checker import Findings, Journal, Process, Read, Write, check
 
 A: Process = ("a", 1)
 B: Process = ("b", 1)

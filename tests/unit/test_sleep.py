@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 from vwed_grpc.watching.sleep import Sleep
 
 

@@ -1,0 +1,104 @@
+"""What is done to a run with very many blocks takes many short statements, not a long one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
+
+from tests.integration.runs.test_runs_delete import delete
+from tests.integration.runs.test_runs_prune import prune
+from tests.support.aging import left, rows_of
+from tests.support.calls import finish_run
+from tests.support.large_runs import large
+from tests.support.steps import block, report, running, sql
+from tests.support.watching import watching
+from vwed_grpc.client import Client, connect
+from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
+from vwed_grpc.domain.lifecycle import CANCELED, FAILED
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage.block_records import PAGE
+
+BLOCKS = 20_000
+
+
+@pytest.fixture
+async def hasty(settings: Settings, tenant: str) -> AsyncIterator[Client]:
+    """Where a statement that does something to all of the blocks takes longer than it may."""
+    async with (
+        serving(settings.model_copy(update={"statement_timeout": 0.4})) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester") as client,
+    ):
+        yield client
+
+
+async def test_it_ends_in_one_group_and_is_deleted(
+    client: Client, hasty: Client, database_url: str, tenant: str
+) -> None:
+    run = await large(client, database_url, tenant, BLOCKS, RUNNING)
+    other = await running(client)
+    async with watching(client, run, after_seq=BLOCKS + 2) as seen:
+        ending = asyncio.create_task(finish_run(hasty, run, FAILED, error_message="stuck"))
+        reported = 0
+        while not ending.done():  # others go on meanwhile
+            await report(hasty, other.id, block(f"b{reported}", SUCCEEDED))
+            reported += 1
+        ended = await ending
+        assert reported > 1
+        await seen.end()
+    assert (ended.seq, ended.block_counts.canceled) == (2 * BLOCKS + 3, BLOCKS)
+    assert seen.seq == ended.seq
+    assert [m.more for m in seen.messages] == [True] * (len(seen.messages) - 1) + [False]
+    assert seen.changes[-1].task_record.error_message == "stuck"
+    of_blocks = [event.block_record for event in seen.changes[:-1]]
+    assert {b.status for b in of_blocks} == {7}
+    assert [b.first_seq for b in of_blocks] == list(range(3, BLOCKS + 3))
+    groups = await sql(
+        database_url,
+        "SELECT DISTINCT group_seq, xact FROM task_record_events"
+        " WHERE tenant = :tenant AND task_record_id = :run AND seq > :seq",
+        tenant=tenant,
+        run=run,
+        seq=BLOCKS + 2,
+    )
+    assert [row.group_seq for row in groups] == [ended.seq]
+    await delete(hasty, run)
+    assert set((await rows_of(database_url, run)).values()) == {0}
+
+
+async def test_who_watches_where_it_ends_is_told_all(
+    client: Client, database_url: str, tenant: str
+) -> None:
+    """More than is kept in memory: the commit only wakes who watches."""
+    run = await large(client, database_url, tenant, 3 * PAGE + 1, RUNNING)
+    async with watching(client, run) as seen:
+        await seen.reach(3 * PAGE + 3)
+        ended = await finish_run(client, run, CANCELED)
+        await seen.end()
+    assert [event.seq for event in seen.changes] == list(range(3 * PAGE + 4, ended.seq + 1))
+    assert len(seen.changes) == 3 * PAGE + 2
+    stored = await sql(
+        database_url,
+        "SELECT status, count(*), min(seq - first_seq), max(seq - first_seq) FROM block_records"
+        " WHERE tenant = :tenant AND task_record_id = :run GROUP BY status",
+        tenant=tenant,
+        run=run,
+    )
+    assert [tuple(row) for row in stored] == [(7, 3 * PAGE + 1, 3 * PAGE + 1, 3 * PAGE + 1)]
+
+
+async def test_it_is_retried_and_pruned(
+    client: Client, hasty: Client, database_url: str, tenant: str
+) -> None:
+    run = await large(client, database_url, tenant, BLOCKS, SUCCEEDED)
+    await finish_run(client, run, FAILED)
+    retry = await hasty.records.RetryTaskRecord(
+        RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
+    )
+    assert (retry.block_counts.succeeded, retry.seq) == (BLOCKS, BLOCKS + 1)
+    assert (await rows_of(database_url, retry.id))["block_records"] == BLOCKS
+    await finish_run(client, retry.id, FAILED)
+    assert (await prune(hasty, -1)).pruned == 2
+    assert await left(client) == set()
+    assert set((await rows_of(database_url, run)).values()) == {0}

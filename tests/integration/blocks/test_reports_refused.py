@@ -1,0 +1,207 @@
+"""Reports that are refused: as a whole, with nothing written."""
+
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
+from vwed.v1.record_service_pb2 import (
+    CancelTaskRecordRequest,
+    FinishTaskRecordRequest,
+    PauseTaskRecordRequest,
+    ReportBlockRequest,
+    ReportBlocksRequest,
+)
+
+from tests.support.steps import (
+    block,
+    blocks_of,
+    create,
+    everything,
+    let_lease_run_out,
+    refused,
+    report,
+    running,
+    until,
+)
+from vwed_grpc.client import Client
+from vwed_grpc.domain import lifecycle
+from vwed_grpc.domain.blocks import FAILED, PAUSED, PENDING, RUNNING, SKIPPED, SUCCEEDED
+
+
+async def test_a_run_that_waits_takes_none(client: Client) -> None:
+    run = await create(client)
+    before = await everything(client, run.id)
+    with refused(StatusCode.FAILED_PRECONDITION, "RUN_NOT_REPORTABLE") as refusal:
+        await report(client, run.id, block("a", RUNNING))
+    assert refusal.metadata["status"] == "TASK_RECORD_STATUS_PENDING"
+    assert await everything(client, run.id) == before
+
+
+@pytest.mark.parametrize("status", [lifecycle.SUCCEEDED, lifecycle.FAILED, lifecycle.CANCELED])
+async def test_a_run_that_has_ended_takes_none(client: Client, status: lifecycle.Status) -> None:
+    run = await running(client)
+    await report(client, run.id, block("a", SUCCEEDED))
+    await client.records.FinishTaskRecord(FinishTaskRecordRequest(id=run.id, status=status))
+    before = await everything(client, run.id)
+    for late in (block("b", RUNNING), block("a", SUCCEEDED)):
+        with refused(StatusCode.FAILED_PRECONDITION, "RUN_NOT_REPORTABLE"):
+            await report(client, run.id, late)
+    assert await everything(client, run.id) == before
+
+
+async def test_every_other_run_takes_them(client: Client, database_url: str) -> None:
+    run = await running(client, lease=60)
+    said = [(await report(client, run.id, block("1"))).task_record_status]
+    await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
+    said.append((await report(client, run.id, block("2"))).task_record_status)
+    await client.records.PauseTaskRecord(
+        PauseTaskRecordRequest(id=run.id, executor_id="robot-1", lease_epoch=1)
+    )
+    said.append((await report(client, run.id, block("3"))).task_record_status)
+    await let_lease_run_out(database_url, run.id)
+    await until(client, run.id, lifecycle.INTERRUPTED)
+    answer = await report(client, run.id, block("4"), executor_id="robot-1", lease_epoch=1)
+    said.append(answer.task_record_status)
+    canceling = await running(client)
+    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=canceling.id))
+    said.append((await report(client, canceling.id, block("5"))).task_record_status)
+    assert said == [
+        lifecycle.RUNNING,
+        lifecycle.PAUSING,
+        lifecycle.PAUSED,
+        lifecycle.INTERRUPTED,
+        lifecycle.CANCELING,
+    ]
+    assert len(await blocks_of(client, run.id)) == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "reason"),
+    [
+        (
+            block("done", FAILED),
+            StatusCode.FAILED_PRECONDITION,
+            "ILLEGAL_TRANSITION",
+        ),
+        (
+            block("done", message="other"),
+            StatusCode.FAILED_PRECONDITION,
+            "BLOCK_IS_FINAL",
+        ),
+        (
+            block("new", parent=BlockRecordKey(block_id="later")),
+            StatusCode.NOT_FOUND,
+            "BLOCK_RECORD_NOT_FOUND",
+        ),
+        (
+            block("new", parent=BlockRecordKey(block_id="done", attempt=2)),
+            StatusCode.NOT_FOUND,
+            "BLOCK_RECORD_NOT_FOUND",
+        ),
+        (
+            block("new", parent_block_record_id="nowhere"),
+            StatusCode.NOT_FOUND,
+            "BLOCK_RECORD_NOT_FOUND",
+        ),
+        (
+            block("new", parent=BlockRecordKey(block_id="new")),
+            StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+        ),
+    ],
+)
+async def test_a_batch_is_taken_whole_or_not_at_all(
+    client: Client, bad: BlockRecord, code: StatusCode, reason: str
+) -> None:
+    run = await running(client)
+    await report(client, run.id, block("open", RUNNING), block("done", SUCCEEDED))
+    before = await everything(client, run.id)
+    with refused(code, reason):
+        await report(
+            client,
+            run.id,
+            block("open", PAUSED, output_data={"x": 1}),
+            block("first", RUNNING),
+            bad,
+            block("later", RUNNING),
+        )
+    assert await everything(client, run.id) == before
+    answer = await report(client, run.id, block("open", PAUSED), block("first", RUNNING))
+    assert list(answer.seqs) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(RUNNING, PENDING), (PAUSED, PENDING), (SUCCEEDED, RUNNING), (SKIPPED, FAILED)],
+)
+async def test_a_block_does_not_go_back(client: Client, before: Any, after: Any) -> None:
+    run = await running(client)
+    await report(client, run.id, block("a", before))
+    with refused(StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION") as refusal:
+        await report(client, run.id, block("a", after))
+    assert refusal.metadata["block_id"] == "a"
+    await report(client, run.id, block("a", after, attempt=2))
+
+
+async def test_a_parent_of_another_run_is_none(client: Client) -> None:
+    run = await running(client)
+    (theirs,) = (await report(client, run.id, block("a", RUNNING))).block_records
+    other = await running(client, run.task_def_id)
+    with refused(StatusCode.NOT_FOUND):
+        await report(client, other.id, block("b", parent_block_record_id=theirs.id))
+
+
+async def test_a_run_that_is_not_there(client: Client) -> None:
+    with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
+        await report(client, "nowhere", block("a"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "path"),
+    [
+        (block(""), "block_id"),
+        (block("x" * 129), "block_id"),
+        (block("a", 99), "status"),  # type: ignore[arg-type]  # what a newer client might send
+        (block("a", iteration="1."), "iteration"),
+        (block("a", progress=1.01), "progress"),
+        (block("a", attempt=-1), "attempt"),
+        (block("a", message="x" * 513), "message"),
+        (block("a", message="\0"), "message"),
+        (block("a", parent=BlockRecordKey()), "parent.block_id"),
+        (block("a", input_data={"x": float("inf")}), "input_data.x"),
+    ],
+)
+async def test_bad_fields_are_named_by_their_path(
+    client: Client, bad: BlockRecord, path: str
+) -> None:
+    run = await running(client)
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await report(client, run.id, block("fine"), bad)
+    assert refusal.fields == [f"block_records[1].{path}"]
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await client.records.ReportBlock(
+            ReportBlockRequest(task_record_id=run.id, block_record=bad)
+        )
+    assert refusal.fields == [f"block_record.{path}"]
+    assert await blocks_of(client, run.id) == []
+
+
+@pytest.mark.parametrize("size", [0, 1001])
+async def test_a_batch_has_1_to_1000_blocks(client: Client, size: int) -> None:
+    run = await running(client)
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await client.records.ReportBlocks(
+            ReportBlocksRequest(
+                task_record_id=run.id, block_records=[block(f"b{n}") for n in range(size)]
+            )
+        )
+    assert refusal.fields == ["block_records"]
+
+
+async def test_a_batch_of_1000(client: Client) -> None:
+    run = await running(client)
+    answer = await report(client, run.id, *(block(f"b{n}", SUCCEEDED) for n in range(1000)))
+    assert list(answer.seqs) == list(range(3, 1003))
+    assert [b.block_id for b in answer.block_records] == [f"b{n}" for n in range(1000)]
+    assert await blocks_of(client, run.id) == list(answer.block_records)

@@ -1,0 +1,49 @@
+"""Who acts, in any script, from the client to what is stored."""
+
+import pytest
+from grpc import StatusCode
+from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordEventsRequest
+
+from tests.support.steps import create, refused
+from vwed_grpc.client import connect
+
+
+@pytest.mark.parametrize(
+    "actor", ["wms", "operator Chen", "陈静", "José", "山田\u3000太郎", "🤖" * 128], ids=ascii
+)
+async def test_an_actor_is_kept_as_written(target: str, tenant: str, actor: str) -> None:
+    async with connect(target, tenant=tenant, actor=actor) as client:
+        created = await create(client)
+        canceled = await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=created.id))
+        history = await client.records.ListTaskRecordEvents(
+            ListTaskRecordEventsRequest(task_record_id=created.id)
+        )
+    assert (created.created_by, canceled.status_actor) == (actor, actor)
+    assert [event.actor for event in history.events] == [actor, actor]
+
+
+@pytest.mark.parametrize(
+    ("actor", "key"),
+    [
+        ("x" * 129, "x-vwed-actor"),
+        ("陈" * 129, "x-vwed-actor-bin"),
+        ("a\nb", "x-vwed-actor-bin"),
+        ("陈\0", "x-vwed-actor-bin"),
+        ("\udce9", "x-vwed-actor-bin"),  # what Python makes of an argument that is not UTF-8
+    ],
+    ids=ascii,
+)
+async def test_the_server_says_what_is_wrong_with_an_actor(
+    target: str, tenant: str, actor: str, key: str
+) -> None:
+    async with connect(target, tenant=tenant, actor=actor) as client:
+        with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+            await create(client)
+    assert [*refusal.fields] == [key]
+
+
+@pytest.mark.parametrize("tenant", ["工厂", "a\nb"], ids=ascii)
+async def test_the_client_says_what_is_wrong_with_a_tenant(tenant: str) -> None:
+    with pytest.raises(ValueError, match="no tenant has the id"):
+        async with connect("127.0.0.1:1", tenant=tenant):
+            pass

@@ -1,0 +1,295 @@
+"""Nobody takes the places of others: each class of calls, over a real channel."""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from vwed.v1 import record_service_pb2 as pb
+from vwed.v1 import record_service_pb2_grpc, task_record_pb2
+from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
+
+from tests.support.calls import create_def, create_run
+from tests.support.half_sent import half_sending
+from tests.support.steps import get
+from tests.support.waiting import until_true
+from vwed_grpc import server
+from vwed_grpc.client import connect, error_info
+from vwed_grpc.rpc import reading
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.edge import Edge
+from vwed_grpc.rpc.limits import Limits
+from vwed_grpc.rpc.registration import generic_handlers
+from vwed_grpc.server import SERVER_OPTIONS
+from vwed_grpc.settings import Settings
+
+if TYPE_CHECKING:
+    from vwed.v1.record_service_pb2_grpc import RecordServiceAsyncStub
+
+Calls = list[asyncio.Task[None]]
+RECORDS = "vwed.v1.RecordService"
+LIMITS = Limits(
+    live=4,
+    reserve=2,
+    bulk=4,
+    figures=4,
+    waits=4,
+    waits_of_connection=100,
+    reading=2,
+    reading_slowly=2,
+)
+
+
+class Records:
+    """One method of each class; the calls of tenant "slow" stay until they are released."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.working = Counter[str]()
+
+    async def _work(self, call: Call) -> None:
+        self.working[call.tenant] += 1
+        if call.tenant == "slow":
+            await self.released.wait()
+        self.working[call.tenant] -= 1
+
+    async def GetTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        await self._work(call)
+        return b""
+
+    async def CreateTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        await self._work(call)
+        return b""
+
+    async def HeartbeatTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        await self._work(call)
+        return b""
+
+    async def ListTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        await self._work(call)
+        return b""
+
+    async def SummarizeTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        await self._work(call)
+        return b""
+
+    async def ClaimTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
+        async with call.waiting():
+            await self._work(call)
+        return b""
+
+    async def WatchTaskRecord(self, _: Any, call: Call) -> AsyncIterator[bytes]:  # noqa: N802 - the RPC's name
+        yield b""
+        await self._work(call)
+
+
+class World:
+    def __init__(self, target: str, servicer: Records, stub: "RecordServiceAsyncStub") -> None:
+        self.target = target
+        self.servicer = servicer
+        self._stub = stub
+
+    async def call(self, kind: str, tenant: str) -> None:
+        of: dict[str, Callable[..., Awaitable[Any]]] = {
+            "live": lambda **given: self._stub.GetTaskRecord(
+                pb.GetTaskRecordRequest(id="r"), **given
+            ),
+            "urgent": lambda **given: self._stub.HeartbeatTaskRecord(
+                pb.HeartbeatTaskRecordRequest(id="r"), **given
+            ),
+            "bulk": lambda **given: self._stub.ListTaskRecords(
+                pb.ListTaskRecordsRequest(), **given
+            ),
+            "figures": lambda **given: self._stub.SummarizeTaskRecords(
+                pb.SummarizeTaskRecordsRequest(end_time=DAY), **given
+            ),
+            "claims": lambda **given: self._stub.ClaimTaskRecords(
+                pb.ClaimTaskRecordsRequest(executor_id="e"), **given
+            ),
+        }
+        if kind == "watches":
+            watch = self._stub.WatchTaskRecord(
+                pb.WatchTaskRecordRequest(task_record_id="r"), metadata=_as(tenant)
+            )
+            async for _ in watch:
+                pass
+        else:
+            await of[kind](metadata=_as(tenant), timeout=20)
+
+    async def fill(self, stack: AsyncExitStack, kind: str, count: int, working: int) -> Calls:
+        """Calls of tenant "slow", of which so many get to work."""
+        calls = [asyncio.create_task(self.call(kind, "slow")) for _ in range(count)]
+
+        async def end() -> None:
+            self.servicer.released.set()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+        stack.push_async_callback(end)
+        await until_true(lambda: self.servicer.working["slow"] == working)
+        return calls
+
+
+def _as(tenant: str) -> tuple[tuple[str, str], ...]:
+    return (("x-vwed-tenant", tenant),)
+
+
+DAY = pb.SummarizeTaskRecordsRequest().end_time
+DAY.to.seconds = 86_400
+getattr(DAY, "from").seconds = 1
+
+
+@asynccontextmanager
+async def serving(limits: Limits = LIMITS) -> AsyncIterator[World]:
+    serves = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
+    records = Records()
+    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: records}, Edge(limits)))
+    target = f"127.0.0.1:{serves.add_insecure_port('127.0.0.1:0')}"
+    await serves.start()
+    try:
+        async with grpc.aio.insecure_channel(target) as channel:
+            yield World(target, records, record_service_pb2_grpc.RecordServiceStub(channel))
+    finally:
+        await serves.stop(None)
+
+
+KINDS = ("live", "urgent", "bulk", "figures", "claims", "watches")
+PLACES = {"live": 4, "urgent": 6, "bulk": 4, "figures": 4, "claims": 4, "watches": 4}
+"""All that a tenant gets while it is alone; what is urgent has the reserve and the live places."""
+SHARED = {
+    "live": {"live", "claims", "watches"},
+    "urgent": {"urgent", "live", "claims", "watches"},
+    "claims": set[str](),
+    "watches": set[str](),
+}
+"""Whose places those are, too: a claim looks in a live one, and a watch's request is read in one.
+Of waits the newest are ended when another tenant comes, so they keep nobody out."""
+
+
+@pytest.mark.parametrize("full", KINDS)
+async def test_who_fills_a_class_keeps_nobody_out_of_the_others(full: str) -> None:
+    async with serving() as world, AsyncExitStack() as stack:
+        await world.fill(stack, full, 2 * PLACES[full], PLACES[full])
+        for kind in KINDS:
+            if kind not in SHARED.get(full, {full}):
+                await world.call(kind, "other")
+
+
+@pytest.mark.parametrize("full", ["live", "bulk", "figures"])
+async def test_a_place_that_is_given_back_is_for_the_other_tenant(full: str) -> None:
+    async with serving() as world, AsyncExitStack() as stack:
+        await world.fill(stack, full, 8, 4)
+        other = asyncio.create_task(world.call(full, "other"))
+        world.servicer.released.set()
+        await other
+
+
+@pytest.mark.parametrize("full", ["live", "bulk", "figures", "urgent"])
+async def test_a_tenant_that_asks_keeps_its_half(full: str) -> None:
+    async with serving() as world, AsyncExitStack() as stack:
+        await world.call(full, "other")
+        half = 5 if full == "urgent" else 2  # of the reserve, and all of the live places
+        await world.fill(stack, full, 8, half)
+        for _ in range(10):
+            await world.call(full, "other")
+
+
+async def test_waits_of_who_has_more_than_half_make_room() -> None:
+    async with serving() as world, AsyncExitStack() as stack:
+        calls = await world.fill(stack, "claims", 4, 4)
+        for kind in ("claims", "watches"):
+            await world.call(kind, "other")
+        ended, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        for call in ended:
+            error = call.exception()
+            assert isinstance(error, grpc.aio.AioRpcError)
+            assert (info := error_info(error))
+            assert info.reason == "TOO_MANY_WAITS"
+
+
+HALF_SENT = 40
+
+
+async def test_half_sent_requests_hold_little_and_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.5)
+    size = 4_000_000
+    async with serving() as world, half_sending(world.target) as sender:
+        sender.open(f"/{RECORDS}/CreateTaskRecord", "slow", HALF_SENT, size)
+        most = 0
+        while sender.sent:
+            await world.call("live", "other")
+            most = max(most, sender.held)
+        of_reading = (LIMITS.reading + LIMITS.reading_slowly) * size
+        assert 0 < most <= of_reading + HALF_SENT * (64 << 10) * 2
+        assert len(sender.trailers) == HALF_SENT  # each has a status
+
+
+async def test_a_large_request_that_comes_whole_is_taken() -> None:
+    async with serving() as world:
+        run = task_record_pb2.TaskRecord(task_def_id="d")
+        run.input["text"] = "x" * 900_000
+        request = pb.CreateTaskRecordRequest(task_record=run)
+        for tenant in ("a", "b"):
+            await world._stub.CreateTaskRecord(request, metadata=_as(tenant))
+
+
+async def test_bytes_of_requests_at_work_are_bounded() -> None:
+    async with serving(Limits(request_bytes=1 << 20)) as world, AsyncExitStack() as stack:
+        run = task_record_pb2.TaskRecord(task_def_id="d")
+        run.input["text"] = "x" * 900_000
+        request = pb.CreateTaskRecordRequest(task_record=run)
+
+        async def create(tenant: str) -> None:
+            await world._stub.CreateTaskRecord(request, metadata=_as(tenant))
+
+        first = asyncio.create_task(create("slow"))
+        stack.callback(world.servicer.released.set)
+        await until_true(lambda: world.servicer.working["slow"] == 1)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await create("slow")
+        info = error_info(refused.value)
+        assert info
+        assert info.reason == "TOO_MANY_REQUEST_BYTES"
+        await world.call("live", "other")
+        world.servicer.released.set()
+        await first
+        await create("slow")
+
+
+async def test_of_a_burst_none_ends_without_a_word() -> None:
+    async with serving(Limits()) as world:
+        ended = await asyncio.gather(
+            *(world.call("live", "a") for _ in range(3_000)), return_exceptions=True
+        )
+    failed = [each for each in ended if each is not None]
+    assert all(isinstance(each, grpc.aio.AioRpcError) and error_info(each) for each in failed)
+
+
+async def test_claimers_of_the_service_wait_without_a_place(settings: Settings) -> None:
+    """Twenty for each place: the calls of their own tenant and of others go on."""
+    few = settings.model_copy(update={"live_calls": 2})
+    async with (
+        server.serving(few) as port,
+        connect(f"127.0.0.1:{port}", tenant="claims") as client,
+        connect(f"127.0.0.1:{port}", tenant="others") as other,
+    ):
+        run = await create_run(other, (await create_def(other, uuid.uuid4().hex)).id)
+        wait = pb.ClaimTaskRecordsRequest(
+            executor_id="e",
+            filter=task_record_pb2.TaskRecordFilter(task_types=["none"]),
+            wait=Duration(seconds=60),
+        )
+        claims = [asyncio.ensure_future(client.records.ClaimTaskRecords(wait)) for _ in range(40)]
+        for _ in range(20):
+            await get(other, run.id)
+            await client.definitions.ListTaskDefs(ListTaskDefsRequest())
+        assert not any(claim.done() for claim in claims)
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)

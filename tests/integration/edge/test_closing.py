@@ -1,0 +1,31 @@
+"""A pool that is closed while a transaction is under way."""
+
+import asyncio
+
+import sqlalchemy as sa
+
+from tests.support.steps import sql
+from tests.support.waiting import until_true
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
+
+
+async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str) -> None:
+    pool = Pool(database_url, connections=2)
+    begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def work(tx: Transaction) -> str:
+        begun.set_result(await tx.session.scalar(sa.text("SELECT pg_backend_pid()")))
+        await tx.session.execute(sa.text("SELECT pg_sleep(0.2)"))
+        return "done"
+
+    running = asyncio.create_task(pool.run(work))
+    pid = await begun
+    await pool.close()
+    assert await running == "done"
+    connected = "SELECT pid FROM pg_stat_activity WHERE pid = :pid"
+
+    async def is_gone() -> bool:
+        return not await sql(database_url, connected, pid=pid)
+
+    await until_true(is_gone, what="the end of its connection")

@@ -1,0 +1,217 @@
+"""No row, tenant or failure stops what the service does without a call."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+import psycopg
+import pytest
+import sqlalchemy as sa
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no types
+from structlog.testing import capture_logs
+
+from tests.support.broken_rows import spoil, trouble
+from tests.support.databases import migrated_database
+from tests.support.metrics_page import figures, free_address
+from tests.support.steps import get, let_lease_run_out, running, until
+from vwed_grpc import server
+from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.client import Client, connect
+from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage.pool import Pool, ReadingPool
+from vwed_grpc.watching.catch_up import CatchUp
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes.commit import Committer
+from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
+from vwed_grpc.writes.duties import Duties, Duty, Turn
+
+_STATUS = health_pb2.HealthCheckResponse.ServingStatus
+
+
+async def _comes(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - it is told to nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_a_run_that_cannot_be_changed_keeps_no_other_from_its_end(
+    client: Client, database_url: str
+) -> None:
+    bad, *good = [await running(client, lease=60, id=f"{n}-{id(client)}") for n in range(4)]
+    async with trouble(database_url, "task_records", f"NEW.id = '{bad.id}' AND NEW.status = 6"):
+        for run in (bad, *good):
+            await let_lease_run_out(database_url, run.id)
+        for run in good:
+            await until(client, run.id, INTERRUPTED)
+        assert (await get(client, bad.id, strong=True)).status == RUNNING
+    await until(client, bad.id, INTERRUPTED)
+
+
+async def test_a_run_that_cannot_be_read_keeps_no_other_from_its_end(
+    client: Client, database_url: str
+) -> None:
+    bad, *good = [await running(client, lease=60, id=f"{n}-{id(client)}") for n in range(3)]
+    await spoil(database_url, bad.id)
+    for run in (bad, *good):
+        await let_lease_run_out(database_url, run.id)
+    for run in good:
+        await until(client, run.id, INTERRUPTED)
+
+
+async def test_one_tenants_trouble_delays_no_other(
+    client: Client, target: str, tenant: str, database_url: str
+) -> None:
+    """However long each of its rows takes, and however often it comes back."""
+    async with connect(target, tenant=f"{tenant}-other") as other:
+        slow = [await running(client, lease=60) for _ in range(3)]
+        quick = [await running(other, lease=60) for _ in range(3)]
+        async with trouble(
+            database_url,
+            "task_records",
+            f"NEW.tenant = '{tenant}' AND NEW.status = 6",
+            does="PERFORM pg_sleep(60)",
+        ):
+            for run in slow:
+                await let_lease_run_out(database_url, run.id)
+            for run in quick:
+                await asyncio.sleep(0.5)  # that the slow ones have their turn
+                await let_lease_run_out(database_url, run.id)
+                await until(other, run.id, INTERRUPTED)
+
+
+async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
+    settings: Settings, database_url: str, tenant: str
+) -> None:
+    own = settings.model_copy(update={"metrics_listen": free_address()})
+    with capture_logs() as logs:
+        async with (
+            serving(own) as port,
+            connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        ):
+            run = await running(client, lease=60)
+            async with trouble(
+                database_url, "task_records", f"NEW.id = '{run.id}' AND NEW.status = 6"
+            ):
+                await let_lease_run_out(database_url, run.id)
+                assert own.metrics_listen is not None
+                async with asyncio.timeout(30):
+                    while (await figures(own.metrics_listen))[  # noqa: ASYNC110 - over HTTP
+                        'vwed_duty_failures_total{duty="leases"}'
+                    ] < 2:
+                        await asyncio.sleep(0.05)
+                found = await figures(own.metrics_listen)
+                assert found['vwed_duty_failing_seconds{duty="leases"}'] == 0
+            await until(client, run.id, INTERRUPTED)
+    told = [line for line in logs if line["event"] == "a row failed" and line["row"] == run.id]
+    # The server that all tests share tells it as well.
+    assert 1 <= len(told) <= 2
+    assert told[0]["tenant"] == tenant
+
+
+async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FAILING_SECONDS", 1.0)  # of 10: the test is not about patience
+    with migrated_database(postgres_url) as url:
+        own = settings.model_copy(update={"database_url": url, "redis_url": "none"})
+        async with (
+            serving(own) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+            await psycopg.AsyncConnection.connect(url, autocommit=True) as admin,
+        ):
+            health = health_pb2_grpc.HealthStub(channel)
+
+            async def statuses() -> list[str]:
+                answers = [
+                    await health.Check(health_pb2.HealthCheckRequest(service=name))
+                    for name in (server.RECORDS, server.DEFINITIONS, server.CACHE, "")
+                ]
+                return [_STATUS.Name(answer.status) for answer in answers]
+
+            async def become(expected: list[str]) -> None:
+                async with asyncio.timeout(30):
+                    while await statuses() != expected:  # noqa: ASYNC110 - over gRPC
+                        await asyncio.sleep(0.05)
+
+            await become(["SERVING"] * 4)
+            await admin.execute("ALTER TABLE task_records RENAME TO elsewhere")
+            await become(["NOT_SERVING", "SERVING", "SERVING", "SERVING"])
+            await admin.execute("ALTER TABLE elsewhere RENAME TO task_records")
+            await become(["SERVING"] * 4)
+
+
+@pytest.fixture
+async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
+    pool = ReadingPool(database_url, connections=3, reads=1)
+    async with RedisClient(None) as redis:
+        keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
+        hub = Hub(pool, wakeups, keys, CatchUp())
+        yield pool, Committer(redis, keys, hub, wakeups)
+    await pool.close()
+
+
+class _Flaky:
+    """A duty of one tenant's, whose work goes as the test says."""
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.done = 0
+
+    async def work(self, turn: Turn) -> None:
+        if self.fails is not None:
+            raise self.fails
+        await turn.run(self._one)
+
+    async def _one(self, *_: object) -> None:
+        self.done += 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Unavailable("OUTCOME_UNKNOWN", "the store left"),
+        TypeError("can't compare offset-naive and offset-aware datetimes"),
+        TimeoutError(),
+    ],
+    ids=repr,
+)
+async def test_whatever_a_duty_raises_it_goes_on(
+    stores: tuple[Pool, Committer], failure: Exception
+) -> None:
+    flaky = _Flaky()
+    duty = Duty("flaky", 0.01, sa.text("SELECT 'nobody' AS tenant"), flaky.work)
+    duties = Duties(*stores, [duty])
+    following = asyncio.create_task(duties.run())
+    condition = duties.conditions["flaky"]
+    try:
+        await _comes(lambda: flaky.done > 0)
+        flaky.fails = failure
+        await _comes(lambda: condition.failures > 1)
+        assert condition.is_failing is isinstance(failure, Unavailable)
+        assert duties.problem(["flaky"], 0) == (
+            "failing: flaky" if isinstance(failure, Unavailable) else None
+        )
+        flaky.fails, done = None, flaky.done
+        await _comes(lambda: flaky.done > done and not condition.is_failing)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+def test_many_rows_that_fail_are_the_duty_s_trouble_unless_one_goes_well() -> None:
+    condition = Condition()
+    for n in range(ROWS_IN_A_ROW - 1):
+        assert condition.row_failed("t", f"r{n}")
+        assert not condition.row_failed("t", f"r{n}")  # no news
+    assert condition.failing_seconds == 0
+    condition.row_failed("t", "last")
+    assert condition.failing_seconds > 0
+    condition.went_well()
+    condition.row_failed("t", "r0")
+    assert condition.failing_seconds == 0
+    assert condition.failures == 2 * ROWS_IN_A_ROW

@@ -1,0 +1,176 @@
+"""Where a watch of many runs can be resumed, and where it cannot."""
+
+import asyncio
+import json
+from base64 import urlsafe_b64decode
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc import StatusCode
+from vwed.v1.common_pb2 import View
+from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest
+from vwed.v1.task_record_pb2 import TaskRecordFilter
+
+from tests.integration.watching.test_watch_delivery import replica
+from tests.support.calls import finish_run
+from tests.support.feeding import feeding, labelled
+from tests.support.steps import block, create, refused, report, running, seconds
+from vwed_grpc.client import Client, connect
+from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.domain.paging import fingerprint_of
+from vwed_grpc.domain.retention import Retention
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+from vwed_grpc.watching import reading
+from vwed_grpc.watching.resume import ResumePoint
+
+
+async def test_every_token_gives_the_rest_on_any_replica(
+    client: Client, settings: Settings, tenant: str
+) -> None:
+    runs = [await running(client) for _ in range(3)]
+    async with feeding(client, include_blocks=True) as seen:
+        for turn in range(4):
+            batch = block(f"b{turn}", RUNNING), block(f"c{turn}", RUNNING)
+            await asyncio.gather(*(report(client, run.id, *batch) for run in runs))
+        ended = {(await finish_run(client, run.id)).id: 2 + 8 + 9 for run in runs}
+        for run, seq in ended.items():
+            await seen.reach(run, seq)
+    assert len(seen.messages) > 2
+    told = dict.fromkeys(ended, 2)
+    async with replica(settings, tenant, "none") as other:
+        for message in seen.messages:
+            told.update({event.task_record_id: event.seq for event in message.events})
+            async with feeding(other, message.resume_token, include_blocks=True) as resumed:
+                for run, seq in ended.items():
+                    if told[run] < seq:
+                        await resumed.reach(run, seq)
+                    assert resumed.seqs(run) == list(range(told[run] + 1, seq + 1))
+
+
+@pytest.mark.parametrize("slice_", [1, 2, 7])
+async def test_a_long_way_is_read_in_slices(
+    client: Client, monkeypatch: pytest.MonkeyPatch, slice_: int
+) -> None:
+    """However little of it is asked for: a statement that goes through all would take too long."""
+    mine = await running(client, labels={"zone": "a"})
+    f = labelled(zone="a")
+    async with feeding(client, filter=f, include_blocks=True) as seen:
+        pass
+    for n in range(3):
+        for run in (mine, await running(client)):
+            await report(client, run.id, *(block(f"{n}{m}", RUNNING) for m in range(3)))
+    ended = await finish_run(client, mine.id)
+    monkeypatch.setattr(reading, "MAX_EVENTS", slice_)
+    async with feeding(client, seen.token, filter=f, include_blocks=True) as resumed:
+        await resumed.reach(mine.id, ended.seq)
+        assert resumed.seqs(mine.id) == list(range(3, ended.seq + 1))
+        assert set(resumed.changes) == {mine.id}
+
+
+async def test_an_idle_watch_says_where_it_is(client: Client) -> None:
+    run = await create(client)
+    async with feeding(client, bookmark=1) as seen:
+        await seen.until(lambda: seen.idle_messages >= 2)
+        assert all(not m.events for m in seen.messages[1:])
+    await finish_run(client, (await running(client)).id)
+    async with feeding(client, seen.token, bookmark=1) as resumed:
+        await resumed.until(lambda: resumed.idle_messages >= 1)
+        assert len(resumed.changes) == 1
+        assert run.id not in resumed.changes
+
+
+@pytest.mark.parametrize("interval", [Duration(nanos=1_000_000), seconds(0), seconds(61)])
+async def test_bookmark_intervals_out_of_bounds_are_refused(
+    client: Client, interval: Duration
+) -> None:
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await client.records.WatchTaskRecords(
+            WatchTaskRecordsRequest(bookmark_interval=interval)
+        ).read()
+    assert refusal.fields == ["bookmark_interval"]
+
+
+async def token_of(client: Client, **request: Any) -> str:
+    async with feeding(client, **request) as seen:
+        return seen.token
+
+
+async def resume(client: Client, token: str, **request: Any) -> None:
+    """Returns if the watch goes on; raises if it is refused."""
+    async with feeding(client, token, bookmark=1, **request) as seen:
+        await seen.until(lambda: bool(seen.messages))
+
+
+OTHERS: list[dict[str, Any]] = [
+    {},
+    {"filter": labelled(zone="b")},
+    {"filter": TaskRecordFilter(labels={"zone": "a"}, ids=["a"])},
+    {"filter": labelled(zone="a"), "include_blocks": True},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_a_token_is_of_one_filter_with_or_without_blocks(
+    client: Client, other: dict[str, Any]
+) -> None:
+    token = await token_of(client, filter=labelled(zone="a"))
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await resume(client, token, **other)
+    assert refusal.fields == ["resume_token"]
+
+
+async def test_a_token_goes_with_any_view(client: Client) -> None:
+    await resume(client, await token_of(client), view=View.VIEW_FULL)
+
+
+@pytest.mark.parametrize("token", ["x", "AAAA", "-" * 100, "é"])
+async def test_what_is_no_token_is_refused(client: Client, token: str) -> None:
+    with refused(StatusCode.INVALID_ARGUMENT) as refusal:
+        await resume(client, token)
+    assert refusal.fields == ["resume_token"]
+
+
+def watch_of(tenant: str) -> bytes:
+    """What the tokens of a tenant's watch without a filter are bound to."""
+    request = WatchTaskRecordsRequest(filter=TaskRecordFilter())
+    return fingerprint_of(tenant, "WatchTaskRecords", request)
+
+
+async def test_a_token_of_another_history_is_out_of_range(client: Client, tenant: str) -> None:
+    """After a restore the same transactions may have happened otherwise, or not at all."""
+    watch = watch_of(tenant)
+    async with feeding(client, filter=TaskRecordFilter()) as seen:
+        point, copy = opened(seen.token, watch)
+    elsewhere = point.token(watch, "another copy")
+    ahead = ResumePoint(point.position._replace(xact=2**62), point.said_at).token(watch, copy)
+    for token in (elsewhere, ahead):
+        with refused(StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_UNKNOWN"):
+            await resume(client, token, filter=TaskRecordFilter())
+
+
+async def test_a_token_older_than_what_is_kept_is_out_of_range(
+    client: Client, settings: Settings, tenant: str
+) -> None:
+    watch = watch_of(tenant)
+    async with feeding(client, filter=TaskRecordFilter()) as seen:
+        point, copy = opened(seen.token, watch)
+    rules = {tenant: Retention(events_days=7), "*": Retention(events_days=0.5)}
+    short = settings.model_copy(update={"redis_url": "none", "retention": rules})
+    async with serving(short) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as there:
+        for days, kept in ((6.9, True), (7.1, False)):
+            said_at = point.said_at - timedelta(days=days)
+            token = ResumePoint(point.position, said_at).token(watch, copy)
+            if kept:
+                await resume(there, token, filter=TaskRecordFilter())
+                continue
+            with refused(StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"):
+                await resume(there, token, filter=TaskRecordFilter())
+
+
+def opened(token: str, watch: bytes) -> tuple[ResumePoint, str]:
+    """What is in a token: where it stands, and of which copy of the data it is."""
+    copy = json.loads(urlsafe_b64decode(token + "==")[12:])[0]
+    return ResumePoint.of(token, watch, copy), copy

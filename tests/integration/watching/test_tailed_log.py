@@ -1,0 +1,342 @@
+"""A tenant's log is read once, in the order of its transactions, however many watch it."""
+
+import random
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from vwed.v1.common_pb2 import View
+from vwed.v1.record_service_pb2 import (
+    HeartbeatTaskRecordRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordResponse,
+)
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
+from tests.integration.watching.test_watch_delivery import replica
+from tests.support.calls import finish_run
+from tests.support.feeding import feeding, labelled
+from tests.support.steps import block, create, history, refused, report, running, sql
+from vwed_grpc.client import Client
+from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.settings import Settings
+from vwed_grpc.storage import events, feed
+from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.tables import task_record_events
+from vwed_grpc.watching import catch_up, log, reading
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tenants whose log was read, a name for each time."""
+    names: list[str] = []
+    read = feed.read
+
+    async def counted(pool: ReadingPool, tenant: str, *args: Any, **kwargs: Any) -> feed.Reading:
+        found = await read(pool, tenant, *args, **kwargs)
+        if found.entries:
+            names.append(tenant)
+        return found
+
+    monkeypatch.setattr(feed, "read", counted)
+    return names
+
+
+@pytest.mark.parametrize("watchers", [1, 20])
+async def test_a_report_is_read_once_for_all_who_watch(
+    client: Client, tenant: str, readings: list[str], watchers: int
+) -> None:
+    """Whatever they ask for: what one sees and another does not is found out in memory."""
+    run = await running(client, labels={"zone": "a"})
+    filters = [labelled(), labelled(zone="a"), labelled(zone="b"), TaskRecordFilter(ids=[run.id])]
+    async with AsyncExitStack() as stack:
+        feeds = [
+            await stack.enter_async_context(
+                feeding(client, include_blocks=True, filter=filters[n % 4])
+            )
+            for n in range(watchers)
+        ]
+        other = await running(client)
+        await feeds[0].reach(other.id, 2)
+        readings.clear()
+        for n in range(3, 6):
+            await report(client, run.id, block(f"b{n}", RUNNING))
+            for at, seen in enumerate(feeds):
+                if at % 4 != 2:
+                    await seen.reach(run.id, n)
+        assert readings.count(tenant) == 3
+        assert all(not seen.changes for seen in feeds[2::4])
+
+
+async def test_who_lags_shares_what_is_read(
+    client: Client, tenant: str, readings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_EVENTS", 2)
+    monkeypatch.setattr(catch_up, "KEPT_SECONDS", 60)
+    async with feeding(client, include_blocks=True) as seen:
+        pass
+    run = await running(client)
+    for n in range(8):
+        await report(client, run.id, block(f"b{n}", RUNNING))
+    readings.clear()
+    async with AsyncExitStack() as stack:
+        feeds = [
+            await stack.enter_async_context(feeding(client, seen.token, include_blocks=True))
+            for _ in range(10)
+        ]
+        for one in feeds:
+            await one.reach(run.id, 10)
+            assert one.seqs(run.id) == list(range(1, 11))
+    assert readings.count(tenant) == 5
+
+
+async def test_who_lags_behind_one_run_shares_what_is_read(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "KEPT_SECONDS", 60)
+    run = await running(client)
+    await report(client, run.id, *(block(f"b{n}", RUNNING) for n in range(3)))
+    reads: list[int] = []
+    read_groups = events.read_groups
+
+    async def counted(
+        pool: ReadingPool, tenant: str, of: str, after_seq: int, *, full: bool
+    ) -> list[Event]:
+        if of == run.id:
+            reads.append(after_seq)
+        return await read_groups(pool, tenant, of, after_seq, full=full)
+
+    monkeypatch.setattr(events, "read_groups", counted)
+    calls = [
+        client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id, after_seq=0))
+        for _ in range(10)
+    ]
+    for call in calls:
+        message = await call.read()
+        assert isinstance(message, WatchTaskRecordResponse)
+        assert [event.seq for event in message.events] == [1, 2, 3, 4, 5]
+        call.cancel()
+    assert reads == [0]
+
+
+async def test_who_finds_nothing_kept_is_told_everything_all_the_same(
+    client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is when the events of a moment are larger than what is kept."""
+    monkeypatch.setattr(log, "KEPT_BYTES", 1)
+    run = await running(client, labels={"zone": "a"})
+    full: dict[str, Any] = {"include_blocks": True, "view": View.VIEW_FULL}
+    async with feeding(client, **full) as seen, feeding(client, filter=labelled(zone="a")) as slim:
+        for n in range(5):
+            await report(client, run.id, block(f"b{n}", RUNNING, input_data={"x": "x" * 300_000}))
+        ended = await finish_run(client, run.id)
+        await seen.reach(run.id, ended.seq)
+        await slim.reach(run.id, ended.seq)
+        assert seen.changes[run.id] == await history(client, run.id, after_seq=2)
+
+
+async def test_a_log_that_cannot_be_read_is_said_and_read_again_later(
+    client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = feed.read
+
+    async def away(pool: ReadingPool, of: str, *args: Any, **kwargs: Any) -> feed.Reading:
+        if of == tenant:
+            raise Unavailable("STORE_UNAVAILABLE", "the store is away")
+        return await read(pool, of, *args, **kwargs)
+
+    async with feeding(client) as seen:
+        first = await create(client)
+        await seen.reach(first.id, 1)
+    with refused(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+        async with feeding(client, seen.token) as cut:
+            monkeypatch.setattr(feed, "read", away)
+            missed = await create(client)
+            await cut.reach(missed.id, 1)
+    monkeypatch.setattr(feed, "read", read)
+    async with feeding(client, seen.token) as resumed:
+        await resumed.reach(missed.id, 1)
+        assert first.id not in resumed.changes
+
+
+async def test_a_robot_that_a_heartbeat_names_counts_from_the_next_event_on(
+    client: Client,
+) -> None:
+    """A heartbeat writes no event, so the next one says that a run has come or gone."""
+    run = await running(client, lease=60)
+
+    async def robot(name: str) -> None:
+        await client.records.HeartbeatTaskRecord(
+            HeartbeatTaskRecordRequest(
+                id=run.id, executor_id="robot-1", lease_epoch=run.lease_epoch, robot_id=name
+            )
+        )
+
+    of = {name: TaskRecordFilter(robot_ids=[name]) for name in ("r7", "r8")}
+    await robot("r7")
+    async with (
+        feeding(client, include_blocks=True, filter=of["r7"]) as r7,
+        feeding(client, include_blocks=True, filter=of["r8"]) as r8,
+    ):
+        assert set(r7.snapshot) == {run.id}
+        await report(client, run.id, block("a", RUNNING))
+        await r7.reach(run.id, 3)
+        await robot("r8")
+        await report(client, run.id, block("b", RUNNING))
+        await report(client, run.id, block("c", RUNNING))
+        await r8.reach(run.id, 5)
+        await robot("r7")
+        await report(client, run.id, block("d", RUNNING))
+        await r7.reach(run.id, 6)
+        await r8.reach(run.id, 6)
+        assert r7.seqs(run.id) == [3, 4, 6]
+        assert r8.seqs(run.id) == [4, 5, 6]
+
+
+class Writers:
+    """Transactions of one tenant that overlap: they write to runs, and end in any order."""
+
+    def __init__(self, connections: Sequence[AsyncConnection], tenant: str, seed: int) -> None:
+        self.zones: dict[str, list[str]] = {f"run-{n}": [] for n in range(4)}
+        """Run -> where each of its events leaves it."""
+        self._idle = list(connections)
+        self._open: dict[AsyncConnection, dict[str, int]] = {}
+        """With the length that each run of theirs had before."""
+        self._tenant = tenant
+        self._rng = random.Random(seed)
+
+    async def step(self) -> None:
+        await self._rng.choice([self._begin, self._begin, self._write, self._write, self._end])()
+
+    async def end(self) -> None:
+        while self._open:
+            await self._end()
+
+    async def _begin(self) -> None:
+        if self._idle:
+            connection = self._idle.pop()
+            await connection.execute(sa.text("SELECT pg_current_xact_id()"))
+            self._open[connection] = {}
+
+    async def _write(self) -> None:
+        """To a run that no other has: its row would be locked."""
+        if not self._open:
+            return
+        connection = self._rng.choice([*self._open])
+        taken = {run for one, runs in self._open.items() if one != connection for run in runs}
+        if not (free := self.zones.keys() - taken):
+            return
+        run = self._rng.choice(sorted(free))
+        zones = self.zones[run]
+        self._open[connection].setdefault(run, len(zones))
+        count = self._rng.randint(1, 3)
+        group = len(zones) + count
+        for _ in range(count):
+            zones.append(self._rng.choice("aab"))
+            state = TaskRecord(id=run, labels={"zone": zones[-1]})
+            event = TaskRecordEvent(task_record_id=run, seq=len(zones), task_record=state)
+            await connection.execute(
+                sa.insert(task_record_events).values(
+                    tenant=self._tenant,
+                    task_record_id=run,
+                    seq=len(zones),
+                    group_seq=group,
+                    kind=Kind.RUN,
+                    event_time=sa.func.now(),
+                    event=event.SerializeToString(),
+                )
+            )
+
+    async def _end(self) -> None:
+        if not self._open:
+            return
+        connection = self._rng.choice([*self._open])
+        before = self._open.pop(connection)
+        if self._rng.random() < 0.2:
+            await connection.rollback()
+            for run, length in before.items():
+                del self.zones[run][length:]
+        else:
+            await connection.commit()
+        self._idle.append(connection)
+
+    def told(self, zone: str) -> dict[str, list[int]]:
+        """The seqs that a watch of one zone is owed: the run was there before or after it."""
+        found = {
+            run: [
+                seq
+                for seq, now in enumerate(zones, start=1)
+                if zone in (now, zones[seq - 2] if seq > 1 else "")
+            ]
+            for run, zones in self.zones.items()
+        }
+        return {run: seqs for run, seqs in found.items() if seqs}
+
+
+async def overtakings(database_url: str, tenant: str) -> int:
+    """How often an event of a run stands before its predecessor in the order of transactions."""
+    found = await sql(
+        database_url,
+        """SELECT count(*) FROM task_record_events a JOIN task_record_events b
+             ON b.tenant = a.tenant AND b.task_record_id = a.task_record_id AND b.seq = a.seq + 1
+          WHERE a.tenant = :tenant AND b.xact < a.xact""",
+        tenant=tenant,
+    )
+    return int(found[0][0])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("most", [1, 2, 1000])
+async def test_transactions_that_overlap_are_told_in_order_and_without_a_gap(
+    settings: Settings,
+    database_url: str,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    most: int,
+) -> None:
+    """However it is cut, whoever is resumed in the middle, on another server without Redis.
+
+    The readers check that each run's events come in order and none twice.
+    """
+    monkeypatch.setattr(reading, "MAX_EVENTS", most)
+    monkeypatch.setattr(log, "KEPT_BYTES", 500)
+    url = sa.make_url(database_url).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(url)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        one, another = [await enter(replica(settings, tenant, "none")) for _ in range(2)]
+        stack.push_async_callback(engine.dispose)
+        connections = [await enter(engine.connect()) for _ in range(4)]
+        writers = Writers(connections, tenant, seed)
+        watch: dict[str, Any] = {"filter": labelled(zone="a"), "include_blocks": True}
+        whole = await enter(feeding(one, **watch))
+        for _ in range(60):
+            await writers.step()
+        cut = await enter(feeding(another, whole.token, **watch))
+        for _ in range(60):
+            await writers.step()
+        await writers.end()
+        assert await overtakings(database_url, tenant), "the test tests nothing"
+        owed = writers.told("a")
+        for run, seqs in owed.items():
+            await whole.reach(run, seqs[-1])
+            await cut.reach(run, seqs[-1])
+        for run, seqs in owed.items():
+            assert whole.seqs(run) == seqs
+            assert set(cut.seqs(run)) <= set(seqs)
+        for message in whole.messages[:: max(1, len(whole.messages) // 3)]:
+            resumed = await enter(feeding(another, message.resume_token, **watch))
+            before = whole.told_by(message)
+            for run, seqs in owed.items():
+                rest = [seq for seq in seqs if seq > before.get(run, 0)]
+                if rest:
+                    await resumed.reach(run, rest[-1])
+                assert set(rest) <= set(resumed.seqs(run)) <= set(seqs)
