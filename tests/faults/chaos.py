@@ -93,7 +93,7 @@ class Chaos:
             for _ in range(self.random.randrange(1, 4)):
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name = 'vwed-grpc' AND random() < 0.7"
+                    " WHERE application_name LIKE 'vwed-grpc%' AND random() < 0.7"
                 )
                 await asyncio.sleep(self.random.uniform(0, 0.05))
 

@@ -66,7 +66,7 @@ async def _terminate(admin: psycopg.AsyncConnection, goes_on: Callable[[], bool]
     while goes_on():
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'vwed-grpc' AND datname = current_database()"
+            " WHERE application_name LIKE 'vwed-grpc%' AND datname = current_database()"
             " AND random() < 0.5"
         )
         await asyncio.sleep(random.uniform(0, 0.1))
