@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from vwed_grpc.storage.by_key import ByKey, reader
 from vwed_grpc.storage.codecs import set_codecs
+from vwed_grpc.storage.connection_queue import ConnectionQueue
 from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
-from vwed_grpc.storage.places import Places
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction, transact
 
@@ -73,7 +73,7 @@ class Pool:
             connect_args=self._options,
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
-        self._places = Places(purpose, connections, statement_timeout)
+        self._queue = ConnectionQueue(purpose, connections, statement_timeout)
 
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
@@ -89,7 +89,7 @@ class Pool:
         """The rows of one read, with SQLAlchemy's types."""
 
         async def read() -> Sequence[sa.Row[Any]]:
-            async with self._places, self._engine.connect() as connection:
+            async with self._queue, self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
         return await _read(read)
@@ -120,7 +120,7 @@ class Pool:
 
     async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
         with connection_losses():
-            async with self._places, self._engine.connect() as connection:
+            async with self._queue, self._engine.connect() as connection:
                 return await transact(connection, work, commit=commit)
 
 
@@ -153,7 +153,7 @@ class ReadingPool(Pool):
             **self._options,
         )
         self._patience = statement_timeout
-        self._read_places = Places(purpose, reads, statement_timeout)
+        self._read_queue = ConnectionQueue(purpose, reads, statement_timeout)
         self._by_key = reader(self.fetch)
 
     async def close(self) -> None:
@@ -169,7 +169,7 @@ class ReadingPool(Pool):
         """The rows of one read."""
 
         async def read() -> Sequence[sa.Row[Any]]:
-            async with self._read_places:
+            async with self._read_queue:
                 await self._readers  # set up by whoever comes first; no connection is made by that
                 connection = await self._readers.acquire()
                 try:

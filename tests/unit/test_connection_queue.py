@@ -6,18 +6,18 @@ import pytest
 
 from tests.support.waiting import PATIENCE
 from vwed_grpc.domain.errors import Busy
-from vwed_grpc.storage import places
-from vwed_grpc.storage.places import Places
+from vwed_grpc.storage import connection_queue
+from vwed_grpc.storage.connection_queue import ConnectionQueue
 
 
-async def _work(pool: Places, n: int, done: list[int], until: asyncio.Event) -> None:
+async def _work(pool: ConnectionQueue, n: int, done: list[int], until: asyncio.Event) -> None:
     async with pool:
         await until.wait()
         done.append(n)
 
 
 async def test_as_many_work_as_there_are_connections_and_the_others_in_turn() -> None:
-    pool, done, go = Places("bulk", 2, PATIENCE), list[int](), asyncio.Event()
+    pool, done, go = ConnectionQueue("bulk", 2, PATIENCE), list[int](), asyncio.Event()
     working = [asyncio.create_task(_work(pool, n, done, go)) for n in range(6)]
     await asyncio.sleep(0)
     go.set()
@@ -26,8 +26,8 @@ async def test_as_many_work_as_there_are_connections_and_the_others_in_turn() ->
 
 
 async def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "QUEUED", 3)
-    pool, done, go = Places("bulk", 1, PATIENCE), list[int](), asyncio.Event()
+    monkeypatch.setattr(connection_queue, "QUEUED", 3)
+    pool, done, go = ConnectionQueue("bulk", 1, PATIENCE), list[int](), asyncio.Event()
     working = [asyncio.create_task(_work(pool, n, done, go)) for n in range(4)]
     await asyncio.sleep(0)
     with pytest.raises(Busy) as refusal:
@@ -45,7 +45,7 @@ async def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_who_waited_too_long_is_refused_and_takes_no_place() -> None:
-    pool, go = Places("figures", 1, 0.05), asyncio.Event()
+    pool, go = ConnectionQueue("figures", 1, 0.05), asyncio.Event()
     working = asyncio.create_task(_work(pool, 0, [], go))
     await asyncio.sleep(0)
     with pytest.raises(Busy, match="figures"):

@@ -8,7 +8,7 @@ QUEUED = 1_000
 """Callers that wait at a time: what they hold is bounded, and most have left when one is served."""
 
 
-class Places:
+class ConnectionQueue:
     """As many callers are let in at a time as there are connections; the others queue."""
 
     def __init__(self, purpose: str, connections: int, patience: float) -> None:
