@@ -6,12 +6,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from vwed_grpc.storage import shapes
+from vwed_grpc.storage import models, shapes
 from vwed_grpc.storage.shapes import Shapes
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import task_records
 
-c = task_records.c
+c = models.TaskRecord.__table__.c
 
 
 def asked(

@@ -20,6 +20,9 @@ FAILED = BlockRecordStatus.BLOCK_RECORD_STATUS_FAILED
 SKIPPED = BlockRecordStatus.BLOCK_RECORD_STATUS_SKIPPED
 CANCELED = BlockRecordStatus.BLOCK_RECORD_STATUS_CANCELED
 
+BLOCK_COUNTS = ("pending", "running", "paused", "succeeded", "failed", "skipped", "canceled")
+"""The fields of BlockCounts, in the order of the statuses from 1 on."""
+
 FINAL = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELED})
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     PENDING: frozenset({PENDING, RUNNING, PAUSED}) | FINAL,

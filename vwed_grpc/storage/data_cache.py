@@ -13,14 +13,14 @@ from sqlalchemy import CursorResult
 from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
-from vwed_grpc.storage import rows
+from vwed_grpc.storage import models, rows
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import data_cache as table
 from vwed_grpc.storage.transaction import Transaction
 
+table = models.DataCache.__table__
 c = table.c
 BASIC = [column for column in c if column is not c.value]
 CLEARED_AT_ONCE = 5_000

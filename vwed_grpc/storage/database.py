@@ -7,7 +7,6 @@ import asyncio
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, sessionmaker
 
 from vwed_grpc.storage.pool import Pool, ReadingPool
 
@@ -74,8 +73,3 @@ def sync_engine(url: str) -> sa.Engine:
     # Left alone, a host that swallows packets is waited for over two minutes.
     patience = {} if "connect_timeout" in given.query else {"connect_timeout": 5}
     return sa.create_engine(given, connect_args=patience)
-
-
-def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:
-    """Sync sessions over the same tables as the service's async ones."""
-    return sessionmaker(engine, expire_on_commit=False)

@@ -10,13 +10,13 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import TaskDefFilter, TaskTemplateFilter
 from vwed.v1.task_template_pb2 import TaskTemplate
 
+from vwed_grpc.storage import models
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.faceted_listing import FacetedListing, conditions, each_of, texts
 from vwed_grpc.storage.facets import asked, unlabelled
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import Text
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -86,7 +86,7 @@ async def _rarest_first(
 @cache
 def _members(facets: sa.Table) -> Statement:
     """How many stand under each facet, counted to a few."""
-    facet = each_of(sa.bindparam("facets", type_=ARRAY(Text)))
+    facet = each_of(sa.bindparam("facets", type_=ARRAY(models.Text)))
     members = (
         sa.select(sa.literal(1))
         .where(facets.c.tenant == sa.bindparam("tenant"), facets.c.facet == facet.c.facet)

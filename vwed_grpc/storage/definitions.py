@@ -14,7 +14,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from vwed_grpc.domain.ids import new_etag
-from vwed_grpc.storage import facets, rows, tables
+from vwed_grpc.storage import facets, models, rows
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.pool import ReadingPool
@@ -84,7 +84,7 @@ class Definitions(Generic[D]):
             h.create_time,
             v.write_time.label("update_time"),
             sa.null().label("delete_time"),
-            sa.literal_column("''", tables.Text).label("etag"),
+            sa.literal_column("''", models.Text).label("etag"),
             *(
                 sa.literal_column("0", sa.Integer).label(n) if n == "status" else h[n]
                 for n in self.own_fields
@@ -184,7 +184,7 @@ class Definitions(Generic[D]):
         return Statement(
             sa.select(h.name, h.id).where(
                 h.tenant == sa.bindparam("tenant"),
-                h.name == sa.any_(sa.bindparam("names", type_=ARRAY(tables.Text))),
+                h.name == sa.any_(sa.bindparam("names", type_=ARRAY(models.Text))),
                 h.delete_time.is_(None),
             )
         )
@@ -205,7 +205,7 @@ class Definitions(Generic[D]):
             sa.update(self.heads)
             .where(
                 h.tenant == sa.bindparam("tenant"),
-                h.id == sa.any_(sa.bindparam("ids", type_=ARRAY(tables.Text))),
+                h.id == sa.any_(sa.bindparam("ids", type_=ARRAY(models.Text))),
             )
             .values(delete_time=sa.func.now())
         )
@@ -378,18 +378,18 @@ def _stored(value: Struct) -> bytes:
 
 task_defs = Definitions(
     "task_def",
-    tables.task_defs,
-    tables.task_def_versions,
-    tables.task_def_facets,
+    models.TaskDef.__table__,
+    models.TaskDefVersion.__table__,
+    models.TaskDefFacet.__table__,
     ("config",),
     ("status", "task_template_id", "task_template_version"),
     rows.task_defs,
 )
 task_templates = Definitions(
     "task_template",
-    tables.task_templates,
-    tables.task_template_versions,
-    tables.task_template_facets,
+    models.TaskTemplate.__table__,
+    models.TaskTemplateVersion.__table__,
+    models.TaskTemplateFacet.__table__,
     ("config", "parameters_schema"),
     (),
     rows.task_templates,

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
+from vwed_grpc.storage import models
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 from vwed_grpc.storage.pool import Pool
-from vwed_grpc.storage.tables import Text
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -87,7 +87,7 @@ async def _versions(
             .select_from(definitions.history)
             .where(
                 h.tenant == tenant,
-                h.id == sa.any_(sa.literal(list(ids), ARRAY(Text))),
+                h.id == sa.any_(sa.literal(list(ids), ARRAY(models.Text))),
                 place > sa.tuple_(*after),
             )
             .order_by(h.id, v.version)

@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.storage import models
 from vwed_grpc.storage.listing import Listing, Place
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.storage.tables import Text
 
 M = TypeVar("M", bound=Message)
 
@@ -154,4 +154,4 @@ def each_of(values: sa.BindParameter[Sequence[str]]) -> sa.TableValuedAlias:
 
 
 def texts(values: Sequence[str]) -> sa.BindParameter[Sequence[str]]:
-    return sa.literal(list(values), ARRAY(Text))
+    return sa.literal(list(values), ARRAY(models.Text))

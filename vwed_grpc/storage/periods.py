@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from vwed_grpc.storage.tables import Time
+from vwed_grpc.storage import models
 
 # An offset lasts for a span. Its ends are found to the second, by looking from hour to hour first.
 # The first span begins earlier than any period that has a part in the range.
@@ -69,11 +69,11 @@ def starts(unit: str, since: datetime, until: datetime, zone: str) -> sa.CTE:
         sa.text(_STARTS)
         .bindparams(
             sa.bindparam("unit", unit, sa.Text),
-            sa.bindparam("since", max(since, _FIRST), Time),
-            sa.bindparam("until", min(until, _LAST), Time),
+            sa.bindparam("since", max(since, _FIRST), models.Time),
+            sa.bindparam("until", min(until, _LAST), models.Time),
             sa.bindparam("zone", zone, sa.Text),
         )
-        .columns(sa.column("starts", ARRAY(Time)))
+        .columns(sa.column("starts", ARRAY(models.Time)))
         .cte("periods")
     )
 

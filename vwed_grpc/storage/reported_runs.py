@@ -7,9 +7,9 @@ from typing import Any
 
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
+from vwed_grpc.domain.blocks import BLOCK_COUNTS
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import BLOCK_COUNTS
 from vwed_grpc.storage.transaction import Transaction
 
 

@@ -22,8 +22,8 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord, TaskRecordStatus
 from vwed.v1.task_template_pb2 import TaskTemplate
 
+from vwed_grpc.domain.blocks import BLOCK_COUNTS
 from vwed_grpc.storage.codecs import EPOCH_SECONDS, within_years
-from vwed_grpc.storage.tables import BLOCK_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = sa.Row[Any]

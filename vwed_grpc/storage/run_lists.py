@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed_grpc.storage import rows, tables
+from vwed_grpc.storage import models, rows
+from vwed_grpc.storage.conditions import one_of
 from vwed_grpc.storage.listing import Listing
-from vwed_grpc.storage.tables import task_record_labels as labels
-from vwed_grpc.storage.tables import task_records as table
 
+table = models.TaskRecord.__table__
+labels = models.TaskRecordLabel.__table__
 c = table.c
 PAYLOAD = (c.input, c.result)
 BASIC = [column for column in c if column not in PAYLOAD]
@@ -42,7 +43,7 @@ def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
     """What a filter leaves: fields ANDed, the values within one ORed."""
     conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant]
     for name, column in _VALUES.items():
-        conditions += tables.one_of(column, getattr(f, name))
+        conditions += one_of(column, getattr(f, name))
     for name, column in _SINGLE.items():
         if value := getattr(f, name):
             # Their indexes leave out the empty text: a condition must say so to use one.

@@ -11,11 +11,11 @@ from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
 from vwed_grpc.domain.blocks import FAILED as BLOCK_FAILED
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
-from vwed_grpc.storage import periods
+from vwed_grpc.storage import models, periods
 from vwed_grpc.storage.pool import Pool
-from vwed_grpc.storage.tables import block_records as blocks
-from vwed_grpc.storage.tables import task_records as runs
 
+runs = models.TaskRecord.__table__
+blocks = models.BlockRecord.__table__
 By = SummarizeTaskRecordsRequest.GroupBy
 
 MAX_GROUPS = 10_000

@@ -10,19 +10,20 @@ import structlog
 from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from vwed_grpc.domain.blocks import BLOCK_COUNTS
 from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
 from vwed_grpc.domain.ids import new_etag
 from vwed_grpc.domain.lifecycle import CANCELING, HELD, INTERRUPTED, PENDING, Status
-from vwed_grpc.storage import rows, run_lists, tables
+from vwed_grpc.storage import models, rows, run_lists
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.shapes import Shapes
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import task_record_labels as labels
-from vwed_grpc.storage.tables import task_records as table
 from vwed_grpc.storage.transaction import Transaction
 
 log = structlog.get_logger()
+table = models.TaskRecord.__table__
+labels = models.TaskRecordLabel.__table__
 c = table.c
 
 
@@ -124,11 +125,12 @@ _PLACE = ("parent_task_record_id", "parent_block_record_id", "root_task_record_i
 _MUTABLE = (
     *_PLACE, "status", "result", "start_time", "end_time", "error_message", "error_code",
     "executor_id", "lease_epoch", "lease", "lease_expire_time", "robot_id", "message", "priority",
-    "external_id", "labels", *(f"blocks_{name}" for name in tables.BLOCK_COUNTS), "seq", "run_seq",
+    "external_id", "labels", *(f"blocks_{name}" for name in BLOCK_COUNTS), "seq", "run_seq",
     "final_seq", "pinned", "status_actor", "status_reason", "update_time", "etag",
 )  # fmt: skip
 _INSERT = Statement(
-    tables.insert_unless_taken(table)
+    pg.insert(table)
+    .on_conflict_do_nothing(index_elements=list(table.primary_key))
     .values({name: sa.bindparam(name) for name in (*_GIVEN, *_MUTABLE)})
     .returning(c.id)
 )
@@ -239,7 +241,7 @@ def _mutable(tx: Transaction, run: Run) -> dict[str, Any]:
         "priority": record.priority,
         "external_id": record.external_id,
         "labels": dict(record.labels),
-        **{f"blocks_{name}": getattr(record.block_counts, name) for name in tables.BLOCK_COUNTS},
+        **{f"blocks_{name}": getattr(record.block_counts, name) for name in BLOCK_COUNTS},
         "seq": record.seq,
         "run_seq": run.run_seq,
         "final_seq": run.final_seq,

@@ -15,7 +15,7 @@ from vwed.v1.task_record_pb2 import BlockCounts, TaskRecordStatus
 
 from vwed_grpc.domain import blocks as rules
 from vwed_grpc.domain import lifecycle
-from vwed_grpc.domain.blocks import Block
+from vwed_grpc.domain.blocks import BLOCK_COUNTS, Block
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
@@ -23,7 +23,6 @@ from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
-from vwed_grpc.storage.tables import BLOCK_COUNTS
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.events import block_event, progress_of
 

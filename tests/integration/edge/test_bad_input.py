@@ -34,7 +34,7 @@ from tests.support.refusals import refusal
 from vwed_grpc.client import connect
 from vwed_grpc.server import SERVICERS
 from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.storage.tables import metadata
+from vwed_grpc.storage.models import Base
 
 TENANT = "t-bad-input"
 
@@ -94,7 +94,7 @@ async def call(target: str) -> AsyncIterator[Call]:
 @pytest.fixture(scope="module")
 def stored(database_url: str) -> Iterator[Callable[[], list[Any]]]:
     """Tells all that is stored of the tenant and of the other one, table by table."""
-    tables = [table for table in metadata.sorted_tables if "tenant" in table.c]
+    tables = [table for table in Base.metadata.sorted_tables if "tenant" in table.c]
     query = " UNION ALL ".join(
         f"SELECT '{table.name}', count(*), md5(string_agg(x::text, '' ORDER BY x::text))"
         f" FROM {table.name} x WHERE tenant IN ('{TENANT}', '{TENANT}-2')"

@@ -8,10 +8,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine, sync_sessions
-from vwed_grpc.storage.pool import Pool
-from vwed_grpc.storage.tables import idempotency_keys, metadata
+from vwed_grpc.storage import models, schema
+from vwed_grpc.storage.database import sync_engine
 
 
 def test_migrated_schema_equals_metadata(database_url: str) -> None:
@@ -20,7 +18,7 @@ def test_migrated_schema_equals_metadata(database_url: str) -> None:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, metadata) == []
+        assert compare_metadata(context, models.Base.metadata) == []
     engine.dispose()
 
 
@@ -28,7 +26,7 @@ def test_every_key_begins_with_the_tenant(database_url: str) -> None:
     engine = sync_engine(database_url)
     inspector = sa.inspect(engine)
     tables = set(inspector.get_table_names()) - {"alembic_version"}
-    assert tables == set(metadata.tables)
+    assert tables == set(models.Base.metadata.tables)
     for table in tables:
         keys: list[list[str | None]] = [
             [*inspector.get_pk_constraint(table)["constrained_columns"]]
@@ -115,27 +113,3 @@ def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str)
             connection.execute(sa.text(f"DROP DATABASE {name}"))
     admin.dispose()
     assert len(found) == len(names)
-
-
-async def test_async_and_sync_sessions_share_settings_and_tables(
-    database_url: str, tenant: str
-) -> None:
-    engine = sync_engine(database_url)
-    with sync_sessions(engine).begin() as session:
-        session.execute(
-            sa.insert(idempotency_keys).values(
-                tenant=tenant,
-                request_id="r",
-                method="m",
-                fingerprint=b"f",
-                resource_ids=["a"],
-                expire_time=sa.func.now(),
-            )
-        )
-    engine.dispose()
-    pool = Pool(database_url, connections=2)
-    rows = await pool.select(
-        sa.select(idempotency_keys.c.resource_ids).where(idempotency_keys.c.tenant == tenant)
-    )
-    assert rows[0][0] == ["a"]
-    await pool.close()

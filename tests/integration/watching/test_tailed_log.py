@@ -26,10 +26,9 @@ from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import events, feed
+from vwed_grpc.storage import events, feed, models
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.storage.tables import task_record_events
 from vwed_grpc.watching import catch_up, log, reading
 
 
@@ -243,7 +242,7 @@ class Writers:
             state = TaskRecord(id=run, labels={"zone": zones[-1]})
             event = TaskRecordEvent(task_record_id=run, seq=len(zones), task_record=state)
             await connection.execute(
-                sa.insert(task_record_events).values(
+                sa.insert(models.TaskRecordEvent.__table__).values(
                     tenant=self._tenant,
                     task_record_id=run,
                     seq=len(zones),

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from vwed_grpc.storage.tables import metadata
+from vwed_grpc.storage.models import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=Base.metadata,
     compare_type=True,
     compare_server_default=True,
     transaction_per_migration=True,

@@ -1,0 +1,38 @@
+"""The tables, as SQLAlchemy models: one file a resource.
+
+Statements of the service are Core over `models.X.__table__`; scripts and reports use the classes
+with `Session` and `AsyncSession`, to read (docs/reports.md).
+"""
+
+from vwed_grpc.storage.models.base import Base, Text, Time
+from vwed_grpc.storage.models.block_record import BlockRecord
+from vwed_grpc.storage.models.data_cache import DataCache
+from vwed_grpc.storage.models.event import TaskRecordEvent
+from vwed_grpc.storage.models.idempotency_key import IdempotencyKey
+from vwed_grpc.storage.models.service_pulse import ServicePulse
+from vwed_grpc.storage.models.task_def import TaskDef, TaskDefFacet, TaskDefVersion
+from vwed_grpc.storage.models.task_record import TaskRecord, TaskRecordLabel
+from vwed_grpc.storage.models.task_template import (
+    TaskTemplate,
+    TaskTemplateFacet,
+    TaskTemplateVersion,
+)
+
+__all__ = [
+    "Base",
+    "BlockRecord",
+    "DataCache",
+    "IdempotencyKey",
+    "ServicePulse",
+    "TaskDef",
+    "TaskDefFacet",
+    "TaskDefVersion",
+    "TaskRecord",
+    "TaskRecordEvent",
+    "TaskRecordLabel",
+    "TaskTemplate",
+    "TaskTemplateFacet",
+    "TaskTemplateVersion",
+    "Text",
+    "Time",
+]

@@ -1,0 +1,31 @@
+"""Sessions for scripts and reports: over the models, to read.
+
+What one reads is of one moment, however many statements that takes. It cannot write: PostgreSQL
+refuses what would change rows without their events and leave old values in the cache.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, sessionmaker
+
+_OPTIONS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:
+    """Of `database.sync_engine`; closed by who opens them, as the engine is."""
+    return sessionmaker(engine.execution_options(**_OPTIONS))
+
+
+def async_engine(url: str) -> AsyncEngine:
+    """The service's database, with the service's driver (asyncpg), apart from its pools."""
+    return create_async_engine(sa.make_url(url).set(drivername="postgresql+asyncpg"))
+
+
+def async_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """As `sync_sessions`, in an event loop."""
+    return async_sessionmaker(engine.execution_options(**_OPTIONS))
