@@ -40,10 +40,11 @@ class Base(DeclarativeBase):
 String = Annotated[str, mapped_column(server_default="")]
 Int32 = Annotated[int, mapped_column(sa.Integer, server_default="0")]
 Int64 = Annotated[int, mapped_column(sa.BigInteger, server_default="0")]
-Version = Annotated[int, mapped_column(sa.Integer, server_default="1")]
 Labels = Annotated[dict[str, str], mapped_column(server_default="{}")]
+# Versions and attempts count from 1.
+Ordinal = Annotated[int, mapped_column(sa.Integer, server_default="1")]
 
-# The columns of a key stand first, the tenant before all others, wherever they are declared.
+# The columns of a key stand first, the tenant before all others, whichever class declares them.
 Key = Annotated[str, mapped_column(primary_key=True, sort_order=-1)]
 IntKey = Annotated[
     int, mapped_column(sa.Integer, primary_key=True, autoincrement=False, sort_order=-1)

@@ -11,8 +11,8 @@ from vwed_grpc.storage.models.base import (
     Key,
     Labels,
     OfTenant,
+    Ordinal,
     String,
-    Version,
     struct,
 )
 
@@ -27,7 +27,7 @@ class Definition(OfTenant):
     description: Mapped[String]
     task_type: Mapped[String]
     labels: Mapped[Labels]
-    version: Mapped[Version]
+    version: Mapped[Ordinal]
     created_by: Mapped[String]
     change_note: Mapped[String]
     create_time: Mapped[datetime]

@@ -15,8 +15,8 @@ from vwed_grpc.storage.models.base import (
     Key,
     Labels,
     OfTenant,
+    Ordinal,
     String,
-    Version,
     many,
     one,
     struct,
@@ -64,7 +64,7 @@ class TaskRecord(OfTenant, Base):
     retry_of: Mapped[String]
     # The first run of the chain that a retry belongs to, however many of the others are gone.
     retry_chain: Mapped[String]
-    attempt: Mapped[Version]
+    attempt: Mapped[Ordinal]
     # How many blocks the config has; with the counts below it gives total and progress.
     config_blocks: Mapped[Int32]
     blocks_pending: Mapped[Int32]
