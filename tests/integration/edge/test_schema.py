@@ -4,7 +4,6 @@ import uuid
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -57,40 +56,6 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     engine = sync_engine(database_url)
     assert schema.migrate(engine) == schema.HEAD
     engine.dispose()
-
-
-def test_retries_from_before_learn_where_their_chain_began(database_url: str) -> None:
-    name = f"vwed_test_{uuid.uuid4().hex[:12]}"
-    admin = sync_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    engine = sync_engine(
-        sa.make_url(database_url).set(database=name).render_as_string(hide_password=False)
-    )
-    chains = {
-        "a": ("", ""), "b": ("a", "a"), "c": ("b", "a"), "e": ("gone", "gone"), "f": ("e", "gone"),
-    }  # fmt: skip
-    """Run -> what it retries, and where its chain began."""
-    with engine.begin() as connection:
-        config = schema.alembic_config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        for id_, (retry_of, _) in chains.items():
-            connection.execute(
-                sa.text(
-                    "INSERT INTO task_records (tenant, id, status, retry_of, create_time,"
-                    " update_time) VALUES ('t', :id, 8, :retry_of, now(), now())"
-                ),
-                {"id": id_, "retry_of": retry_of},
-            )
-    assert schema.migrate(engine) == "0001"
-    with engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT id, retry_chain FROM task_records"))
-        assert dict(map(tuple, found)) == {id_: chain for id_, (_, chain) in chains.items()}
-    engine.dispose()
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name}"))
-    admin.dispose()
 
 
 def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
