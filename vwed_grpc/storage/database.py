@@ -1,4 +1,4 @@
-"""Everything that reaches PostgreSQL goes through here: a pool for each purpose.
+"""All that the service asks of PostgreSQL goes through here: a pool for each purpose.
 
 So none waits for the work of another. Who asks says for what it is.
 """

@@ -35,6 +35,9 @@ class Base(DeclarativeBase):
     if TYPE_CHECKING:
         __table__: ClassVar[sa.Table]  # SQLAlchemy's own type is wider: a class may map a join
 
+    # Of each table. The columns of a key stand first, the tenant before all others.
+    tenant: Mapped[str] = mapped_column(primary_key=True, sort_order=-2)
+
 
 # A field of proto3 is never unset: what is not given is what the type's default is.
 String = Annotated[str, mapped_column(server_default="")]
@@ -44,15 +47,10 @@ Labels = Annotated[dict[str, str], mapped_column(server_default="{}")]
 # Versions and attempts count from 1.
 Ordinal = Annotated[int, mapped_column(sa.Integer, server_default="1")]
 
-# The columns of a key stand first, the tenant before all others, whichever class declares them.
 Key = Annotated[str, mapped_column(primary_key=True, sort_order=-1)]
 IntKey = Annotated[
     int, mapped_column(sa.Integer, primary_key=True, autoincrement=False, sort_order=-1)
 ]
-
-
-class OfTenant:
-    tenant: Mapped[str] = mapped_column(primary_key=True, sort_order=-2)
 
 
 def struct(value: bytes) -> Struct:

@@ -6,23 +6,13 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy.orm import Mapped, mapped_column
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
-from vwed_grpc.storage.models.base import (
-    Base,
-    Int64,
-    IntKey,
-    Key,
-    OfTenant,
-    String,
-    many,
-    one,
-    struct,
-)
+from vwed_grpc.storage.models.base import Base, Int64, IntKey, Key, String, many, one, struct
 
 if TYPE_CHECKING:
     from vwed_grpc.storage.models.task_record import TaskRecord
 
 
-class BlockRecord(OfTenant, Base):
+class BlockRecord(Base):
     __tablename__ = "block_records"
     __table_args__ = (
         sa.UniqueConstraint("tenant", "task_record_id", "id"),

@@ -5,13 +5,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 from vwed.v1 import data_cache_pb2
 
-from vwed_grpc.storage.models.base import Base, Int64, Key, OfTenant, String, one
+from vwed_grpc.storage.models.base import Base, Int64, Key, String, one
 
 if TYPE_CHECKING:
     from vwed_grpc.storage.models.task_record import TaskRecord
 
 
-class DataCache(OfTenant, Base):
+class DataCache(Base):
     """An entry of a run's data cache, expired ones too until they are swept."""
 
     __tablename__ = "data_cache"
@@ -38,4 +38,5 @@ class DataCache(OfTenant, Base):
 _c = DataCache.__table__.c
 sa.Index("data_cache_expiring", _c.expire_time, postgresql_where=_c.expire_time.is_not(None))
 
-VERSIONS = sa.Sequence("data_cache_versions", metadata=Base.metadata)
+# What the versions of entries are taken from: none comes twice, however often a key is deleted.
+sa.Sequence("data_cache_versions", metadata=Base.metadata)

@@ -6,18 +6,10 @@ import sqlalchemy as sa
 from google.protobuf.struct_pb2 import Struct
 from sqlalchemy.orm import Mapped, declared_attr
 
-from vwed_grpc.storage.models.base import (
-    IntKey,
-    Key,
-    Labels,
-    OfTenant,
-    Ordinal,
-    String,
-    struct,
-)
+from vwed_grpc.storage.models.base import IntKey, Key, Labels, Ordinal, String, struct
 
 
-class Definition(OfTenant):
+class Definition:
     """The present state; contents stand in the versions."""
 
     __tablename__: str
@@ -49,7 +41,7 @@ class Definition(OfTenant):
         )
 
 
-class DefinitionVersion(OfTenant):
+class DefinitionVersion:
     """Contents, one row a version, never changed."""
 
     version: Mapped[IntKey]
@@ -67,7 +59,7 @@ class DefinitionVersion(OfTenant):
         return struct(self.config)
 
 
-class DefinitionFacet(OfTenant):
+class DefinitionFacet:
     """Each definition under everything that a filter can ask for, with what lists are ordered by.
 
     A list with any one filter, in any documented order, is then a range of one index, and as cheap

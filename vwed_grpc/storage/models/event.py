@@ -6,13 +6,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from vwed.v1 import task_record_event_pb2
 
 from vwed_grpc.domain.wire_format import merged
-from vwed_grpc.storage.models.base import Base, Int64, Key, OfTenant, one
+from vwed_grpc.storage.models.base import Base, Int64, Key, one
 
 if TYPE_CHECKING:
     from vwed_grpc.storage.models.task_record import TaskRecord
 
 
-class TaskRecordEvent(OfTenant, Base):
+class TaskRecordEvent(Base):
     """The event log of runs."""
 
     __tablename__ = "task_record_events"

@@ -3,10 +3,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped
 
-from vwed_grpc.storage.models.base import Base, Key, OfTenant, String
+from vwed_grpc.storage.models.base import Base, Key, String
 
 
-class IdempotencyKey(OfTenant, Base):
+class IdempotencyKey(Base):
     """A request id, and what the request made."""
 
     __tablename__ = "idempotency_keys"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class TaskDef(Definition, Base):
     __tablename__ = "task_defs"
 
+    # Its own columns stand behind those that templates have too.
     status: Mapped[TaskDefStatus.ValueType] = mapped_column(sa.SmallInteger, sort_order=1)
     task_template_id: Mapped[str] = mapped_column(server_default="", sort_order=1)
     task_template_version: Mapped[int] = mapped_column(server_default="0", sort_order=1)

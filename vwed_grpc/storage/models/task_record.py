@@ -14,7 +14,6 @@ from vwed_grpc.storage.models.base import (
     Int64,
     Key,
     Labels,
-    OfTenant,
     Ordinal,
     String,
     many,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from vwed_grpc.storage.models.task_def import TaskDef, TaskDefVersion
 
 
-class TaskRecord(OfTenant, Base):
+class TaskRecord(Base):
     """A run."""
 
     __tablename__ = "task_records"
@@ -128,7 +127,7 @@ class TaskRecord(OfTenant, Base):
         return None if self.result is None else struct(self.result)
 
 
-class TaskRecordLabel(OfTenant, Base):
+class TaskRecordLabel(Base):
     """The labels of runs, each where a list of the runs that bear it reads them in order.
 
     A jsonb index would find all of them and sort, however many they are.
