@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from tests.support.databases import empty_database
 from vwed_grpc.storage import models, schema
 from vwed_grpc.storage.database import sync_engine
 
@@ -19,6 +20,45 @@ def test_migrated_schema_equals_metadata(database_url: str) -> None:
         )
         assert compare_metadata(context, models.Base.metadata) == []
     engine.dispose()
+
+
+_CATALOG = """
+    SELECT c.relname || '.' || a.attname,
+           concat_ws(' ', format_type(atttypid, atttypmod), collname, attnotnull,
+                     pg_get_expr(adbin, adrelid))
+      FROM pg_attribute a
+      JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      LEFT JOIN pg_collation l ON l.oid = a.attcollation
+     WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+     UNION ALL SELECT 'index ' || indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+     UNION ALL SELECT 'constraint ' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+      WHERE connamespace = 'public'::regnamespace
+     UNION ALL SELECT 'relation ' || relname, concat_ws(' ', relkind, reloptions) FROM pg_class
+      WHERE relnamespace = 'public'::regnamespace
+"""
+
+
+def test_migrations_make_what_the_models_say_to_the_letter(
+    database_url: str, postgres_url: str
+) -> None:
+    """Alembic compares neither the conditions and orders of indexes nor the options of tables."""
+    migrated = _catalog(database_url)
+    with empty_database(postgres_url) as url:
+        engine = sync_engine(url)
+        models.Base.metadata.create_all(engine)
+        engine.dispose()
+        assert _catalog(url) == {
+            name: text for name, text in migrated.items() if "alembic_version" not in name
+        }
+
+
+def _catalog(url: str) -> dict[str, str]:
+    engine = sync_engine(url)
+    with engine.connect() as connection:
+        found = {row[0]: row[1] for row in connection.execute(sa.text(_CATALOG))}
+    engine.dispose()
+    return found
 
 
 def test_every_key_begins_with_the_tenant(database_url: str) -> None:
