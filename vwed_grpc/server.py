@@ -22,10 +22,19 @@ from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import add_introspection
 from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.registration import generic_handlers
-from vwed_grpc.services.backend import Backend
-from vwed_grpc.services.cache_service import CacheService
-from vwed_grpc.services.record_service import RecordService
-from vwed_grpc.services.task_def_service import TaskDefService
+from vwed_grpc.services.blocks import BlockRecords
+from vwed_grpc.services.cache_reads import CacheReads
+from vwed_grpc.services.cache_writes import CacheWrites
+from vwed_grpc.services.definition_history import DefinitionHistory
+from vwed_grpc.services.definition_reads import DefinitionReads
+from vwed_grpc.services.definitions import TaskDefs
+from vwed_grpc.services.executor_verbs import ExecutorVerbs
+from vwed_grpc.services.figures import Figures
+from vwed_grpc.services.operator_verbs import OperatorVerbs
+from vwed_grpc.services.runs import TaskRecords
+from vwed_grpc.services.templates import TaskTemplates
+from vwed_grpc.services.transfer import Transfer
+from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
@@ -37,6 +46,7 @@ from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.duties import Duties
+from vwed_grpc.writes.entry_writer import EntryWriter
 from vwed_grpc.writes.expiry import ENTRIES, KEYS, LEASES
 from vwed_grpc.writes.pulse import Pulse
 from vwed_grpc.writes.writer import Writer
@@ -75,7 +85,6 @@ VERSIONS_BYTES = 64 << 20
 DEFINITIONS = task_def_service_pb2.DESCRIPTOR.services_by_name["TaskDefService"].full_name
 RECORDS = record_service_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name
 CACHE = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"].full_name
-SERVICERS = {DEFINITIONS: TaskDefService, RECORDS: RecordService, CACHE: CacheService}
 PROMISED = {
     DEFINITIONS: ("request_ids",),
     RECORDS: ("leases", "retention", "request_ids"),
@@ -109,29 +118,51 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             statement_timeout=settings.statement_timeout,
         )
         stack.push_async_callback(database.close)
+        live, bulk = database.live, database.bulk
         keys = KeySpace(GENERATION, stores.incarnation)
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         catch_up = CatchUp()
-        hub = Hub(database.live, wakeups, keys, catch_up)
+        hub = Hub(live, wakeups, keys, catch_up)
         committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
-        writer = Writer(committer, database.live)
-        versions = LocalVersions(VERSIONS_BYTES)
-        backend = Backend(
-            database,
-            cache,
-            versions,
-            keys,
-            committer,
-            Claims(committer, database.live),
-            writer,
-            hub,
-            TailedLogs(database, wakeups, keys, catch_up),
-            wakeups,
-            settings.retention,
+        reads = DefinitionReads(
+            live=live, cache=cache, versions=LocalVersions(VERSIONS_BYTES), keys=keys
         )
+        services: dict[str, list[object]] = {
+            DEFINITIONS: [
+                TaskDefs(bulk=bulk, committer=committer, reads=reads),
+                TaskTemplates(bulk=bulk, committer=committer, reads=reads),
+                DefinitionHistory(bulk=bulk, committer=committer, reads=reads),
+                Transfer(bulk=bulk, committer=committer),
+            ],
+            RECORDS: [
+                TaskRecords(live=live, bulk=bulk, cache=cache, keys=keys, committer=committer),
+                ExecutorVerbs(
+                    live=live,
+                    committer=committer,
+                    claims=Claims(committer, live),
+                    wakeups=wakeups,
+                    keys=keys,
+                ),
+                OperatorVerbs(live=live, committer=committer),
+                BlockRecords(live=live, bulk=bulk, writer=Writer(committer, live)),
+                History(
+                    live=live,
+                    bulk=bulk,
+                    hub=hub,
+                    logs=TailedLogs(database, wakeups, keys, catch_up),
+                    incarnation=stores.incarnation,
+                    retention=settings.retention,
+                ),
+                Figures(figures=database.figures, committer=committer),
+            ],
+            CACHE: [
+                CacheReads(live=live, bulk=bulk, cache=cache, keys=keys),
+                CacheWrites(live=live, committer=committer, writer=EntryWriter(committer, live)),
+            ],
+        }
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
@@ -155,18 +186,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 incoming_streams=settings.incoming_streams,
             )
         )
-        server.add_generic_rpc_handlers(
-            generic_handlers({name: make(backend) for name, make in SERVICERS.items()}, edge)
-        )
+        server.add_generic_rpc_handlers(generic_handlers(services, edge))
 
         async def probe() -> None:
             await database.probe.select(sa.select(sa.literal(1)))
 
         health = Health(
-            {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in SERVICERS},
+            {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
             probe,
         )
-        add_introspection(server, SERVICERS, health)
+        add_introspection(server, services, health)
         for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
         await server.start()

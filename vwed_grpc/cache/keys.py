@@ -3,6 +3,11 @@
 GENERATION = 1
 """Of the stored bytes: raised when their meaning changes, so that no release reads another's."""
 
+DEFINITION_TTL = 60.0
+RUN_TTL = 5.0
+"""Seconds that answers stay, of runs and of their data caches; two more for the lease give the
+contract's bounds of 62 and 7."""
+
 PROBE = "vwed:probe"
 """Never holds anything; deleting it shows that Redis takes writes."""
 

@@ -5,8 +5,17 @@ import re
 import secrets
 import time
 
+from vwed_grpc.domain.errors import InvalidArgument
+
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 ID_DEMAND = "must be at most 128 characters: letters, digits, and after the first . _ : -"
+
+
+def require_id(text: str, path: str) -> None:
+    """For an id that may be left out elsewhere, as in a create. Raises InvalidArgument."""
+    if not ID.fullmatch(text):
+        raise InvalidArgument.of(path, ID_DEMAND if text else "is required")
+
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62

@@ -21,15 +21,22 @@ from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.validation import Checked
-from vwed_grpc.services.backend import Servicer, list_response
-from vwed_grpc.storage import block_records
+from vwed_grpc.services.listing import list_page
+from vwed_grpc.storage import block_records, task_records
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.writes.flush import Answer, Report
+from vwed_grpc.writes.writer import Writer
 
 IN_FLIGHT = 64
 """Batches of one stream that may wait; a caller who sends more is held back by flow control."""
 
 
-class BlockRecords(Servicer):
+class BlockRecords:
+    def __init__(self, *, live: ReadingPool, bulk: ReadingPool, writer: Writer) -> None:
+        self._live = live
+        self._bulk = bulk
+        self._writer = writer
+
     async def ReportBlock(self, request: ReportBlockRequest, call: Call) -> ReportBlockResponse:
         answer = await self._report(request, [request.block_record], call, single=True)
         return ReportBlockResponse(
@@ -93,7 +100,7 @@ class BlockRecords(Servicer):
             if checked.problem is not None:
                 raise checked.problem
             await call.standing.enter()
-            return await self.backend.writer.submit(
+            return await self._writer.submit(
                 call.tenant, _report_of(request, request.block_records, call), call.remaining
             )
         except VwedError as refusal:
@@ -110,30 +117,29 @@ class BlockRecords(Servicer):
         single: bool = False,
     ) -> Answer:
         report = _report_of(request, blocks, call, single=single)
-        return await self.backend.writer.report(call.tenant, report, call.remaining)
+        return await self._writer.report(call.tenant, report, call.remaining)
 
     async def GetBlockRecord(self, request: GetBlockRecordRequest, call: Call) -> BlockRecord:
         record = await block_records.get(
-            self.backend.database.live, call.tenant, request.task_record_id, request.id
+            self._live, call.tenant, run=request.task_record_id, id_=request.id
         )
         if record is None:
             raise block_records.missing(request.id)
         return record
 
     async def ListBlockRecords(self, request: ListBlockRecordsRequest, call: Call) -> bytes:
-        items, token, total = await self.page(
-            request,
+        page = await list_page(
+            self._bulk,
             call,
-            block_records.LISTING,
-            block_records.where(call.tenant, request.task_record_id, request.filter),
-            fields=frozenset({"first_seq"}),
-            default="first_seq",
+            request,
+            listing=block_records.LISTING,
+            where=block_records.where(call.tenant, request.task_record_id, request.filter),
+            default_order="first_seq",
             tie_breaker="first_seq",
         )
-        if not items and not request.page_token:
-            await self.run_must_exist(call, request.task_record_id)
-        answer = ListBlockRecordsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "block_records", items)
+        if not page.items and not request.page_token:
+            await task_records.require(self._live, call.tenant, request.task_record_id)
+        return await page.response(ListBlockRecordsResponse, "block_records")
 
 
 def _report_of(
@@ -147,9 +153,9 @@ def _report_of(
     report = Report(
         request.task_record_id,
         blocks,
-        request.executor_id,
-        request.lease_epoch,
-        call.actor,
+        executor_id=request.executor_id,
+        lease_epoch=request.lease_epoch,
+        actor=call.actor,
         single=single,
     )
     if bad := [n for n, block in enumerate(blocks) if ends_before_start(block)]:

@@ -1,4 +1,4 @@
-"""The RPCs of a definition's versions."""
+"""The RPCs of the versions of definitions and templates."""
 
 from typing import Any, TypeVar
 
@@ -8,6 +8,8 @@ from vwed.v1.task_def_service_pb2 import (
     DiffTaskDefVersionsResponse,
     ListTaskDefVersionsRequest,
     ListTaskDefVersionsResponse,
+    ListTaskTemplateVersionsRequest,
+    ListTaskTemplateVersionsResponse,
     RollbackTaskDefRequest,
 )
 from vwed.v1.task_template_pb2 import TaskTemplate
@@ -15,45 +17,56 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.definition_diff import diff
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
-from vwed_grpc.services.backend import list_response
-from vwed_grpc.services.definitions import TaskDefs
+from vwed_grpc.services.definition_reads import DefinitionReads
+from vwed_grpc.services.definitions import TASK_DEFS
+from vwed_grpc.services.listing import ListPage, list_page
 from vwed_grpc.storage import definition_lists, definitions
 from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
 
-class TaskDefHistory(TaskDefs):
+class DefinitionHistory:
+    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
+        self._bulk = bulk
+        self._committer = committer
+        self._reads = reads
+
     async def ListTaskDefVersions(self, request: ListTaskDefVersionsRequest, call: Call) -> bytes:
-        items, token, total = await self.versions(request, call, definitions.task_defs)
-        answer = ListTaskDefVersionsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "task_def_versions", items)
+        page = await self._versions(request, call, definitions.task_defs)
+        return await page.response(ListTaskDefVersionsResponse, "task_def_versions")
+
+    async def ListTaskTemplateVersions(
+        self, request: ListTaskTemplateVersionsRequest, call: Call
+    ) -> bytes:
+        page = await self._versions(request, call, definitions.task_templates)
+        return await page.response(ListTaskTemplateVersionsResponse, "task_template_versions")
 
     async def RollbackTaskDef(self, request: RollbackTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await self.task_defs.rollback(tx, call, effects, request)
+            return await TASK_DEFS.rollback(tx, effects, call, request=request)
 
-        return await self.write_bulk(call, work)
+        return await self._committer.run(self._bulk, work, call.remaining)
 
     async def DiffTaskDefVersions(self, request: DiffTaskDefVersionsRequest, call: Call) -> bytes:
-        before = await self.task_defs.get(call, request.id, request.from_version)
-        after = await self.task_defs.get(call, request.id, request.to_version)
+        of, id_ = definitions.task_defs, request.id
+        before = await self._reads.get(of, call, id_, version=request.from_version)
+        after = await self._reads.get(of, call, id_, version=request.to_version)
         return await offload(len(before) + len(after), _difference, before, after)
 
-    async def versions(
-        self, request: Any, call: Call, of: Definitions[D]
-    ) -> tuple[list[D], str, int]:
+    async def _versions(self, request: Any, call: Call, of: Definitions[D]) -> ListPage[D]:
         """One page of a definition's versions, as Get answers each; the newest first."""
-        await of.require(self.backend.database.bulk, call.tenant, request.id)
-        return await self.page(
-            request,
+        await of.require(self._bulk, call.tenant, request.id)
+        return await list_page(
+            self._bulk,
             call,
-            definition_lists.history(of),
-            [of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
-            fields=frozenset({"version"}),
-            default="version desc",
+            request,
+            listing=definition_lists.history(of),
+            where=[of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
+            default_order="version desc",
             tie_breaker="version",
         )
 

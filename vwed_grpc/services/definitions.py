@@ -20,21 +20,17 @@ from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.definition_status import DISABLED, ENABLED, FIRST, require_step
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
+from vwed_grpc.domain.ids import require_id
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import (
-    Backend,
-    Servicer,
-    idempotent,
-    in_order,
-    list_response,
-    named_id,
-)
+from vwed_grpc.services.definition_reads import DefinitionReads
+from vwed_grpc.services.idempotent import idempotent
+from vwed_grpc.services.listing import in_order, list_page, list_response
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions, present_runs
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 
-ORDERS = frozenset({"name", "create_time", "update_time", "task_type"})
 CONTENT = frozenset({"name", "description", "task_type", "config", "labels"})
 CREATED = CONTENT | {"id", "status", "change_note"}
 """What the creator of a definition may give."""
@@ -44,34 +40,42 @@ def _problems(task_def: TaskDef, path: str) -> list[Violation]:
     return config_problems(task_def.config, f"{path}.config")
 
 
-class TaskDefs(Servicer):
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self.task_defs = Versioned(backend, definitions.task_defs, CONTENT, _problems)
+TASK_DEFS = Versioned(definitions.task_defs, content=CONTENT, problems=_problems)
+
+
+class TaskDefs:
+    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
+        self._bulk = bulk
+        self._committer = committer
+        self._reads = reads
 
     async def CreateTaskDef(self, request: CreateTaskDefRequest, call: Call) -> TaskDef:
         given = TaskDef()
         apply_mask(given, request.task_def, CREATED)
         set_first_status(given)
-        await self.task_defs.check(given, "task_def")
+        await TASK_DEFS.check(given, "task_def")
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await idempotent(
                 tx,
                 call,
                 request,
-                lambda: self.task_defs.create(tx, call, effects, given),
-                lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
+                make=lambda: TASK_DEFS.create(tx, effects, call, given=given),
+                again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self.write_bulk(call, work, validate_only=request.validate_only)
+        return await self._committer.run(
+            self._bulk, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def GetTaskDef(self, request: GetTaskDefRequest, call: Call) -> bytes:
-        return await self.task_defs.get(call, request.id, request.version)
+        return await self._reads.get(
+            definitions.task_defs, call, request.id, version=request.version
+        )
 
     async def BatchGetTaskDefs(self, request: BatchGetTaskDefsRequest, call: Call) -> bytes:
         found = await definition_lists.by_id(definitions.task_defs).batch(
-            self.backend.database.bulk,
+            self._bulk,
             [definitions.task_defs.heads.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
@@ -80,54 +84,55 @@ class TaskDefs(Servicer):
         return await list_response(BatchGetTaskDefsResponse(), "task_defs", items)
 
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
-        items, token, total = await self.page(
-            request,
+        page = await list_page(
+            self._bulk,
             call,
-            await definition_lists.filtered(
-                self.backend.database.bulk,
+            request,
+            listing=await definition_lists.filtered(
+                self._bulk,
                 definitions.task_defs,
                 call.tenant,
-                request.filter,
+                f=request.filter,
                 deleted=request.show_deleted,
             ),
-            [definitions.task_defs.heads.c.tenant == call.tenant],
-            fields=ORDERS,
-            default="create_time",
+            where=[definitions.task_defs.heads.c.tenant == call.tenant],
+            default_order="create_time",
         )
-        answer = ListTaskDefsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "task_defs", items)
+        return await page.response(ListTaskDefsResponse, "task_defs")
 
     async def UpdateTaskDef(self, request: UpdateTaskDefRequest, call: Call) -> TaskDef:
-        named_id(request.task_def.id, "task_def")
+        require_id(request.task_def.id, "task_def.id")
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await self.task_defs.update(
-                tx, call, effects, request.task_def, request.update_mask
+            return await TASK_DEFS.update(
+                tx, effects, call, given=request.task_def, mask=request.update_mask
             )
 
-        return await self.write_bulk(call, work, validate_only=request.validate_only)
+        return await self._committer.run(
+            self._bulk, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def DeleteTaskDef(self, request: DeleteTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            task_def = await self.task_defs.live(tx, call, request.id, request.etag)
+            task_def = await TASK_DEFS.live(tx, call, request.id, etag=request.etag)
             if not request.force and await present_runs.open_of(tx, call.tenant, request.id):
                 raise FailedPrecondition(
                     "OPEN_RUNS",
                     f"task_def {request.id!r} has open runs",
                     metadata={"id": request.id},
                 )
-            return await self.task_defs.delete(tx, call, effects, task_def)
+            return await TASK_DEFS.delete(tx, effects, call, message=task_def)
 
-        task_def = await self.write_bulk(call, work)
-        self.task_defs.note(call, "deleted", request)
+        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        TASK_DEFS.note(call, "deleted", request)
         return task_def
 
     async def UndeleteTaskDef(self, request: UndeleteTaskDefRequest, call: Call) -> TaskDef:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await self.task_defs.undelete(tx, call, effects, request)
+            return await TASK_DEFS.undelete(tx, effects, call, request=request)
 
-        task_def = await self.write_bulk(call, work)
-        self.task_defs.note(call, "undeleted", request)
+        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        TASK_DEFS.note(call, "undeleted", request)
         return task_def
 
     async def EnableTaskDef(self, request: EnableTaskDefRequest, call: Call) -> TaskDef:
@@ -145,15 +150,15 @@ class TaskDefs(Servicer):
         """The same asked again answers the present state."""
 
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            task_def = await self.task_defs.live(tx, call, request.id, request.etag)
+            task_def = await TASK_DEFS.live(tx, call, request.id, etag=request.etag)
             if task_def.status == status:
                 return task_def
             require_step(task_def.status, status)
             task_def.status = status
-            return await self.task_defs.keep_content(tx, call, effects, task_def)
+            return await TASK_DEFS.keep_content(tx, effects, call, message=task_def)
 
-        task_def = await self.write_bulk(call, work)
-        self.task_defs.note(call, "enabled" if status == ENABLED else "disabled", request)
+        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        TASK_DEFS.note(call, "enabled" if status == ENABLED else "disabled", request)
         return task_def
 
 

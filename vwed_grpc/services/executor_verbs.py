@@ -12,22 +12,34 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
+from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import cut
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.run_servicer import RunServicer, move
+from vwed_grpc.services.run_changes import lock_run, move
 from vwed_grpc.storage import rows, task_records
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.claims import Claim
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes.claims import Claim, Claims
+from vwed_grpc.writes.commit import Committer, Effects
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
 
 
-class ExecutorVerbs(RunServicer):
+class ExecutorVerbs:
+    def __init__(
+        self, *, live: Pool, committer: Committer, claims: Claims, wakeups: Wakeups, keys: KeySpace
+    ) -> None:
+        self._live = live
+        self._committer = committer
+        self._claims = claims
+        self._wakeups = wakeups
+        self._keys = keys
+
     async def ClaimTaskRecords(
         self, request: ClaimTaskRecordsRequest, call: Call
     ) -> ClaimTaskRecordsResponse:
@@ -37,11 +49,11 @@ class ExecutorVerbs(RunServicer):
         until = loop.time() + rows.span(request.wait).total_seconds()
         claim = Claim(request, call.actor, call.remaining)
         woken = asyncio.Event()
-        channel = self.backend.keys.key("claim", call.tenant)
-        with self.backend.wakeups.listen(channel, lambda _: woken.set()):
+        channel = self._keys.key("claim", call.tenant)
+        with self._wakeups.listen(channel, lambda _: woken.set()):
             while True:
                 woken.clear()
-                claimed = await self.backend.claims.claim(call.tenant, claim)
+                claimed = await self._claims.claim(call.tenant, claim)
                 left = until - loop.time()
                 if claimed or left <= 0:
                     return ClaimTaskRecordsResponse(task_records=claimed)
@@ -54,7 +66,7 @@ class ExecutorVerbs(RunServicer):
 
     async def StartTaskRecord(self, request: StartTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
             if change.lease_ran_out():
                 await change.expire()
             record = change.record
@@ -70,13 +82,13 @@ class ExecutorVerbs(RunServicer):
             change.take(request.executor_id, rows.span(request.lease))
             return await change.write(call.actor, request.reason, status)
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def HeartbeatTaskRecord(
         self, request: HeartbeatTaskRecordRequest, call: Call
     ) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
             record = change.record
             holder = lifecycle.check_fence(record, request)
             if change.lease_ran_out():
@@ -90,20 +102,20 @@ class ExecutorVerbs(RunServicer):
                 effects.run_changed(call.tenant, record.id)
             return record
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def ReleaseTaskRecord(self, request: ReleaseTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
             lifecycle.check_fence(change.record, request)
-            await move(change, Command.RELEASE, call, request.reason)
+            await move(change, Command.RELEASE, call, reason=request.reason)
             return change.record
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def FinishTaskRecord(self, request: FinishTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await self.lock_run(tx, effects, call, request.id, request.etag)
+            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
             record = change.record
             lifecycle.check_fence(record, request)
             if record.status == request.status:
@@ -118,7 +130,7 @@ class ExecutorVerbs(RunServicer):
                 call.actor, request.reason, status, result_set=request.HasField("result")
             )
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
 
 def _same_end(record: TaskRecord, request: FinishTaskRecordRequest) -> None:

@@ -22,9 +22,10 @@ from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
-from vwed_grpc.services.backend import Servicer
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.pruning import Old
+from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.retention import count, prune_runs
 
 LONGEST = timedelta(days=92)
@@ -33,16 +34,18 @@ _GROUP_BYTES = 200
 """Of an answer."""
 
 
-class Figures(Servicer):
+class Figures:
+    def __init__(self, *, figures: Pool, committer: Committer) -> None:
+        self._figures = figures
+        self._committer = committer
+
     async def SummarizeTaskRecords(self, request: SummarizeTaskRecordsRequest, call: Call) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
-        if request.time_zone and not await summaries.is_time_zone(
-            self.backend.database.figures, zone
-        ):
+        if request.time_zone and not await summaries.is_time_zone(self._figures, zone):
             raise InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
         found = await summaries.of_runs(
-            self.backend.database.figures,
+            self._figures,
             where,
             request.group_by,
             since=rows.moment(getattr(request.end_time, "from")),
@@ -55,7 +58,7 @@ class Figures(Servicer):
         self, request: SummarizeBlockRecordsRequest, call: Call
     ) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
-        found = await summaries.of_blocks(self.backend.database.figures, where)
+        found = await summaries.of_blocks(self._figures, where)
         return await offload(len(found) * _GROUP_BYTES, _block_summaries, found)
 
     async def PruneTaskRecords(
@@ -65,12 +68,16 @@ class Figures(Servicer):
             if status not in FINAL:
                 raise InvalidArgument.of(f"statuses[{n}]", "must be a final status")
         old = Old(call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL)
-        b = self.backend
-        there = await count(b.database.figures, old, PRUNED_AT_ONCE + 1)
+        there = await count(self._figures, old, PRUNED_AT_ONCE + 1)
         pruned = min(there, PRUNED_AT_ONCE)
         if not request.dry_run:
             pruned = await prune_runs(
-                b.committer, b.database.figures, old, pruned, call.actor, request.reason
+                self._committer,
+                self._figures,
+                old,
+                limit=pruned,
+                actor=call.actor,
+                reason=request.reason,
             )
         return PruneTaskRecordsResponse(pruned=pruned, more=there > pruned)
 

@@ -17,23 +17,19 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed_grpc.cache.keys import RUN_TTL, KeySpace
+from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.domain.config_tree import block_count
 from vwed_grpc.domain.definition_status import require_enabled
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
-from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.ids import new_id, require_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
-from vwed_grpc.services.backend import (
-    RUN_TTL,
-    Servicer,
-    idempotent,
-    in_order,
-    list_response,
-    named_id,
-)
+from vwed_grpc.services.idempotent import idempotent
+from vwed_grpc.services.listing import in_order, list_page, list_response
 from vwed_grpc.storage import (
     block_records,
     definitions,
@@ -43,13 +39,13 @@ from vwed_grpc.storage import (
     run_tree,
     task_records,
 )
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.deletion import delete_runs
 from vwed_grpc.writes.runs import RunChange
 
-ORDERS = frozenset({"create_time", "start_time", "end_time", "priority"})
 GIVEN = frozenset(
     {
         "id",
@@ -66,7 +62,22 @@ GIVEN = frozenset(
 MUTABLE = frozenset({"labels", "priority", "external_id", "pinned"})
 
 
-class TaskRecords(Servicer):
+class TaskRecords:
+    def __init__(
+        self,
+        *,
+        live: ReadingPool,
+        bulk: ReadingPool,
+        cache: ReadThrough,
+        keys: KeySpace,
+        committer: Committer,
+    ) -> None:
+        self._live = live
+        self._bulk = bulk
+        self._cache = cache
+        self._keys = keys
+        self._committer = committer
+
     async def CreateTaskRecord(self, request: CreateTaskRecordRequest, call: Call) -> TaskRecord:
         given = request.task_record
         if not given.task_def_id and not given.task_def_name:
@@ -81,58 +92,28 @@ class TaskRecords(Servicer):
                 tx,
                 call,
                 request,
-                lambda: self._create(tx, effects, call, request),
-                lambda id_: _present(tx, call, id_),
+                make=lambda: _create(tx, effects, call, request=request),
+                again=lambda id_: _present(tx, call, id_),
             )
 
-        return await self.write(call, work, validate_only=request.validate_only)
-
-    async def _create(
-        self, tx: Transaction, effects: Effects, call: Call, request: CreateTaskRecordRequest
-    ) -> TaskRecord:
-        given = request.task_record
-        task_def = await _runnable(tx, call, given)
-        record = TaskRecord()
-        apply_mask(record, given, GIVEN)
-        record.id = given.id or new_id()
-        record.task_def_id = task_def.id
-        record.task_def_version = task_def.version
-        record.task_def_name = task_def.name
-        record.task_type = task_def.task_type
-        record.input.CopyFrom(complete_input(task_def.config, given.input))
-        record.status = PENDING
-        record.attempt = 1
-        record.created_by = call.actor
-        record.root_task_record_id = await _root(tx, call, record)
-        record.block_counts.total = block_count(task_def.config)
-        if given.id and await events.exists(tx, call.tenant, given.id):
-            raise AlreadyExists(
-                "ID_TAKEN",
-                f"there is, or was, a task_record {given.id!r}",
-                metadata={"id": given.id},
-            )
-        if request.unique_external_id:
-            await present_runs.require_unique(tx, call.tenant, given.external_id)
-        run = Run(record, config_blocks=record.block_counts.total, run_seq=1)
-        await RunChange(tx, effects, call.tenant, run).create(call.actor, request.reason)
-        return record
+        return await self._committer.run(
+            self._live, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def GetTaskRecord(self, request: GetTaskRecordRequest, call: Call) -> bytes:
-        b = self.backend
-
         async def load() -> bytes | None:
-            record = await task_records.get(b.database.live, call.tenant, request.id)
+            record = await task_records.get(self._live, call.tenant, request.id)
             return record.SerializeToString() if record else None
 
-        key = b.keys.key("task_record", call.tenant, request.id)
-        answer = await b.cache.get(key, RUN_TTL, load, strong=call.strong)
+        key = self._keys.key("task_record", call.tenant, request.id)
+        answer = await self._cache.get(key, RUN_TTL, load, strong=call.strong)
         if answer is None:
             raise task_records.missing(request.id)
         return answer
 
     async def BatchGetTaskRecords(self, request: BatchGetTaskRecordsRequest, call: Call) -> bytes:
         found = await run_lists.LISTING.batch(
-            self.backend.database.bulk,
+            self._bulk,
             [task_records.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
@@ -142,10 +123,10 @@ class TaskRecords(Servicer):
 
     async def UpdateTaskRecord(self, request: UpdateTaskRecordRequest, call: Call) -> TaskRecord:
         given = request.task_record
-        named_id(given.id, "task_record")
+        require_id(given.id, "task_record.id")
 
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            run = await task_records.lock(tx, call.tenant, given.id, given.etag)
+            run = await task_records.lock(tx, call.tenant, given.id, etag=given.etag)
             record = copy.deepcopy(run.record)
             apply_mask(record, given, masked_fields(request.update_mask, given, MUTABLE))
             validate(record, "task_record")
@@ -162,38 +143,78 @@ class TaskRecords(Servicer):
             if record.labels != run.record.labels:
                 await task_records.relabel(tx, call.tenant, record)
             run.record = record
-            change = RunChange(tx, effects, call.tenant, run)
+            change = RunChange(tx, effects, call.tenant, run=run)
             return await change.write(call.actor, request.reason)
 
-        return await self.write(call, work, validate_only=request.validate_only)
+        return await self._committer.run(
+            self._live, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def DeleteTaskRecord(self, request: DeleteTaskRecordRequest, call: Call) -> Empty:
         async def work(tx: Transaction, effects: Effects) -> Empty:
             run = await run_tree.lock_with_parent(
-                tx, call.tenant, request.id, request.etag, exclusive=True
+                tx, call.tenant, request.id, etag=request.etag, exclusive=True
             )
             if not request.force:
                 await _require_deletable(tx, call, run.record)
             below = await run_tree.lock_below(tx, call.tenant, [request.id])
             deleted = {request.id: run.record}
-            await delete_runs(tx, effects, call.tenant, deleted, below, call.actor, request.reason)
+            await delete_runs(
+                tx,
+                effects,
+                call.tenant,
+                deleted=deleted,
+                below=below,
+                actor=call.actor,
+                reason=request.reason,
+            )
             return Empty()
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def ListTaskRecords(self, request: ListTaskRecordsRequest, call: Call) -> bytes:
         listed = run_lists.listed(call.tenant, request.filter)
-        items, token, total = await self.page(
-            request,
+        page = await list_page(
+            self._bulk,
             call,
-            listed.listing,
-            listed.where,
-            fields=ORDERS,
-            default="create_time desc",
+            request,
+            listing=listed.listing,
+            where=listed.where,
+            default_order="create_time desc",
             alternatives=listed.alternatives,
         )
-        answer = ListTaskRecordsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "task_records", items)
+        return await page.response(ListTaskRecordsResponse, "task_records")
+
+
+async def _create(
+    tx: Transaction, effects: Effects, call: Call, *, request: CreateTaskRecordRequest
+) -> TaskRecord:
+    given = request.task_record
+    task_def = await _runnable(tx, call, given)
+    record = TaskRecord()
+    apply_mask(record, given, GIVEN)
+    record.id = given.id or new_id()
+    record.task_def_id = task_def.id
+    record.task_def_version = task_def.version
+    record.task_def_name = task_def.name
+    record.task_type = task_def.task_type
+    record.input.CopyFrom(complete_input(task_def.config, given.input))
+    record.status = PENDING
+    record.attempt = 1
+    record.created_by = call.actor
+    record.root_task_record_id = await _root(tx, call, record)
+    record.block_counts.total = block_count(task_def.config)
+    if given.id and await events.exists(tx, call.tenant, given.id):
+        raise AlreadyExists(
+            "ID_TAKEN",
+            f"there is, or was, a task_record {given.id!r}",
+            metadata={"id": given.id},
+        )
+    if request.unique_external_id:
+        await present_runs.require_unique(tx, call.tenant, given.external_id)
+    run = Run(record, config_blocks=record.block_counts.total, run_seq=1)
+    await RunChange(tx, effects, call.tenant, run=run).create(call.actor, request.reason)
+    return record
 
 
 async def _present(tx: Transaction, call: Call, id_: str) -> TaskRecord:
@@ -230,9 +251,9 @@ async def _runnable(tx: Transaction, call: Call, given: TaskRecord) -> TaskDef:
                 "task_record.task_def_name", "names another definition than task_def_id"
             )
         id_ = named
-    task_def = await repository.pinned(tx, call.tenant, id_, given.task_def_version)
+    task_def = await repository.pinned(tx, call.tenant, id_, version=given.task_def_version)
     if task_def is None:
-        raise await repository.missing_at(tx, call.tenant, id_, given.task_def_version)
+        raise await repository.missing_at(tx, call.tenant, id_, version=given.task_def_version)
     require_enabled(task_def)
     return task_def
 

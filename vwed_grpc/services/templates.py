@@ -8,8 +8,6 @@ from vwed.v1.task_def_service_pb2 import (
     InstantiateTaskTemplateRequest,
     ListTaskTemplatesRequest,
     ListTaskTemplatesResponse,
-    ListTaskTemplateVersionsRequest,
-    ListTaskTemplateVersionsResponse,
     UndeleteTaskTemplateRequest,
     UpdateTaskTemplateRequest,
 )
@@ -17,16 +15,19 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
+from vwed_grpc.domain.ids import require_id
 from vwed_grpc.domain.templates import instantiate, template_problems
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import LARGE, offload
-from vwed_grpc.services.backend import Backend, idempotent, list_response, named_id
-from vwed_grpc.services.definition_history import TaskDefHistory
-from vwed_grpc.services.definitions import CREATED, ORDERS, set_first_status
+from vwed_grpc.services.definition_reads import DefinitionReads
+from vwed_grpc.services.definitions import CREATED, TASK_DEFS, set_first_status
+from vwed_grpc.services.idempotent import idempotent
+from vwed_grpc.services.listing import list_page
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 
 CONTENT = frozenset({"name", "description", "task_type", "config", "parameters_schema", "labels"})
 
@@ -35,90 +36,90 @@ def _problems(template: TaskTemplate, path: str) -> list[Violation]:
     return template_problems(template.config, template.parameters_schema, path)
 
 
-class TaskTemplates(TaskDefHistory):
-    """Templates make definitions, so they stand on their RPCs."""
+TEMPLATES = Versioned(definitions.task_templates, content=CONTENT, problems=_problems)
 
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self.templates = Versioned(backend, definitions.task_templates, CONTENT, _problems)
+
+class TaskTemplates:
+    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
+        self._bulk = bulk
+        self._committer = committer
+        self._reads = reads
 
     async def CreateTaskTemplate(
         self, request: CreateTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
         given = TaskTemplate()
         apply_mask(given, request.task_template, CONTENT | {"id", "change_note"})
-        await self.templates.check(given, "task_template")
+        await TEMPLATES.check(given, "task_template")
 
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
             return await idempotent(
                 tx,
                 call,
                 request,
-                lambda: self.templates.create(tx, call, effects, given),
-                lambda id_: definitions.task_templates.lock(tx, call.tenant, id_),
+                make=lambda: TEMPLATES.create(tx, effects, call, given=given),
+                again=lambda id_: definitions.task_templates.lock(tx, call.tenant, id_),
             )
 
-        return await self.write_bulk(call, work, validate_only=request.validate_only)
+        return await self._committer.run(
+            self._bulk, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def GetTaskTemplate(self, request: GetTaskTemplateRequest, call: Call) -> bytes:
-        return await self.templates.get(call, request.id, request.version)
+        return await self._reads.get(
+            definitions.task_templates, call, request.id, version=request.version
+        )
 
     async def ListTaskTemplates(self, request: ListTaskTemplatesRequest, call: Call) -> bytes:
-        items, token, total = await self.page(
-            request,
+        page = await list_page(
+            self._bulk,
             call,
-            await definition_lists.filtered(
-                self.backend.database.bulk,
+            request,
+            listing=await definition_lists.filtered(
+                self._bulk,
                 definitions.task_templates,
                 call.tenant,
-                request.filter,
+                f=request.filter,
                 deleted=request.show_deleted,
             ),
-            [definitions.task_templates.heads.c.tenant == call.tenant],
-            fields=ORDERS,
-            default="create_time",
+            where=[definitions.task_templates.heads.c.tenant == call.tenant],
+            default_order="create_time",
         )
-        answer = ListTaskTemplatesResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "task_templates", items)
-
-    async def ListTaskTemplateVersions(
-        self, request: ListTaskTemplateVersionsRequest, call: Call
-    ) -> bytes:
-        items, token, total = await self.versions(request, call, definitions.task_templates)
-        answer = ListTaskTemplateVersionsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "task_template_versions", items)
+        return await page.response(ListTaskTemplatesResponse, "task_templates")
 
     async def UpdateTaskTemplate(
         self, request: UpdateTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
-        named_id(request.task_template.id, "task_template")
+        require_id(request.task_template.id, "task_template.id")
 
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
-            return await self.templates.update(
-                tx, call, effects, request.task_template, request.update_mask
+            return await TEMPLATES.update(
+                tx, effects, call, given=request.task_template, mask=request.update_mask
             )
 
-        return await self.write_bulk(call, work, validate_only=request.validate_only)
+        return await self._committer.run(
+            self._bulk, work, call.remaining, validate_only=request.validate_only
+        )
 
     async def DeleteTaskTemplate(
         self, request: DeleteTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
-            template = await self.templates.live(tx, call, request.id, request.etag)
-            return await self.templates.delete(tx, call, effects, template)
+            template = await TEMPLATES.live(tx, call, request.id, etag=request.etag)
+            return await TEMPLATES.delete(tx, effects, call, message=template)
 
-        template = await self.write_bulk(call, work)
-        self.templates.note(call, "deleted", request)
+        template = await self._committer.run(self._bulk, work, call.remaining)
+        TEMPLATES.note(call, "deleted", request)
         return template
 
     async def UndeleteTaskTemplate(
         self, request: UndeleteTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
-            return await self.templates.undelete(tx, call, effects, request)
+            return await TEMPLATES.undelete(tx, effects, call, request=request)
 
-        template = await self.write_bulk(call, work)
-        self.templates.note(call, "undeleted", request)
+        template = await self._committer.run(self._bulk, work, call.remaining)
+        TEMPLATES.note(call, "undeleted", request)
         return template
 
     async def InstantiateTaskTemplate(
@@ -135,48 +136,52 @@ class TaskTemplates(TaskDefHistory):
                 tx,
                 call,
                 request,
-                lambda: self._instantiate(tx, effects, call, request, given),
-                lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
+                make=lambda: _instantiate(tx, effects, call, request=request, given=given),
+                again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self.write_bulk(call, work, validate_only=request.validate_only)
-
-    async def _instantiate(
-        self,
-        tx: Transaction,
-        effects: Effects,
-        call: Call,
-        request: InstantiateTaskTemplateRequest,
-        given: TaskDef,
-    ) -> TaskDef:
-        template = await self._source(tx, call, request)
-        instance = TaskDef(
-            config=await offload(
-                LARGE + 1,  # a small schema may take long to be checked
-                instantiate,
-                template.config,
-                template.parameters_schema,
-                request.parameters,
-                request.overrides,
-            ),
-            task_type=template.task_type,
-            task_template_id=template.id,
-            task_template_version=template.version,
+        return await self._committer.run(
+            self._bulk, work, call.remaining, validate_only=request.validate_only
         )
-        instance.MergeFrom(given)
-        return await self.task_defs.create(tx, call, effects, instance)
 
-    async def _source(
-        self, tx: Transaction, call: Call, request: InstantiateTaskTemplateRequest
-    ) -> TaskTemplate:
-        """The template at the version asked for; a soft-deleted one is refused."""
-        template = await definitions.task_templates.pinned(
-            tx, call.tenant, request.id, request.version
+
+async def _instantiate(
+    tx: Transaction,
+    effects: Effects,
+    call: Call,
+    *,
+    request: InstantiateTaskTemplateRequest,
+    given: TaskDef,
+) -> TaskDef:
+    template = await _source(tx, call, request)
+    instance = TaskDef(
+        config=await offload(
+            LARGE + 1,  # a small schema may take long to be checked
+            instantiate,
+            template.config,
+            template.parameters_schema,
+            request.parameters,
+            request.overrides,
+        ),
+        task_type=template.task_type,
+        task_template_id=template.id,
+        task_template_version=template.version,
+    )
+    instance.MergeFrom(given)
+    return await TASK_DEFS.create(tx, effects, call, given=instance)
+
+
+async def _source(
+    tx: Transaction, call: Call, request: InstantiateTaskTemplateRequest
+) -> TaskTemplate:
+    """The template at the version asked for; a soft-deleted one is refused."""
+    template = await definitions.task_templates.pinned(
+        tx, call.tenant, request.id, version=request.version
+    )
+    if template is None:
+        raise await definitions.task_templates.missing_at(
+            tx, call.tenant, request.id, version=request.version
         )
-        if template is None:
-            raise await definitions.task_templates.missing_at(
-                tx, call.tenant, request.id, request.version
-            )
-        if template.HasField("delete_time"):
-            raise definitions.task_templates.deleted(request.id)
-        return template
+    if template.HasField("delete_time"):
+        raise definitions.task_templates.deleted(request.id)
+    return template

@@ -1,6 +1,6 @@
 """The RPCs that carry definitions and templates from one system to another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from enum import Enum, auto
 from typing import Any, TypeVar
@@ -17,25 +17,28 @@ from vwed.v1.task_def_service_pb2 import (
 from vwed_grpc.domain.definition_status import ENABLED
 from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask
-from vwed_grpc.domain.ids import ID, ID_DEMAND
+from vwed_grpc.domain.ids import require_id
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
-from vwed_grpc.services.backend import named_id
+from vwed_grpc.services.definitions import TASK_DEFS
 from vwed_grpc.services.import_stream import ImportedItems, Lineage, Resource, take_in
-from vwed_grpc.services.templates import TaskTemplates
+from vwed_grpc.services.templates import TEMPLATES
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definitions
 from vwed_grpc.storage.export import Exported, exported
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 
 D = TypeVar("D")
 
 NOT_EXPORTED = ("created_by", "create_time", "update_time", "delete_time", "etag")
 ORIGIN = frozenset({"status", "task_template_id", "task_template_version"})
+_RULES: Mapping[str, Versioned[Any]] = {"task_def": TASK_DEFS, "task_template": TEMPLATES}
+"""By kind of item."""
 
 
 class _Outcome(Enum):
@@ -45,16 +48,19 @@ class _Outcome(Enum):
     CONFLICT = auto()
 
 
-class Transfer(TaskTemplates):
+class Transfer:
+    def __init__(self, *, bulk: ReadingPool, committer: Committer) -> None:
+        self._bulk = bulk
+        self._committer = committer
+
     async def ExportTaskDefs(
         self, request: ExportTaskDefsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         del request  # asks for nothing
-        bulk = self.backend.database.bulk
-        templates = exported(bulk, definitions.task_templates, call.tenant)
+        templates = exported(self._bulk, definitions.task_templates, call.tenant)
         async for template in _in_places(templates, call):
             yield await offload(template.size, _item, "task_template", template)
-        task_defs = exported(bulk, definitions.task_defs, call.tenant)
+        task_defs = exported(self._bulk, definitions.task_defs, call.tenant)
         async for task_def in _in_places(task_defs, call):
             yield await offload(task_def.size, _item, "task_def", task_def)
 
@@ -70,7 +76,7 @@ class Transfer(TaskTemplates):
                 groups = await self._groups(items.whole(), options, call)
             for group in groups:
                 async with call.working():
-                    outcomes = await self._take(items, group, options, call)
+                    outcomes = await self._take(items, group, options, call=call)
                 answer.created += outcomes.count(_Outcome.CREATED)
                 answer.updated += outcomes.count(_Outcome.UPDATED)
                 answer.skipped += outcomes.count(_Outcome.SKIPPED)
@@ -82,18 +88,15 @@ class Transfer(TaskTemplates):
 
     async def _check(self, kind: str, item: Resource) -> None:
         validate(item, kind)
-        named_id(item.id, kind)
+        require_id(item.id, f"{kind}.id")
         if isinstance(item, TaskDef):
-            if item.task_template_id and not ID.fullmatch(item.task_template_id):
-                raise InvalidArgument.of(f"{kind}.task_template_id", ID_DEMAND)
+            if item.task_template_id:
+                require_id(item.task_template_id, f"{kind}.task_template_id")
             if item.task_template_version < 0:
                 raise InvalidArgument.of(f"{kind}.task_template_version", "must not be negative")
-        of = self._of(kind)
+        of = _RULES[kind]
         of.complete(item)
         await of.check(item, kind)
-
-    def _of(self, kind: str) -> Versioned[Any]:
-        return self.task_defs if kind == "task_def" else self.templates
 
     async def _groups(
         self, lineages: list[Lineage], options: ImportTaskDefsOptions, call: Call
@@ -104,8 +107,8 @@ class Transfer(TaskTemplates):
         groups = {(lineage.kind, lineage.id): [lineage] for lineage in lineages}
         for kind in ("task_template", "task_def"):
             named = {lineage.name: lineage for lineage in lineages if lineage.kind == kind}
-            holders = self._of(kind).definitions.holders
-            async for name, id_ in holders(self.backend.database.bulk, call.tenant, list(named)):
+            holders = _RULES[kind].definitions.holders
+            async for name, id_ in holders(self._bulk, call.tenant, list(named)):
                 taker = groups[kind, named[name].id]
                 holder = groups.get((kind, id_), taker)
                 if holder is not taker:
@@ -118,6 +121,7 @@ class Transfer(TaskTemplates):
         items: ImportedItems,
         group: list[Lineage],
         options: ImportTaskDefsOptions,
+        *,
         call: Call,
     ) -> list[_Outcome]:
         """Writes all versions of each in a transaction; what cannot be written is refused."""
@@ -132,20 +136,28 @@ class Transfer(TaskTemplates):
                     stored = present[failed.id]
                     outcomes.append(
                         await self._write(
-                            items, tx, effects, call, failed, stored, options.conflict
+                            tx,
+                            effects,
+                            call,
+                            items=items,
+                            lineage=failed,
+                            present=stored,
+                            conflict=options.conflict,
                         )
                     )
                 return outcomes
 
             try:
-                outcomes = await self.write_bulk(call, work, validate_only=options.validate_only)
+                outcomes = await self._committer.run(
+                    self._bulk, work, call.remaining, validate_only=options.validate_only
+                )
             except (AlreadyExists, FailedPrecondition) as error:
-                items.refuse(failed, failed.index, error, failed.newest)
+                items.refuse(failed, failed.index, error, version=failed.newest)
                 group.remove(failed)
                 continue
             for lineage, outcome in zip(group, outcomes, strict=True):
                 if outcome is _Outcome.CONFLICT:
-                    items.refuse(lineage, lineage.index, _exists(lineage), lineage.newest)
+                    items.refuse(lineage, lineage.index, _exists(lineage), version=lineage.newest)
                 elif outcome is not _Outcome.SKIPPED:
                     items.names[lineage.kind, lineage.name] = lineage.id
             return outcomes
@@ -155,7 +167,7 @@ class Transfer(TaskTemplates):
         self, tx: Transaction, call: Call, group: list[Lineage]
     ) -> dict[str, Resource | None]:
         """What there is of a group, locked; the names that it gives up are free for the others."""
-        repository = self._of(group[0].kind).definitions
+        repository = _RULES[group[0].kind].definitions
         by_id = {lineage.id: lineage for lineage in group}
         present = {id_: await repository.find(tx, call.tenant, id_) for id_ in sorted(by_id)}
         if len(group) > 1:
@@ -169,19 +181,20 @@ class Transfer(TaskTemplates):
 
     async def _write(
         self,
-        items: ImportedItems,
         tx: Transaction,
         effects: Effects,
         call: Call,
+        *,
+        items: ImportedItems,
         lineage: Lineage,
         present: Resource | None,
         conflict: ImportTaskDefsOptions.Conflict.ValueType,
     ) -> _Outcome:
-        of = self._of(lineage.kind)
+        of = _RULES[lineage.kind]
         newest = await items.read(lineage, lineage.newest)
         if present is None:
             items.require_free(lineage)
-            await self._create(items, tx, effects, call, lineage, newest)
+            await self._create(tx, effects, call, items=items, lineage=lineage, newest=newest)
             return _Outcome.CREATED
         if conflict == ImportTaskDefsOptions.CONFLICT_SKIP:
             return _Outcome.SKIPPED
@@ -194,20 +207,21 @@ class Transfer(TaskTemplates):
             return _Outcome.SKIPPED
         items.require_free(lineage)
         await offload(size, apply_mask, present, newest, of.content | {"change_note"})
-        await of.write(tx, call, effects, present)
+        await of.write(tx, effects, call, message=present)
         return _Outcome.UPDATED
 
     async def _create(
         self,
-        items: ImportedItems,
         tx: Transaction,
         effects: Effects,
         call: Call,
+        *,
+        items: ImportedItems,
         lineage: Lineage,
         newest: Resource,
     ) -> None:
         """The resource with all its versions; the newest is what it is now."""
-        of = self._of(lineage.kind)
+        of = _RULES[lineage.kind]
         message = type(newest)()
         given = of.content | {"id", "version", "change_note"}
         await offload(lineage.items[lineage.newest].size, apply_mask, message, newest, given)
@@ -221,7 +235,7 @@ class Transfer(TaskTemplates):
             older.created_by = call.actor
             await of.definitions.write_version(tx, call.tenant, older)
             versions.append(older.version)
-        of.changed(call, effects, message.id, *versions)
+        of.changed(effects, call, message.id, versions=versions)
 
 
 async def _in_places(items: AsyncIterator[D], call: Call) -> AsyncIterator[D]:

@@ -1,7 +1,7 @@
 """What definitions and templates do alike: the rules of names and versions."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -15,7 +15,6 @@ from vwed_grpc.domain.ids import new_id
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import LARGE, offload
 from vwed_grpc.rpc.validation import validate
-from vwed_grpc.services.backend import DEFINITION_TTL, Backend
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Effects
@@ -30,14 +29,12 @@ class Versioned(Generic[D]):
 
     def __init__(
         self,
-        backend: Backend,
         definitions: Definitions[D],
+        *,
         content: frozenset[str],
         problems: Callable[[D, str], list[Violation]],
     ) -> None:
-        self.backend = backend
         self.definitions = definitions
-        self.noun = definitions.noun
         self.content = content
         """The fields whose change makes a version; an update may set these alone."""
         self.problems = problems
@@ -51,42 +48,22 @@ class Versioned(Generic[D]):
         if found := await offload(size, self.problems, message, path):
             raise InvalidArgument(*found)
 
-    async def get(self, call: Call, id_: str, version: int) -> bytes:
-        """The serialized resource: the latest from Redis, a version from this process."""
-        b = self.backend
-
-        async def load() -> bytes | None:
-            found = await self.definitions.get(b.database.live, call.tenant, id_, version)
-            return found.SerializeToString() if found else None
-
-        if not version:
-            key = b.keys.key(self.noun, call.tenant, id_)
-            answer = await b.cache.get(key, DEFINITION_TTL, load, strong=call.strong)
-        else:
-            key = b.keys.key(self.noun, call.tenant, id_, str(version))
-            answer = None if call.strong else b.versions.get(key)
-            if answer is None:
-                answer = await b.cache.get(key, DEFINITION_TTL, load, strong=call.strong)
-                if answer is not None:
-                    b.versions.put(key, answer)
-        if answer is None:
-            raise await self.definitions.missing_at(b.database.live, call.tenant, id_, version)
-        return answer
-
-    def changed(self, call: Call, effects: Effects, id_: str, *versions: int) -> None:
+    def changed(
+        self, effects: Effects, call: Call, id_: str, *, versions: Iterable[int] = ()
+    ) -> None:
         """What others may remember of the resource is stale; its new versions were absent."""
-        key = self.backend.keys.key
-        effects.stale.append(key(self.noun, call.tenant, id_))
-        effects.stale += [key(self.noun, call.tenant, id_, str(version)) for version in versions]
+        key, noun = effects.keys.key, self.definitions.noun
+        effects.stale.append(key(noun, call.tenant, id_))
+        effects.stale += [key(noun, call.tenant, id_, str(version)) for version in versions]
 
-    async def create(self, tx: Transaction, call: Call, effects: Effects, given: D) -> D:
+    async def create(self, tx: Transaction, effects: Effects, call: Call, *, given: D) -> D:
         """A new resource at its version 1; `given` holds what may be given, and is well formed."""
         message = await offload(given.ByteSize(), copy.deepcopy, given)
         message.id = message.id or new_id()
         self.complete(message)
         message.created_by = call.actor
         await self.definitions.insert(tx, call.tenant, message)
-        self.changed(call, effects, message.id, message.version)
+        self.changed(effects, call, message.id, versions=[message.version])
         return message
 
     def complete(self, message: D) -> None:
@@ -94,82 +71,84 @@ class Versioned(Generic[D]):
         for name in self.definitions.json_fields:
             getattr(message, name).SetInParent()
 
-    async def live(self, tx: Transaction, call: Call, id_: str, etag: str) -> D:
+    async def live(self, tx: Transaction, call: Call, id_: str, *, etag: str) -> D:
         """The locked resource. Raises FailedPrecondition if it is soft-deleted."""
-        message = await self.definitions.lock(tx, call.tenant, id_, etag)
+        message = await self.definitions.lock(tx, call.tenant, id_, etag=etag)
         if message.HasField("delete_time"):
             raise self.definitions.deleted(id_)
         return message
 
     async def update(
-        self, tx: Transaction, call: Call, effects: Effects, given: D, mask: FieldMask
+        self, tx: Transaction, effects: Effects, call: Call, *, given: D, mask: FieldMask
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
-        stored = await self.live(tx, call, given.id, given.etag)
+        stored = await self.live(tx, call, given.id, etag=given.etag)
         message = await offload(stored.ByteSize(), copy.deepcopy, stored)
         fields = masked_fields(mask, given, self.content)
         await offload(given.ByteSize(), apply_mask, message, given, fields)
         self.complete(message)
         message.change_note = given.change_note
-        validate(message, self.noun)
+        validate(message, self.definitions.noun)
         if await offload(message.ByteSize(), self.same_content, message, stored):
             return stored
         if fields & set(self.definitions.json_fields):
-            await self.check(message, self.noun)
-        return await self.write(tx, call, effects, message)
+            await self.check(message, self.definitions.noun)
+        return await self.write(tx, effects, call, message=message)
 
     def same_content(self, one: D, other: D) -> bool:
         return all(getattr(one, name) == getattr(other, name) for name in self.content)
 
-    async def write(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
+    async def write(self, tx: Transaction, effects: Effects, call: Call, *, message: D) -> D:
         """Writes the content of a locked resource as its next version, by who calls."""
         message.created_by = call.actor
         await self.definitions.save(tx, call.tenant, message, new_content=True)
-        self.changed(call, effects, message.id, message.version)
+        self.changed(effects, call, message.id, versions=[message.version])
         return message
 
-    async def rollback(self, tx: Transaction, call: Call, effects: Effects, request: Any) -> D:
+    async def rollback(self, tx: Transaction, effects: Effects, call: Call, *, request: Any) -> D:
         """An old content becomes the newest version; one that is equal to it writes nothing."""
-        message = await self.live(tx, call, request.id, request.etag)
-        old = await self.definitions.pinned(tx, call.tenant, request.id, request.version)
+        message = await self.live(tx, call, request.id, etag=request.etag)
+        old = await self.definitions.pinned(tx, call.tenant, request.id, version=request.version)
         if old is None:
-            raise await self.definitions.missing_at(tx, call.tenant, message.id, request.version)
+            raise await self.definitions.missing_at(
+                tx, call.tenant, message.id, version=request.version
+            )
         if self.same_content(old, message):
             return message
         apply_mask(message, old, self.content)
         self.complete(message)
         message.change_note = request.reason
-        return await self.write(tx, call, effects, message)
+        return await self.write(tx, effects, call, message=message)
 
-    async def delete(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
+    async def delete(self, tx: Transaction, effects: Effects, call: Call, *, message: D) -> D:
         """Soft-deletes a live, locked resource."""
         message.delete_time.FromDatetime(tx.now)
-        return await self.keep_content(tx, call, effects, message)
+        return await self.keep_content(tx, effects, call, message=message)
 
-    async def undelete(self, tx: Transaction, call: Call, effects: Effects, request: Any) -> D:
+    async def undelete(self, tx: Transaction, effects: Effects, call: Call, *, request: Any) -> D:
         """Raises AlreadyExists if the name was taken meanwhile, or if it is not deleted."""
-        message = await self.definitions.lock(tx, call.tenant, request.id, request.etag)
+        message = await self.definitions.lock(tx, call.tenant, request.id, etag=request.etag)
         if not message.HasField("delete_time"):
             # AIP-164 gives this the code of a name that is taken.
             raise AlreadyExists(
-                f"{self.noun.upper()}_NOT_DELETED",
-                f"{self.noun} {request.id!r} is not deleted",
+                f"{self.definitions.noun.upper()}_NOT_DELETED",
+                f"{self.definitions.noun} {request.id!r} is not deleted",
                 metadata={"id": request.id},
             )
         message.ClearField("delete_time")
-        return await self.keep_content(tx, call, effects, message)
+        return await self.keep_content(tx, effects, call, message=message)
 
-    async def keep_content(self, tx: Transaction, call: Call, effects: Effects, message: D) -> D:
+    async def keep_content(self, tx: Transaction, effects: Effects, call: Call, *, message: D) -> D:
         """Writes what is not content: no version, but another etag and update_time."""
         await self.definitions.save(tx, call.tenant, message, new_content=False)
-        self.changed(call, effects, message.id)
+        self.changed(effects, call, message.id)
         return message
 
     def note(self, call: Call, verb: str, request: Any) -> None:
         """Who did what no version tells, and why, in the log."""
         log.info(
             verb,
-            kind=self.noun,
+            kind=self.definitions.noun,
             id=request.id,
             tenant=call.tenant,
             actor=call.actor,

@@ -1,6 +1,6 @@
 """The RPCs of a run's history: page by page, and live."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
 from vwed.v1.common_pb2 import View
@@ -13,34 +13,53 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.paging import fingerprint_of
-from vwed_grpc.domain.retention import of_tenant
+from vwed_grpc.domain.retention import Retention, of_tenant
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Servicer, list_response
+from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import events, rows, task_records
+from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.feed import Feed, Request
+from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.watch import Watch, resume
 
 BOOKMARK_SECONDS = 15.0
 
 
-class History(Servicer):
+class History:
+    def __init__(
+        self,
+        *,
+        live: ReadingPool,
+        bulk: ReadingPool,
+        hub: Hub,
+        logs: TailedLogs,
+        incarnation: str,
+        retention: Mapping[str, Retention],
+    ) -> None:
+        self._live = live
+        self._bulk = bulk
+        self._hub = hub
+        self._logs = logs
+        self._incarnation = incarnation
+        self._retention = retention
+
     async def ListTaskRecordEvents(self, request: ListTaskRecordEventsRequest, call: Call) -> bytes:
         run = request.task_record_id
-        extent = await events.extent(self.backend.database.live, call.tenant, run)
+        extent = await events.extent(self._live, call.tenant, run)
         if extent is None:
             raise task_records.missing(run)
         after = resume(extent, request.after_seq)
-        items, token, total = await self.page(
-            request,
+        page = await list_page(
+            self._bulk,
             call,
-            events.LISTING,
-            events.where(call.tenant, run, after),
-            fields=frozenset({"seq"}),
-            default="seq",
+            request,
+            listing=events.LISTING,
+            where=events.where(call.tenant, run, after),
+            default_order="seq",
             tie_breaker="seq",
         )
-        answer = ListTaskRecordEventsResponse(next_page_token=token, total_size=total)
-        return await list_response(answer, "events", items)
+        return await page.response(ListTaskRecordEventsResponse, "events")
 
     async def WatchTaskRecords(
         self, request: WatchTaskRecordsRequest, call: Call
@@ -49,7 +68,6 @@ class History(Servicer):
             raise InvalidArgument.of(
                 "filter.statuses", "must be empty: a run is watched through all of them"
             )
-        b = self.backend
         bound = WatchTaskRecordsRequest(
             filter=request.filter, include_blocks=request.include_blocks
         )
@@ -60,20 +78,19 @@ class History(Servicer):
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
-            incarnation=b.keys.incarnation,
-            kept=of_tenant(b.retention, call.tenant).events,
+            incarnation=self._incarnation,
+            kept=of_tenant(self._retention, call.tenant).events,
         )
-        with b.logs.of(call.tenant) as log:
-            async for message in Feed(b.database.bulk, log, what).messages(request.resume_token):
+        with self._logs.of(call.tenant) as log:
+            async for message in Feed(self._bulk, log, what).messages(request.resume_token):
                 yield message
 
     async def WatchTaskRecord(
         self, request: WatchTaskRecordRequest, call: Call
     ) -> AsyncIterator[bytes]:
-        b = self.backend
         watch = Watch(
-            b.hub,
-            b.database.bulk,
+            self._hub,
+            self._bulk,
             call.tenant,
             request.task_record_id,
             full=request.view == View.VIEW_FULL,

@@ -64,6 +64,12 @@ async def get(pool: ReadingPool, tenant: str, id_: str) -> TaskRecord | None:
     return run.record if run else None
 
 
+async def require(pool: ReadingPool, tenant: str, id_: str) -> None:
+    """Raises NotFound: where nothing was found, a missing run must not look like an empty one."""
+    if await get_run(pool, tenant, id_) is None:
+        raise missing(id_)
+
+
 async def get_run(pool: ReadingPool, tenant: str, id_: str) -> Run | None:
     """The run as it stands, not locked."""
     row = await pool.row(_GET, tenant, id_)

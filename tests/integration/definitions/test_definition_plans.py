@@ -10,7 +10,6 @@ from vwed.v1.task_def_service_pb2 import TaskDefFilter
 from tests.integration.lists.test_list_plans import MOST_BUFFERS, PLANS, Metered, metered
 from tests.support.databases import filled_database
 from vwed_grpc.domain.ordering import parse_order_by
-from vwed_grpc.services.definitions import ORDERS
 from vwed_grpc.storage.definition_lists import filtered
 from vwed_grpc.storage.definitions import task_defs
 from vwed_grpc.storage.listing import Page, Position
@@ -75,7 +74,8 @@ for value, status in (("rare", 1), ("common", 2), ("middling", 3)):
         f"task_template_ids {value}": TaskDefFilter(task_template_ids=[value]),
         f"labels {value}": TaskDefFilter(labels={"zone": value}),
     }
-EVERY_ORDER = [f"{field}{way}" for field, way in product(sorted(ORDERS), ("", " desc"))]
+ORDERS = ("create_time", "name", "task_type", "update_time")
+EVERY_ORDER = [f"{field}{way}" for field, way in product(ORDERS, ("", " desc"))]
 
 
 async def page_of(

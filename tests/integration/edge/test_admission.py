@@ -147,7 +147,7 @@ getattr(DAY, "from").seconds = 1
 async def serving(limits: Limits = LIMITS) -> AsyncIterator[World]:
     serves = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
     records = Records()
-    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: records}, Edge(limits)))
+    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: [records]}, Edge(limits)))
     target = f"127.0.0.1:{serves.add_insecure_port('127.0.0.1:0')}"
     await serves.start()
     try:

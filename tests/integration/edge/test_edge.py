@@ -157,7 +157,7 @@ async def serving(edge: Edge | None = None) -> AsyncIterator[World]:
     edge = edge or Edge()
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     records = Records()
-    server.add_generic_rpc_handlers(generic_handlers({RECORDS: records, DEFS: Defs()}, edge))
+    server.add_generic_rpc_handlers(generic_handlers({RECORDS: [records], DEFS: [Defs()]}, edge))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -528,9 +528,9 @@ def test_servicers_are_checked_when_they_are_registered() -> None:
         (NotAStream(), "must be an async generator"),
     ):
         with pytest.raises(TypeError, match=message):
-            generic_handlers({RECORDS: servicer}, Edge())
+            generic_handlers({RECORDS: [servicer]}, Edge())
     with pytest.raises(KeyError):
-        generic_handlers({"vwed.v1.NoService": Records()}, Edge())
+        generic_handlers({"vwed.v1.NoService": [Records()]}, Edge())
 
 
 async def test_health_reflection_and_channelz() -> None:

@@ -1,4 +1,4 @@
-"""CacheService: the values that the blocks of a run hand to each other."""
+"""The RPCs that change a run's data cache."""
 
 from collections.abc import Sequence
 
@@ -28,19 +28,20 @@ from vwed_grpc.domain.entries import (
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.increment import check_delta, incremented
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.services.backend import Backend, idempotent
-from vwed_grpc.services.cache_reads import CacheReads
+from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.storage import data_cache, task_records
 from vwed_grpc.storage.data_cache_put import put, refusal
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes.commit import Effects
+from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.entry_writer import EntryWriter
 
 
-class CacheService(CacheReads):
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self._writer = EntryWriter(backend.committer, backend.database.live)
+class CacheWrites:
+    def __init__(self, *, live: Pool, committer: Committer, writer: EntryWriter) -> None:
+        self._live = live
+        self._committer = committer
+        self._writer = writer
 
     async def SetDataCache(self, request: SetDataCacheRequest, call: Call) -> DataCache:
         if not request.data_cache.task_record_id:
@@ -50,10 +51,10 @@ class CacheService(CacheReads):
 
         async def work(tx: Transaction, effects: Effects) -> DataCache:
             asked = put_of(request, tx.now)
-            await _put(tx, effects, call, [asked])
+            await _put(tx, effects, call, asked=[asked])
             return asked.entry
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def BatchSetDataCache(
         self, request: BatchSetDataCacheRequest, call: Call
@@ -66,12 +67,12 @@ class CacheService(CacheReads):
             ]
             for one in asked:
                 one.entry.task_record_id = request.task_record_id
-            await _put(tx, effects, call, asked)
+            await _put(tx, effects, call, asked=asked)
             for one in asked:
                 one.entry.ClearField("value")
             return BatchSetDataCacheResponse(data_caches=[one.entry for one in asked])
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def IncrementDataCache(self, request: IncrementDataCacheRequest, call: Call) -> DataCache:
         check_delta(request)
@@ -81,11 +82,11 @@ class CacheService(CacheReads):
                 tx,
                 call,
                 request,
-                lambda: _increment(tx, effects, call, request),
-                lambda _: _present(tx, call, request),
+                make=lambda: _increment(tx, effects, call, request=request),
+                again=lambda _: _present(tx, call, request),
             )
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def TouchDataCache(self, request: TouchDataCacheRequest, call: Call) -> DataCache:
         async def work(tx: Transaction, effects: Effects) -> DataCache:
@@ -97,18 +98,18 @@ class CacheService(CacheReads):
             effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return entry
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def DeleteDataCache(self, request: DeleteDataCacheRequest, call: Call) -> Empty:
         async def work(tx: Transaction, effects: Effects) -> Empty:
             entry = await _present(tx, call, request)
             if request.HasField("if_version") and request.if_version != entry.version:
                 raise data_cache.mismatch(entry)
-            await data_cache.delete(tx, call.tenant, entry.task_record_id, [entry.key])
+            await data_cache.delete(tx, call.tenant, entry.task_record_id, keys=[entry.key])
             effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return Empty()
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
     async def ClearDataCache(
         self, request: ClearDataCacheRequest, call: Call
@@ -117,14 +118,14 @@ class CacheService(CacheReads):
             run = request.task_record_id
             if await task_records.lock_shared(tx, call.tenant, run) is None:
                 raise task_records.missing(run)
-            cleared = await data_cache.clear(tx, call.tenant, run, request.key_prefix)
+            cleared = await data_cache.clear(tx, call.tenant, run, prefix=request.key_prefix)
             effects.entries_changed(call.tenant, run, cleared)
             return ClearDataCacheResponse(deleted_count=len(cleared))
 
-        return await self.write(call, work)
+        return await self._committer.run(self._live, work, call.remaining)
 
 
-async def _put(tx: Transaction, effects: Effects, call: Call, asked: Sequence[Put]) -> None:
+async def _put(tx: Transaction, effects: Effects, call: Call, *, asked: Sequence[Put]) -> None:
     """Writes all of them. Raises NotFound for their run, FailedPrecondition, InvalidArgument."""
     for one, done in zip(asked, await put(tx, call.tenant, asked), strict=True):
         if not done:
@@ -134,11 +135,11 @@ async def _put(tx: Transaction, effects: Effects, call: Call, asked: Sequence[Pu
 
 
 async def _increment(
-    tx: Transaction, effects: Effects, call: Call, request: IncrementDataCacheRequest
+    tx: Transaction, effects: Effects, call: Call, *, request: IncrementDataCacheRequest
 ) -> DataCache:
     run, key = request.task_record_id, request.key
     while True:
-        present = await data_cache.lock(tx, call.tenant, run, key)
+        present = await data_cache.lock(tx, call.tenant, run, key=key)
         entry = incremented(present, request)
         version = NOTHING if present is None else present.version
         if all(await put(tx, call.tenant, [Put(entry, replaceable=version)])):
@@ -155,7 +156,7 @@ async def _present(
     request: IncrementDataCacheRequest | TouchDataCacheRequest | DeleteDataCacheRequest,
 ) -> DataCache:
     """The entry, locked. Raises NotFound."""
-    entry = await data_cache.lock(tx, call.tenant, request.task_record_id, request.key)
+    entry = await data_cache.lock(tx, call.tenant, request.task_record_id, key=request.key)
     if entry is None:
         raise data_cache.missing(request.key)
     return entry
