@@ -22,7 +22,7 @@ def servicer(*rpcs: str) -> object:
 async def test_each_rpc_is_found_in_one_servicer() -> None:
     runs = servicer("GetTaskRecord", "CreateTaskRecord")
     generic_handlers({RECORDS: [runs, servicer("StartTaskRecord")]}, Edge())
-    with pytest.raises(TypeError, match="two servicers of .* have GetTaskRecord"):
+    with pytest.raises(TypeError, match=r"two servicers of vwed.v1.RecordService have Get"):
         generic_handlers({RECORDS: [runs, servicer("GetTaskRecord")]}, Edge())
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import (
@@ -31,11 +32,11 @@ IN_FLIGHT = 64
 """Batches of one stream that may wait; a caller who sends more is held back by flow control."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BlockRecords:
-    def __init__(self, *, live: ReadingPool, bulk: ReadingPool, writer: Writer) -> None:
-        self._live = live
-        self._bulk = bulk
-        self._writer = writer
+    live: ReadingPool
+    bulk: ReadingPool
+    writer: Writer
 
     async def ReportBlock(self, request: ReportBlockRequest, call: Call) -> ReportBlockResponse:
         answer = await self._report(request, [request.block_record], call, single=True)
@@ -100,7 +101,7 @@ class BlockRecords:
             if checked.problem is not None:
                 raise checked.problem
             await call.standing.enter()
-            return await self._writer.submit(
+            return await self.writer.submit(
                 call.tenant, _report_of(request, request.block_records, call), call.remaining
             )
         except VwedError as refusal:
@@ -117,11 +118,11 @@ class BlockRecords:
         single: bool = False,
     ) -> Answer:
         report = _report_of(request, blocks, call, single=single)
-        return await self._writer.report(call.tenant, report, call.remaining)
+        return await self.writer.report(call.tenant, report, call.remaining)
 
     async def GetBlockRecord(self, request: GetBlockRecordRequest, call: Call) -> BlockRecord:
         record = await block_records.get(
-            self._live, call.tenant, run=request.task_record_id, id_=request.id
+            self.live, call.tenant, run=request.task_record_id, id_=request.id
         )
         if record is None:
             raise block_records.missing(request.id)
@@ -129,7 +130,7 @@ class BlockRecords:
 
     async def ListBlockRecords(self, request: ListBlockRecordsRequest, call: Call) -> bytes:
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=block_records.LISTING,
@@ -138,7 +139,7 @@ class BlockRecords:
             tie_breaker="first_seq",
         )
         if not page.items and not request.page_token:
-            await task_records.require(self._live, call.tenant, request.task_record_id)
+            await task_records.require(self.live, call.tenant, request.task_record_id)
         return await page.response(ListBlockRecordsResponse, "block_records")
 
 

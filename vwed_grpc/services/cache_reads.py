@@ -1,5 +1,7 @@
 """The RPCs that read a run's data cache."""
 
+from dataclasses import dataclass
+
 from vwed.v1.cache_service_pb2 import (
     BatchGetDataCacheRequest,
     BatchGetDataCacheResponse,
@@ -20,40 +22,38 @@ _EXACT = 1.0
 """Seconds before its end from which on an entry is answered by PostgreSQL alone."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CacheReads:
-    def __init__(
-        self, *, live: ReadingPool, bulk: ReadingPool, cache: ReadThrough, keys: KeySpace
-    ) -> None:
-        self._live = live
-        self._bulk = bulk
-        self._cache = cache
-        self._keys = keys
+    live: ReadingPool
+    bulk: ReadingPool
+    cache: ReadThrough
+    keys: KeySpace
 
     async def GetDataCache(self, request: GetDataCacheRequest, call: Call) -> bytes:
         async def load() -> Loaded:
             found = await data_cache.get(
-                self._live, call.tenant, run=request.task_record_id, key=request.key
+                self.live, call.tenant, run=request.task_record_id, key=request.key
             )
             if found is None:
                 return Loaded(None)
             entry, left = found
             return Loaded(entry.SerializeToString(), None if left is None else left - _EXACT)
 
-        key = self._keys.key("data_cache", call.tenant, request.task_record_id, request.key)
-        answer = await self._cache.get(key, RUN_TTL, load, strong=call.strong)
+        key = self.keys.key("data_cache", call.tenant, request.task_record_id, request.key)
+        answer = await self.cache.get(key, RUN_TTL, load, strong=call.strong)
         if answer is None:
             raise data_cache.missing(request.key)
         return answer
 
     async def BatchGetDataCache(self, request: BatchGetDataCacheRequest, call: Call) -> bytes:
         found = await data_cache.LISTING.batch(
-            self._bulk,
+            self.bulk,
             data_cache.where(call.tenant, request.task_record_id),
             request.keys,
             full=request.view == View.VIEW_FULL,
         )
         if not found:
-            await task_records.require(self._live, call.tenant, request.task_record_id)
+            await task_records.require(self.live, call.tenant, request.task_record_id)
         items = [found[key] for key in request.keys if key in found]
         missing = [key for key in request.keys if key not in found]
         answer = BatchGetDataCacheResponse(missing_keys=missing)
@@ -61,7 +61,7 @@ class CacheReads:
 
     async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=data_cache.LISTING,
@@ -70,5 +70,5 @@ class CacheReads:
             tie_breaker="key",
         )
         if not page.items and not request.page_token:
-            await task_records.require(self._live, call.tenant, request.task_record_id)
+            await task_records.require(self.live, call.tenant, request.task_record_id)
         return await page.response(ListDataCacheResponse, "data_caches")

@@ -1,6 +1,7 @@
 """The RPCs that change a run's data cache."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 from vwed.v1.cache_service_pb2 import (
@@ -37,24 +38,24 @@ from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.entry_writer import EntryWriter
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CacheWrites:
-    def __init__(self, *, live: Pool, committer: Committer, writer: EntryWriter) -> None:
-        self._live = live
-        self._committer = committer
-        self._writer = writer
+    live: Pool
+    committer: Committer
+    writer: EntryWriter
 
     async def SetDataCache(self, request: SetDataCacheRequest, call: Call) -> DataCache:
         if not request.data_cache.task_record_id:
             raise InvalidArgument.of("data_cache.task_record_id", "is required")
         if replaceable(request) is None:
-            return await self._writer.set(call.tenant, request, call.remaining)
+            return await self.writer.set(call.tenant, request, call.remaining)
 
         async def work(tx: Transaction, effects: Effects) -> DataCache:
             asked = put_of(request, tx.now)
             await _put(tx, effects, call, asked=[asked])
             return asked.entry
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def BatchSetDataCache(
         self, request: BatchSetDataCacheRequest, call: Call
@@ -72,7 +73,7 @@ class CacheWrites:
                 one.entry.ClearField("value")
             return BatchSetDataCacheResponse(data_caches=[one.entry for one in asked])
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def IncrementDataCache(self, request: IncrementDataCacheRequest, call: Call) -> DataCache:
         check_delta(request)
@@ -86,7 +87,7 @@ class CacheWrites:
                 again=lambda _: _present(tx, call, request),
             )
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def TouchDataCache(self, request: TouchDataCacheRequest, call: Call) -> DataCache:
         async def work(tx: Transaction, effects: Effects) -> DataCache:
@@ -98,7 +99,7 @@ class CacheWrites:
             effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return entry
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def DeleteDataCache(self, request: DeleteDataCacheRequest, call: Call) -> Empty:
         async def work(tx: Transaction, effects: Effects) -> Empty:
@@ -109,7 +110,7 @@ class CacheWrites:
             effects.entries_changed(call.tenant, entry.task_record_id, [entry.key])
             return Empty()
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def ClearDataCache(
         self, request: ClearDataCacheRequest, call: Call
@@ -122,7 +123,7 @@ class CacheWrites:
             effects.entries_changed(call.tenant, run, cleared)
             return ClearDataCacheResponse(deleted_count=len(cleared))
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
 
 async def _put(tx: Transaction, effects: Effects, call: Call, *, asked: Sequence[Put]) -> None:

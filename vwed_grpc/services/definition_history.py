@@ -1,5 +1,6 @@
 """The RPCs of the versions of definitions and templates."""
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vwed.v1.task_def_pb2 import TaskDef
@@ -29,11 +30,11 @@ from vwed_grpc.writes.commit import Committer, Effects
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DefinitionHistory:
-    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
-        self._bulk = bulk
-        self._committer = committer
-        self._reads = reads
+    bulk: ReadingPool
+    committer: Committer
+    reads: DefinitionReads
 
     async def ListTaskDefVersions(self, request: ListTaskDefVersionsRequest, call: Call) -> bytes:
         page = await self._versions(request, call, definitions.task_defs)
@@ -49,19 +50,19 @@ class DefinitionHistory:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await TASK_DEFS.rollback(tx, effects, call, request=request)
 
-        return await self._committer.run(self._bulk, work, call.remaining)
+        return await self.committer.run(self.bulk, work, call.remaining)
 
     async def DiffTaskDefVersions(self, request: DiffTaskDefVersionsRequest, call: Call) -> bytes:
         of, id_ = definitions.task_defs, request.id
-        before = await self._reads.get(of, call, id_, version=request.from_version)
-        after = await self._reads.get(of, call, id_, version=request.to_version)
+        before = await self.reads.get(of, call, id_, version=request.from_version)
+        after = await self.reads.get(of, call, id_, version=request.to_version)
         return await offload(len(before) + len(after), _difference, before, after)
 
     async def _versions(self, request: Any, call: Call, of: Definitions[D]) -> ListPage[D]:
         """One page of a definition's versions, as Get answers each; the newest first."""
-        await of.require(self._bulk, call.tenant, request.id)
+        await of.require(self.bulk, call.tenant, request.id)
         return await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=definition_lists.history(of),

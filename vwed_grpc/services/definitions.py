@@ -1,5 +1,7 @@
 """The RPCs of task definitions."""
 
+from dataclasses import dataclass
+
 from vwed.v1.common_pb2 import View
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_def_service_pb2 import (
@@ -43,11 +45,11 @@ def _problems(task_def: TaskDef, path: str) -> list[Violation]:
 TASK_DEFS = Versioned(definitions.task_defs, content=CONTENT, problems=_problems)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskDefs:
-    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
-        self._bulk = bulk
-        self._committer = committer
-        self._reads = reads
+    bulk: ReadingPool
+    committer: Committer
+    reads: DefinitionReads
 
     async def CreateTaskDef(self, request: CreateTaskDefRequest, call: Call) -> TaskDef:
         given = TaskDef()
@@ -64,18 +66,18 @@ class TaskDefs:
                 again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self._committer.run(
-            self._bulk, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.bulk, work, call.remaining, validate_only=request.validate_only
         )
 
     async def GetTaskDef(self, request: GetTaskDefRequest, call: Call) -> bytes:
-        return await self._reads.get(
+        return await self.reads.get(
             definitions.task_defs, call, request.id, version=request.version
         )
 
     async def BatchGetTaskDefs(self, request: BatchGetTaskDefsRequest, call: Call) -> bytes:
         found = await definition_lists.by_id(definitions.task_defs).batch(
-            self._bulk,
+            self.bulk,
             [definitions.task_defs.heads.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
@@ -85,11 +87,11 @@ class TaskDefs:
 
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=await definition_lists.filtered(
-                self._bulk,
+                self.bulk,
                 definitions.task_defs,
                 call.tenant,
                 f=request.filter,
@@ -108,8 +110,8 @@ class TaskDefs:
                 tx, effects, call, given=request.task_def, mask=request.update_mask
             )
 
-        return await self._committer.run(
-            self._bulk, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.bulk, work, call.remaining, validate_only=request.validate_only
         )
 
     async def DeleteTaskDef(self, request: DeleteTaskDefRequest, call: Call) -> TaskDef:
@@ -123,7 +125,7 @@ class TaskDefs:
                 )
             return await TASK_DEFS.delete(tx, effects, call, message=task_def)
 
-        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        task_def = await self.committer.run(self.bulk, work, call.remaining)
         TASK_DEFS.note(call, "deleted", request)
         return task_def
 
@@ -131,7 +133,7 @@ class TaskDefs:
         async def work(tx: Transaction, effects: Effects) -> TaskDef:
             return await TASK_DEFS.undelete(tx, effects, call, request=request)
 
-        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        task_def = await self.committer.run(self.bulk, work, call.remaining)
         TASK_DEFS.note(call, "undeleted", request)
         return task_def
 
@@ -157,7 +159,7 @@ class TaskDefs:
             task_def.status = status
             return await TASK_DEFS.keep_content(tx, effects, call, message=task_def)
 
-        task_def = await self._committer.run(self._bulk, work, call.remaining)
+        task_def = await self.committer.run(self.bulk, work, call.remaining)
         TASK_DEFS.note(call, "enabled" if status == ENABLED else "disabled", request)
         return task_def
 

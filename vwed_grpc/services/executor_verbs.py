@@ -1,6 +1,7 @@
 """The RPCs by which an executor takes a run, keeps it, and ends it."""
 
 import asyncio
+from dataclasses import dataclass
 
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
@@ -30,15 +31,13 @@ _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutorVerbs:
-    def __init__(
-        self, *, live: Pool, committer: Committer, claims: Claims, wakeups: Wakeups, keys: KeySpace
-    ) -> None:
-        self._live = live
-        self._committer = committer
-        self._claims = claims
-        self._wakeups = wakeups
-        self._keys = keys
+    live: Pool
+    committer: Committer
+    claims: Claims
+    wakeups: Wakeups
+    keys: KeySpace
 
     async def ClaimTaskRecords(
         self, request: ClaimTaskRecordsRequest, call: Call
@@ -49,11 +48,11 @@ class ExecutorVerbs:
         until = loop.time() + rows.span(request.wait).total_seconds()
         claim = Claim(request, call.actor, call.remaining)
         woken = asyncio.Event()
-        channel = self._keys.key("claim", call.tenant)
-        with self._wakeups.listen(channel, lambda _: woken.set()):
+        channel = self.keys.key("claim", call.tenant)
+        with self.wakeups.listen(channel, lambda _: woken.set()):
             while True:
                 woken.clear()
-                claimed = await self._claims.claim(call.tenant, claim)
+                claimed = await self.claims.claim(call.tenant, claim)
                 left = until - loop.time()
                 if claimed or left <= 0:
                     return ClaimTaskRecordsResponse(task_records=claimed)
@@ -82,7 +81,7 @@ class ExecutorVerbs:
             change.take(request.executor_id, rows.span(request.lease))
             return await change.write(call.actor, request.reason, status)
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def HeartbeatTaskRecord(
         self, request: HeartbeatTaskRecordRequest, call: Call
@@ -102,7 +101,7 @@ class ExecutorVerbs:
                 effects.run_changed(call.tenant, record.id)
             return record
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def ReleaseTaskRecord(self, request: ReleaseTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
@@ -111,7 +110,7 @@ class ExecutorVerbs:
             await move(change, Command.RELEASE, call, reason=request.reason)
             return change.record
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def FinishTaskRecord(self, request: FinishTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
@@ -130,7 +129,7 @@ class ExecutorVerbs:
                 call.actor, request.reason, status, result_set=request.HasField("result")
             )
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
 
 def _same_end(record: TaskRecord, request: FinishTaskRecordRequest) -> None:

@@ -1,6 +1,7 @@
 """The RPCs that sum up runs and blocks, and the one that prunes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -34,18 +35,18 @@ _GROUP_BYTES = 200
 """Of an answer."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    def __init__(self, *, figures: Pool, committer: Committer) -> None:
-        self._figures = figures
-        self._committer = committer
+    figures: Pool
+    committer: Committer
 
     async def SummarizeTaskRecords(self, request: SummarizeTaskRecordsRequest, call: Call) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         zone = request.time_zone or "UTC"
-        if request.time_zone and not await summaries.is_time_zone(self._figures, zone):
+        if request.time_zone and not await summaries.is_time_zone(self.figures, zone):
             raise InvalidArgument.of("time_zone", "is not the IANA name of a time zone")
         found = await summaries.of_runs(
-            self._figures,
+            self.figures,
             where,
             request.group_by,
             since=rows.moment(getattr(request.end_time, "from")),
@@ -58,7 +59,7 @@ class Figures:
         self, request: SummarizeBlockRecordsRequest, call: Call
     ) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
-        found = await summaries.of_blocks(self._figures, where)
+        found = await summaries.of_blocks(self.figures, where)
         return await offload(len(found) * _GROUP_BYTES, _block_summaries, found)
 
     async def PruneTaskRecords(
@@ -68,12 +69,12 @@ class Figures:
             if status not in FINAL:
                 raise InvalidArgument.of(f"statuses[{n}]", "must be a final status")
         old = Old(call.tenant, rows.moment(request.ended_before), set(request.statuses) or FINAL)
-        there = await count(self._figures, old, PRUNED_AT_ONCE + 1)
+        there = await count(self.figures, old, PRUNED_AT_ONCE + 1)
         pruned = min(there, PRUNED_AT_ONCE)
         if not request.dry_run:
             pruned = await prune_runs(
-                self._committer,
-                self._figures,
+                self.committer,
+                self.figures,
                 old,
                 limit=pruned,
                 actor=call.actor,

@@ -1,5 +1,7 @@
 """The RPCs by which people and other systems steer a run."""
 
+from dataclasses import dataclass
+
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -48,10 +50,10 @@ _INHERITED = frozenset(
 """What a retry takes over from the run that it retries."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OperatorVerbs:
-    def __init__(self, *, live: Pool, committer: Committer) -> None:
-        self._live = live
-        self._committer = committer
+    live: Pool
+    committer: Committer
 
     async def PauseTaskRecord(self, request: PauseTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
@@ -61,7 +63,7 @@ class OperatorVerbs:
             await move(change, command, call, reason=request.reason)
             return change.record
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def ResumeTaskRecord(self, request: ResumeTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
@@ -69,7 +71,7 @@ class OperatorVerbs:
             await move(change, Command.RESUME, call, reason=request.reason)
             return change.record
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def CancelTaskRecord(self, request: CancelTaskRecordRequest, call: Call) -> TaskRecord:
         command = Command.FORCE_CANCEL if request.force else Command.CANCEL
@@ -91,7 +93,7 @@ class OperatorVerbs:
                         await move(one, command, call, reason=request.reason)
             return change.record
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def RetryTaskRecord(self, request: RetryTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
@@ -103,7 +105,7 @@ class OperatorVerbs:
                 again=lambda made: _done_before(tx, call, request, made=made),
             )
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def SignalTaskRecord(self, request: SignalTaskRecordRequest, call: Call) -> TaskRecord:
         if request.payload.ByteSize() > SIGNAL_BYTES:
@@ -141,7 +143,7 @@ class OperatorVerbs:
                 again=lambda made: _done_before(tx, call, request, made=made),
             )
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
 
 async def _retry(

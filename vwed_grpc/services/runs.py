@@ -1,6 +1,7 @@
 """The RPCs of runs as resources."""
 
 import copy
+from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 from vwed.v1.common_pb2 import View
@@ -62,21 +63,13 @@ GIVEN = frozenset(
 MUTABLE = frozenset({"labels", "priority", "external_id", "pinned"})
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRecords:
-    def __init__(
-        self,
-        *,
-        live: ReadingPool,
-        bulk: ReadingPool,
-        cache: ReadThrough,
-        keys: KeySpace,
-        committer: Committer,
-    ) -> None:
-        self._live = live
-        self._bulk = bulk
-        self._cache = cache
-        self._keys = keys
-        self._committer = committer
+    live: ReadingPool
+    bulk: ReadingPool
+    cache: ReadThrough
+    keys: KeySpace
+    committer: Committer
 
     async def CreateTaskRecord(self, request: CreateTaskRecordRequest, call: Call) -> TaskRecord:
         given = request.task_record
@@ -96,24 +89,24 @@ class TaskRecords:
                 again=lambda id_: _present(tx, call, id_),
             )
 
-        return await self._committer.run(
-            self._live, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.live, work, call.remaining, validate_only=request.validate_only
         )
 
     async def GetTaskRecord(self, request: GetTaskRecordRequest, call: Call) -> bytes:
         async def load() -> bytes | None:
-            record = await task_records.get(self._live, call.tenant, request.id)
+            record = await task_records.get(self.live, call.tenant, request.id)
             return record.SerializeToString() if record else None
 
-        key = self._keys.key("task_record", call.tenant, request.id)
-        answer = await self._cache.get(key, RUN_TTL, load, strong=call.strong)
+        key = self.keys.key("task_record", call.tenant, request.id)
+        answer = await self.cache.get(key, RUN_TTL, load, strong=call.strong)
         if answer is None:
             raise task_records.missing(request.id)
         return answer
 
     async def BatchGetTaskRecords(self, request: BatchGetTaskRecordsRequest, call: Call) -> bytes:
         found = await run_lists.LISTING.batch(
-            self._bulk,
+            self.bulk,
             [task_records.c.tenant == call.tenant],
             request.ids,
             full=request.view == View.VIEW_FULL,
@@ -146,8 +139,8 @@ class TaskRecords:
             change = RunChange(tx, effects, call.tenant, run=run)
             return await change.write(call.actor, request.reason)
 
-        return await self._committer.run(
-            self._live, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.live, work, call.remaining, validate_only=request.validate_only
         )
 
     async def DeleteTaskRecord(self, request: DeleteTaskRecordRequest, call: Call) -> Empty:
@@ -170,12 +163,12 @@ class TaskRecords:
             )
             return Empty()
 
-        return await self._committer.run(self._live, work, call.remaining)
+        return await self.committer.run(self.live, work, call.remaining)
 
     async def ListTaskRecords(self, request: ListTaskRecordsRequest, call: Call) -> bytes:
         listed = run_lists.listed(call.tenant, request.filter)
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=listed.listing,

@@ -1,5 +1,7 @@
 """The RPCs of task templates."""
 
+from dataclasses import dataclass
+
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     CreateTaskTemplateRequest,
@@ -39,11 +41,11 @@ def _problems(template: TaskTemplate, path: str) -> list[Violation]:
 TEMPLATES = Versioned(definitions.task_templates, content=CONTENT, problems=_problems)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskTemplates:
-    def __init__(self, *, bulk: ReadingPool, committer: Committer, reads: DefinitionReads) -> None:
-        self._bulk = bulk
-        self._committer = committer
-        self._reads = reads
+    bulk: ReadingPool
+    committer: Committer
+    reads: DefinitionReads
 
     async def CreateTaskTemplate(
         self, request: CreateTaskTemplateRequest, call: Call
@@ -61,22 +63,22 @@ class TaskTemplates:
                 again=lambda id_: definitions.task_templates.lock(tx, call.tenant, id_),
             )
 
-        return await self._committer.run(
-            self._bulk, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.bulk, work, call.remaining, validate_only=request.validate_only
         )
 
     async def GetTaskTemplate(self, request: GetTaskTemplateRequest, call: Call) -> bytes:
-        return await self._reads.get(
+        return await self.reads.get(
             definitions.task_templates, call, request.id, version=request.version
         )
 
     async def ListTaskTemplates(self, request: ListTaskTemplatesRequest, call: Call) -> bytes:
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=await definition_lists.filtered(
-                self._bulk,
+                self.bulk,
                 definitions.task_templates,
                 call.tenant,
                 f=request.filter,
@@ -97,8 +99,8 @@ class TaskTemplates:
                 tx, effects, call, given=request.task_template, mask=request.update_mask
             )
 
-        return await self._committer.run(
-            self._bulk, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.bulk, work, call.remaining, validate_only=request.validate_only
         )
 
     async def DeleteTaskTemplate(
@@ -108,7 +110,7 @@ class TaskTemplates:
             template = await TEMPLATES.live(tx, call, request.id, etag=request.etag)
             return await TEMPLATES.delete(tx, effects, call, message=template)
 
-        template = await self._committer.run(self._bulk, work, call.remaining)
+        template = await self.committer.run(self.bulk, work, call.remaining)
         TEMPLATES.note(call, "deleted", request)
         return template
 
@@ -118,7 +120,7 @@ class TaskTemplates:
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
             return await TEMPLATES.undelete(tx, effects, call, request=request)
 
-        template = await self._committer.run(self._bulk, work, call.remaining)
+        template = await self.committer.run(self.bulk, work, call.remaining)
         TEMPLATES.note(call, "undeleted", request)
         return template
 
@@ -140,8 +142,8 @@ class TaskTemplates:
                 again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
             )
 
-        return await self._committer.run(
-            self._bulk, work, call.remaining, validate_only=request.validate_only
+        return await self.committer.run(
+            self.bulk, work, call.remaining, validate_only=request.validate_only
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -48,19 +49,19 @@ class _Outcome(Enum):
     CONFLICT = auto()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    def __init__(self, *, bulk: ReadingPool, committer: Committer) -> None:
-        self._bulk = bulk
-        self._committer = committer
+    bulk: ReadingPool
+    committer: Committer
 
     async def ExportTaskDefs(
         self, request: ExportTaskDefsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         del request  # asks for nothing
-        templates = exported(self._bulk, definitions.task_templates, call.tenant)
+        templates = exported(self.bulk, definitions.task_templates, call.tenant)
         async for template in _in_places(templates, call):
             yield await offload(template.size, _item, "task_template", template)
-        task_defs = exported(self._bulk, definitions.task_defs, call.tenant)
+        task_defs = exported(self.bulk, definitions.task_defs, call.tenant)
         async for task_def in _in_places(task_defs, call):
             yield await offload(task_def.size, _item, "task_def", task_def)
 
@@ -108,7 +109,7 @@ class Transfer:
         for kind in ("task_template", "task_def"):
             named = {lineage.name: lineage for lineage in lineages if lineage.kind == kind}
             holders = _RULES[kind].definitions.holders
-            async for name, id_ in holders(self._bulk, call.tenant, list(named)):
+            async for name, id_ in holders(self.bulk, call.tenant, list(named)):
                 taker = groups[kind, named[name].id]
                 holder = groups.get((kind, id_), taker)
                 if holder is not taker:
@@ -148,8 +149,8 @@ class Transfer:
                 return outcomes
 
             try:
-                outcomes = await self._committer.run(
-                    self._bulk, work, call.remaining, validate_only=options.validate_only
+                outcomes = await self.committer.run(
+                    self.bulk, work, call.remaining, validate_only=options.validate_only
                 )
             except (AlreadyExists, FailedPrecondition) as error:
                 items.refuse(failed, failed.index, error, version=failed.newest)

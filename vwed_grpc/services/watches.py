@@ -1,6 +1,7 @@
 """The RPCs of a run's history: page by page, and live."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from vwed.v1.common_pb2 import View
@@ -26,32 +27,23 @@ from vwed_grpc.watching.watch import Watch, resume
 BOOKMARK_SECONDS = 15.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    def __init__(
-        self,
-        *,
-        live: ReadingPool,
-        bulk: ReadingPool,
-        hub: Hub,
-        logs: TailedLogs,
-        incarnation: str,
-        retention: Mapping[str, Retention],
-    ) -> None:
-        self._live = live
-        self._bulk = bulk
-        self._hub = hub
-        self._logs = logs
-        self._incarnation = incarnation
-        self._retention = retention
+    live: ReadingPool
+    bulk: ReadingPool
+    hub: Hub
+    logs: TailedLogs
+    incarnation: str
+    retention: Mapping[str, Retention]
 
     async def ListTaskRecordEvents(self, request: ListTaskRecordEventsRequest, call: Call) -> bytes:
         run = request.task_record_id
-        extent = await events.extent(self._live, call.tenant, run)
+        extent = await events.extent(self.live, call.tenant, run)
         if extent is None:
             raise task_records.missing(run)
         after = resume(extent, request.after_seq)
         page = await list_page(
-            self._bulk,
+            self.bulk,
             call,
             request,
             listing=events.LISTING,
@@ -78,19 +70,19 @@ class History:
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
-            incarnation=self._incarnation,
-            kept=of_tenant(self._retention, call.tenant).events,
+            incarnation=self.incarnation,
+            kept=of_tenant(self.retention, call.tenant).events,
         )
-        with self._logs.of(call.tenant) as log:
-            async for message in Feed(self._bulk, log, what).messages(request.resume_token):
+        with self.logs.of(call.tenant) as log:
+            async for message in Feed(self.bulk, log, what).messages(request.resume_token):
                 yield message
 
     async def WatchTaskRecord(
         self, request: WatchTaskRecordRequest, call: Call
     ) -> AsyncIterator[bytes]:
         watch = Watch(
-            self._hub,
-            self._bulk,
+            self.hub,
+            self.bulk,
             call.tenant,
             request.task_record_id,
             full=request.view == View.VIEW_FULL,
