@@ -78,15 +78,12 @@ class CacheWrites:
     async def IncrementDataCache(self, request: IncrementDataCacheRequest, call: Call) -> DataCache:
         check_delta(request)
 
-        async def work(tx: Transaction, effects: Effects) -> DataCache:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: _increment(tx, effects, call, request=request),
-                again=lambda _: _present(tx, call, request),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: _increment(tx, effects, call, request=request),
+            again=lambda tx, _: _present(tx, call, request),
+        )
         return await self.committer.run(self.live, work, call.remaining)
 
     async def TouchDataCache(self, request: TouchDataCacheRequest, call: Call) -> DataCache:

@@ -57,15 +57,12 @@ class TaskDefs:
         set_first_status(given)
         await TASK_DEFS.check(given, "task_def")
 
-        async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: TASK_DEFS.create(tx, effects, call, given=given),
-                again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: TASK_DEFS.create(tx, effects, call, given=given),
+            again=lambda tx, id_: definitions.task_defs.lock(tx, call.tenant, id_),
+        )
         return await self.committer.run(
             self.bulk, work, call.remaining, validate_only=request.validate_only
         )

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.storage import idempotency
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.writes.commit import Effects, Work
 
 
 class _Identified(Protocol):
@@ -15,23 +16,28 @@ class _Identified(Protocol):
 R = TypeVar("R", bound=_Identified)
 
 
-async def idempotent(
-    tx: Transaction,
+def idempotent(
     call: Call,
     request: Any,
     *,
-    make: Callable[[], Awaitable[R]],
-    again: Callable[[str], Awaitable[R]],
-) -> R:
+    make: Callable[[Transaction, Effects], Awaitable[R]],
+    again: Callable[[Transaction, str], Awaitable[R]],
+) -> Work[R]:
     """Makes a resource, or, if this request_id made it before, answers its present state.
 
-    `again` gets the id of what was made. Raises AlreadyExists if another request had the id.
+    `again` gets the id of what was made. Raises AlreadyExists if another request had the
+    request_id.
     """
-    if not request.request_id:
-        return await make()
-    ids = await idempotency.recall(tx, call.tenant, request.request_id, request=request)
-    if ids is not None:
-        return await again(ids[0])
-    made = await make()
-    await idempotency.remember(tx, call.tenant, request.request_id, ids=[made.id])
-    return made
+
+    async def work(tx: Transaction, effects: Effects) -> R:
+        if not request.request_id:
+            return await make(tx, effects)
+        key = call.tenant, request.request_id
+        ids = await idempotency.recall(tx, *key, request=request)
+        if ids is not None:
+            return await again(tx, ids[0])
+        made = await make(tx, effects)
+        await idempotency.remember(tx, *key, ids=[made.id])
+        return made
+
+    return work

@@ -96,53 +96,47 @@ class OperatorVerbs:
         return await self.committer.run(self.live, work, call.remaining)
 
     async def RetryTaskRecord(self, request: RetryTaskRecordRequest, call: Call) -> TaskRecord:
-        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: _retry(tx, effects, call, request=request),
-                again=lambda made: _done_before(tx, call, request, made=made),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: _retry(tx, effects, call, request=request),
+            again=lambda tx, made: _done_before(tx, call, request, made=made),
+        )
         return await self.committer.run(self.live, work, call.remaining)
 
     async def SignalTaskRecord(self, request: SignalTaskRecordRequest, call: Call) -> TaskRecord:
         if request.payload.ByteSize() > SIGNAL_BYTES:
             raise InvalidArgument.of("payload", f"must be at most {SIGNAL_BYTES} bytes")
 
-        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            async def signal() -> TaskRecord:
-                change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
-                block = request.block_record_id
-                if block and not await block_records.look_up_ids(
-                    tx, call.tenant, [(request.id, block)]
-                ):
-                    raise block_records.missing(block)
-                if change.record.status in lifecycle.FINAL:
-                    raise FailedPrecondition(
-                        "RUN_IS_FINAL",
-                        "nobody listens to a run that has ended",
-                        metadata={"status": TaskRecordStatus.Name(change.record.status)},
-                    )
-                return await change.signal(
-                    TaskRecordSignal(
-                        name=request.name,
-                        block_record_id=block,
-                        payload=request.payload if request.HasField("payload") else None,
-                    ),
-                    call.actor,
-                    request.reason,
+        async def signal(tx: Transaction, effects: Effects) -> TaskRecord:
+            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
+            block = request.block_record_id
+            if block and not await block_records.look_up_ids(
+                tx, call.tenant, [(request.id, block)]
+            ):
+                raise block_records.missing(block)
+            if change.record.status in lifecycle.FINAL:
+                raise FailedPrecondition(
+                    "RUN_IS_FINAL",
+                    "nobody listens to a run that has ended",
+                    metadata={"status": TaskRecordStatus.Name(change.record.status)},
                 )
-
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=signal,
-                again=lambda made: _done_before(tx, call, request, made=made),
+            return await change.signal(
+                TaskRecordSignal(
+                    name=request.name,
+                    block_record_id=block,
+                    payload=request.payload if request.HasField("payload") else None,
+                ),
+                call.actor,
+                request.reason,
             )
 
+        work = idempotent(
+            call,
+            request,
+            make=signal,
+            again=lambda tx, made: _done_before(tx, call, request, made=made),
+        )
         return await self.committer.run(self.live, work, call.remaining)
 
 

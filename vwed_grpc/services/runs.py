@@ -80,15 +80,12 @@ class TaskRecords:
                 "task_record.external_id", "is required with unique_external_id"
             )
 
-        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: _create(tx, effects, call, request=request),
-                again=lambda id_: _present(tx, call, id_),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: _create(tx, effects, call, request=request),
+            again=lambda tx, id_: _present(tx, call, id_),
+        )
         return await self.committer.run(
             self.live, work, call.remaining, validate_only=request.validate_only
         )

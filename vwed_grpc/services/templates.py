@@ -54,15 +54,12 @@ class TaskTemplates:
         apply_mask(given, request.task_template, CONTENT | {"id", "change_note"})
         await TEMPLATES.check(given, "task_template")
 
-        async def work(tx: Transaction, effects: Effects) -> TaskTemplate:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: TEMPLATES.create(tx, effects, call, given=given),
-                again=lambda id_: definitions.task_templates.lock(tx, call.tenant, id_),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: TEMPLATES.create(tx, effects, call, given=given),
+            again=lambda tx, id_: definitions.task_templates.lock(tx, call.tenant, id_),
+        )
         return await self.committer.run(
             self.bulk, work, call.remaining, validate_only=request.validate_only
         )
@@ -133,15 +130,12 @@ class TaskTemplates:
         apply_mask(given, request.task_def, CREATED)
         set_first_status(given)
 
-        async def work(tx: Transaction, effects: Effects) -> TaskDef:
-            return await idempotent(
-                tx,
-                call,
-                request,
-                make=lambda: _instantiate(tx, effects, call, request=request, given=given),
-                again=lambda id_: definitions.task_defs.lock(tx, call.tenant, id_),
-            )
-
+        work = idempotent(
+            call,
+            request,
+            make=lambda tx, effects: _instantiate(tx, effects, call, request=request, given=given),
+            again=lambda tx, id_: definitions.task_defs.lock(tx, call.tenant, id_),
+        )
         return await self.committer.run(
             self.bulk, work, call.remaining, validate_only=request.validate_only
         )
