@@ -8,9 +8,7 @@ from google.protobuf.message import Message
 from vwed_grpc.domain.errors import InvalidArgument
 
 
-def masked_fields(
-    mask: FieldMask, resource: Message, mutable: frozenset[str], path: str = "update_mask"
-) -> frozenset[str]:
+def masked_fields(mask: FieldMask, resource: Message, mutable: frozenset[str]) -> frozenset[str]:
     """The fields that an update with this mask sets: all of them are among `mutable`.
 
     An empty mask names the populated fields (what is populated but not mutable is left alone, as
@@ -20,16 +18,15 @@ def masked_fields(
         mask: Whole fields only: `labels`, not `labels.zone`.
         resource: The message that the request carries.
         mutable: What an update may change.
-        path: Of the mask in the request.
 
     Raises:
-        InvalidArgument: On `path`, for a path that is unknown, nested or not mutable.
+        InvalidArgument: On `update_mask`, for a path that is unknown, nested or not mutable.
     """
     if not mask.paths:
         return mutable & {field.name for field, _ in resource.ListFields()}
     for named in mask.paths:
         if named != "*" and named not in mutable:
-            raise InvalidArgument.of(path, f"{named[:64]!r} {_refusal(named, resource)}")
+            raise InvalidArgument.of("update_mask", f"{named[:64]!r} {_refusal(named, resource)}")
     return mutable if "*" in mask.paths else frozenset(mask.paths)
 
 

@@ -10,11 +10,6 @@ from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage.pool import Pool, ReadingPool
 
-CONNECTIONS = 16
-"""Of one process, unless told."""
-FEWEST = 7
-"""One of each kind."""
-
 
 class Database:
     """The pools of one process.
@@ -28,10 +23,8 @@ class Database:
     - probe: whether the store can be read and written at all.
     """
 
-    def __init__(
-        self, url: str, *, connections: int = CONNECTIONS, statement_timeout: float = 5.0
-    ) -> None:
-        """`connections` are the most there are of all purposes together, at least FEWEST."""
+    def __init__(self, url: str, *, connections: int, statement_timeout: float) -> None:
+        """`connections` are the most of all purposes together; at least 7: one of each kind."""
 
         def share(sixteenths: int) -> int:
             return max(1, connections * sixteenths // 16)
