@@ -30,7 +30,8 @@ def _facet(field: str, value: str | int) -> str:
 
 
 def _label(key: str, value: str) -> str:
-    return _facet(f"label.{key}", value)
+    # No label has a key with "=", but a filter may ask for one: it is not to be another's.
+    return _facet(f"label.{key.replace('=', '%3D')}", value)
 
 
 def _facets_of(message: TaskDef | TaskTemplate) -> Iterator[str]:

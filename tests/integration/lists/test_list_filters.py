@@ -64,6 +64,22 @@ async def test_definitions(client: Client) -> None:
         assert await defs(client, **fields) == ids, fields
 
 
+async def test_a_label_is_asked_for_by_its_whole_key(client: Client) -> None:
+    """A filter's key may be any text: one that no label can have has nothing, and all are without."""
+    await create_def(client, "equal", id="a", labels={"zone": "a=b", "line": "%3D"})
+    await create_def(client, "plain", id="b", labels={"zone": "b"})
+    for labels, ids in (
+        ({"zone": "a=b"}, "a"),
+        ({"zone=a": "b"}, ""),
+        ({"zone=a": ""}, "a b"),
+        ({"zone%3Da": "b"}, ""),
+        ({"line=": "%3D"}, ""),
+        ({"": "zone=b"}, ""),
+        ({"": ""}, "a b"),
+    ):
+        assert await defs(client, labels=labels) == ids, labels
+
+
 async def test_name_contains_takes_every_character_as_it_is(client: Client) -> None:
     names = {
         "a": "50% off",
