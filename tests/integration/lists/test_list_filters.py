@@ -65,7 +65,7 @@ async def test_definitions(client: Client) -> None:
 
 
 async def test_a_label_is_asked_for_by_its_whole_key(client: Client) -> None:
-    """A filter's key may be any text: one that no label can have has nothing, and all are without."""
+    """A key that no label can have finds nothing, and all are without it."""
     await create_def(client, "equal", id="a", labels={"zone": "a=b", "line": "%3D"})
     await create_def(client, "plain", id="b", labels={"zone": "b"})
     for labels, ids in (
