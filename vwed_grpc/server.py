@@ -128,7 +128,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         reads = DefinitionReads(
-            live=live, cache=cache, versions=LocalVersions(VERSIONS_BYTES), keys=keys
+            live=live,
+            bulk=bulk,
+            cache=cache,
+            versions=LocalVersions(VERSIONS_BYTES),
+            keys=keys,
         )
         services: dict[str, list[object]] = {
             DEFINITIONS: [

@@ -1,7 +1,6 @@
 """The RPCs of the versions of definitions and templates."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
@@ -13,21 +12,16 @@ from vwed.v1.task_def_service_pb2 import (
     ListTaskTemplateVersionsResponse,
     RollbackTaskDefRequest,
 )
-from vwed.v1.task_template_pb2 import TaskTemplate
 
 from vwed_grpc.domain.definition_diff import diff
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import TASK_DEFS
-from vwed_grpc.services.listing import ListPage, list_page
-from vwed_grpc.storage import definition_lists, definitions
-from vwed_grpc.storage.definitions import Definitions
+from vwed_grpc.storage import definitions
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-
-D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +31,13 @@ class DefinitionHistory:
     reads: DefinitionReads
 
     async def ListTaskDefVersions(self, request: ListTaskDefVersionsRequest, call: Call) -> bytes:
-        page = await self._versions(request, call, definitions.task_defs)
+        page = await self.reads.list_versions(definitions.task_defs, call, request)
         return await page.response(ListTaskDefVersionsResponse, "task_def_versions")
 
     async def ListTaskTemplateVersions(
         self, request: ListTaskTemplateVersionsRequest, call: Call
     ) -> bytes:
-        page = await self._versions(request, call, definitions.task_templates)
+        page = await self.reads.list_versions(definitions.task_templates, call, request)
         return await page.response(ListTaskTemplateVersionsResponse, "task_template_versions")
 
     async def RollbackTaskDef(self, request: RollbackTaskDefRequest, call: Call) -> TaskDef:
@@ -57,19 +51,6 @@ class DefinitionHistory:
         before = await self.reads.get(of, call, id_, version=request.from_version)
         after = await self.reads.get(of, call, id_, version=request.to_version)
         return await offload(len(before) + len(after), _difference, before, after)
-
-    async def _versions(self, request: Any, call: Call, of: Definitions[D]) -> ListPage[D]:
-        """One page of a definition's versions, as Get answers each; the newest first."""
-        await of.require(self.bulk, call.tenant, request.id)
-        return await list_page(
-            self.bulk,
-            call,
-            request,
-            listing=definition_lists.history(of),
-            where=[of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
-            default_order="version desc",
-            tie_breaker="version",
-        )
 
 
 def _difference(before: bytes, after: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""Reading one definition or template: the latest from Redis, a version from this process."""
+"""Reading definitions and templates, which are read alike."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
@@ -10,6 +10,8 @@ from vwed_grpc.cache.keys import DEFINITION_TTL, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.services.listing import ListPage, list_page
+from vwed_grpc.storage import definition_lists
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.pool import ReadingPool
 
@@ -19,12 +21,16 @@ D = TypeVar("D", bound=TaskDef | TaskTemplate)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DefinitionReads:
     live: ReadingPool
+    bulk: ReadingPool
     cache: ReadThrough
     versions: LocalVersions
     keys: KeySpace
 
     async def get(self, of: Definitions[D], call: Call, id_: str, *, version: int) -> bytes:
-        """The serialized resource, at a version or (0) as it is now. Raises NotFound."""
+        """The serialized resource, at a version or (0) as it is now. Raises NotFound.
+
+        What it is now comes from Redis, a version from this process.
+        """
 
         async def load() -> bytes | None:
             found = await of.get(self.live, call.tenant, id_, version=version)
@@ -43,3 +49,29 @@ class DefinitionReads:
         if answer is None:
             raise await of.missing_at(self.live, call.tenant, id_, version=version)
         return answer
+
+    async def list(self, of: Definitions[D], call: Call, request: Any) -> ListPage[D]:
+        """The page that a list request asks for."""
+        return await list_page(
+            self.bulk,
+            call,
+            request,
+            listing=await definition_lists.filtered(
+                self.bulk, of, call.tenant, f=request.filter, deleted=request.show_deleted
+            ),
+            where=[of.heads.c.tenant == call.tenant],
+            default_order="create_time",
+        )
+
+    async def list_versions(self, of: Definitions[D], call: Call, request: Any) -> ListPage[D]:
+        """The page of one resource's versions, the newest first. Raises NotFound."""
+        await of.require(self.bulk, call.tenant, request.id)
+        return await list_page(
+            self.bulk,
+            call,
+            request,
+            listing=definition_lists.history(of),
+            where=[of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
+            default_order="version desc",
+            tie_breaker="version",
+        )

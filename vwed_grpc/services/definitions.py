@@ -26,7 +26,7 @@ from vwed_grpc.domain.ids import require_id
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.idempotent import idempotent
-from vwed_grpc.services.listing import in_order, list_page, list_response
+from vwed_grpc.services.listing import in_order, list_response
 from vwed_grpc.services.versioned import Versioned
 from vwed_grpc.storage import definition_lists, definitions, present_runs
 from vwed_grpc.storage.pool import ReadingPool
@@ -83,20 +83,7 @@ class TaskDefs:
         return await list_response(BatchGetTaskDefsResponse(), "task_defs", items)
 
     async def ListTaskDefs(self, request: ListTaskDefsRequest, call: Call) -> bytes:
-        page = await list_page(
-            self.bulk,
-            call,
-            request,
-            listing=await definition_lists.filtered(
-                self.bulk,
-                definitions.task_defs,
-                call.tenant,
-                f=request.filter,
-                deleted=request.show_deleted,
-            ),
-            where=[definitions.task_defs.heads.c.tenant == call.tenant],
-            default_order="create_time",
-        )
+        page = await self.reads.list(definitions.task_defs, call, request)
         return await page.response(ListTaskDefsResponse, "task_defs")
 
     async def UpdateTaskDef(self, request: UpdateTaskDefRequest, call: Call) -> TaskDef:

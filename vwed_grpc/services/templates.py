@@ -24,9 +24,8 @@ from vwed_grpc.rpc.offload import LARGE, offload
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import CREATED, TASK_DEFS, set_first_status
 from vwed_grpc.services.idempotent import idempotent
-from vwed_grpc.services.listing import list_page
 from vwed_grpc.services.versioned import Versioned
-from vwed_grpc.storage import definition_lists, definitions
+from vwed_grpc.storage import definitions
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
@@ -70,20 +69,7 @@ class TaskTemplates:
         )
 
     async def ListTaskTemplates(self, request: ListTaskTemplatesRequest, call: Call) -> bytes:
-        page = await list_page(
-            self.bulk,
-            call,
-            request,
-            listing=await definition_lists.filtered(
-                self.bulk,
-                definitions.task_templates,
-                call.tenant,
-                f=request.filter,
-                deleted=request.show_deleted,
-            ),
-            where=[definitions.task_templates.heads.c.tenant == call.tenant],
-            default_order="create_time",
-        )
+        page = await self.reads.list(definitions.task_templates, call, request)
         return await page.response(ListTaskTemplatesResponse, "task_templates")
 
     async def UpdateTaskTemplate(
