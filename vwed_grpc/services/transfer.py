@@ -72,7 +72,7 @@ class Transfer:
         answer = ImportTaskDefsResponse()
         last = None
         with closing(ImportedItems()) as items:
-            await take_in(items, requests, self._check)
+            await take_in(items, requests, _check)
             async with call.working():
                 groups = await self._groups(items.whole(), options, call)
             for group in groups:
@@ -86,18 +86,6 @@ class Transfer:
                     break
             answer.errors.extend(items.errors(last))
         return answer
-
-    async def _check(self, kind: str, item: Resource) -> None:
-        validate(item, kind)
-        require_id(item.id, f"{kind}.id")
-        if isinstance(item, TaskDef):
-            if item.task_template_id:
-                require_id(item.task_template_id, f"{kind}.task_template_id")
-            if item.task_template_version < 0:
-                raise InvalidArgument.of(f"{kind}.task_template_version", "must not be negative")
-        of = _RULES[kind]
-        of.complete(item)
-        await of.check(item, kind)
 
     async def _groups(
         self, lineages: list[Lineage], options: ImportTaskDefsOptions, call: Call
@@ -131,12 +119,12 @@ class Transfer:
 
             async def work(tx: Transaction, effects: Effects) -> list[_Outcome]:
                 nonlocal failed
-                present = await self._present(tx, call, group)
+                present = await _present(tx, call, group)
                 outcomes = []
                 for failed in group:
                     stored = present[failed.id]
                     outcomes.append(
-                        await self._write(
+                        await _write(
                             tx,
                             effects,
                             call,
@@ -164,79 +152,91 @@ class Transfer:
             return outcomes
         return []
 
-    async def _present(
-        self, tx: Transaction, call: Call, group: list[Lineage]
-    ) -> dict[str, Resource | None]:
-        """What there is of a group, locked; the names that it gives up are free for the others."""
-        repository = _RULES[group[0].kind].definitions
-        by_id = {lineage.id: lineage for lineage in group}
-        present = {id_: await repository.find(tx, call.tenant, id_) for id_ in sorted(by_id)}
-        if len(group) > 1:
-            renamed = [
-                id_
-                for id_, stored in present.items()
-                if stored and not stored.HasField("delete_time") and stored.name != by_id[id_].name
-            ]
-            await repository.free_names(tx, call.tenant, renamed)
-        return present
 
-    async def _write(
-        self,
-        tx: Transaction,
-        effects: Effects,
-        call: Call,
-        *,
-        items: ImportedItems,
-        lineage: Lineage,
-        present: Resource | None,
-        conflict: ImportTaskDefsOptions.Conflict.ValueType,
-    ) -> _Outcome:
-        of = _RULES[lineage.kind]
-        newest = await items.read(lineage, lineage.newest)
-        if present is None:
-            items.require_free(lineage)
-            await self._create(tx, effects, call, items=items, lineage=lineage, newest=newest)
-            return _Outcome.CREATED
-        if conflict == ImportTaskDefsOptions.CONFLICT_SKIP:
-            return _Outcome.SKIPPED
-        if conflict == ImportTaskDefsOptions.CONFLICT_FAIL:
-            return _Outcome.CONFLICT
-        if present.HasField("delete_time"):
-            raise of.definitions.deleted(lineage.id)
-        size = lineage.items[lineage.newest].size
-        if await offload(size, of.same_content, present, newest):
-            return _Outcome.SKIPPED
+async def _check(kind: str, item: Resource) -> None:
+    validate(item, kind)
+    require_id(item.id, f"{kind}.id")
+    if isinstance(item, TaskDef):
+        if item.task_template_id:
+            require_id(item.task_template_id, f"{kind}.task_template_id")
+        if item.task_template_version < 0:
+            raise InvalidArgument.of(f"{kind}.task_template_version", "must not be negative")
+    of = _RULES[kind]
+    of.complete(item)
+    await of.check(item, kind)
+
+
+async def _present(tx: Transaction, call: Call, group: list[Lineage]) -> dict[str, Resource | None]:
+    """What there is of a group, locked; the names that it gives up are free for the others."""
+    repository = _RULES[group[0].kind].definitions
+    by_id = {lineage.id: lineage for lineage in group}
+    present = {id_: await repository.find(tx, call.tenant, id_) for id_ in sorted(by_id)}
+    if len(group) > 1:
+        renamed = [
+            id_
+            for id_, stored in present.items()
+            if stored and not stored.HasField("delete_time") and stored.name != by_id[id_].name
+        ]
+        await repository.free_names(tx, call.tenant, renamed)
+    return present
+
+
+async def _write(
+    tx: Transaction,
+    effects: Effects,
+    call: Call,
+    *,
+    items: ImportedItems,
+    lineage: Lineage,
+    present: Resource | None,
+    conflict: ImportTaskDefsOptions.Conflict.ValueType,
+) -> _Outcome:
+    of = _RULES[lineage.kind]
+    newest = await items.read(lineage, lineage.newest)
+    if present is None:
         items.require_free(lineage)
-        await offload(size, apply_mask, present, newest, of.content | {"change_note"})
-        await of.write(tx, effects, call, message=present)
-        return _Outcome.UPDATED
+        await _create(tx, effects, call, items=items, lineage=lineage, newest=newest)
+        return _Outcome.CREATED
+    if conflict == ImportTaskDefsOptions.CONFLICT_SKIP:
+        return _Outcome.SKIPPED
+    if conflict == ImportTaskDefsOptions.CONFLICT_FAIL:
+        return _Outcome.CONFLICT
+    if present.HasField("delete_time"):
+        raise of.definitions.deleted(lineage.id)
+    size = lineage.items[lineage.newest].size
+    if await offload(size, of.same_content, present, newest):
+        return _Outcome.SKIPPED
+    items.require_free(lineage)
+    await offload(size, apply_mask, present, newest, of.content | {"change_note"})
+    await of.write(tx, effects, call, message=present)
+    return _Outcome.UPDATED
 
-    async def _create(
-        self,
-        tx: Transaction,
-        effects: Effects,
-        call: Call,
-        *,
-        items: ImportedItems,
-        lineage: Lineage,
-        newest: Resource,
-    ) -> None:
-        """The resource with all its versions; the newest is what it is now."""
-        of = _RULES[lineage.kind]
-        message = type(newest)()
-        given = of.content | {"id", "version", "change_note"}
-        await offload(lineage.items[lineage.newest].size, apply_mask, message, newest, given)
-        message.created_by = call.actor
-        if isinstance(message, TaskDef):
-            apply_mask(message, newest, ORIGIN)
-            message.status = message.status or ENABLED
-        await of.definitions.insert(tx, call.tenant, message)
-        versions = [message.version]
-        async for older in items.older(lineage):
-            older.created_by = call.actor
-            await of.definitions.write_version(tx, call.tenant, older)
-            versions.append(older.version)
-        of.changed(effects, call, message.id, versions=versions)
+
+async def _create(
+    tx: Transaction,
+    effects: Effects,
+    call: Call,
+    *,
+    items: ImportedItems,
+    lineage: Lineage,
+    newest: Resource,
+) -> None:
+    """The resource with all its versions; the newest is what it is now."""
+    of = _RULES[lineage.kind]
+    message = type(newest)()
+    given = of.content | {"id", "version", "change_note"}
+    await offload(lineage.items[lineage.newest].size, apply_mask, message, newest, given)
+    message.created_by = call.actor
+    if isinstance(message, TaskDef):
+        apply_mask(message, newest, ORIGIN)
+        message.status = message.status or ENABLED
+    await of.definitions.insert(tx, call.tenant, message)
+    versions = [message.version]
+    async for older in items.older(lineage):
+        older.created_by = call.actor
+        await of.definitions.write_version(tx, call.tenant, older)
+        versions.append(older.version)
+    of.changed(effects, call, message.id, versions=versions)
 
 
 async def _in_places(items: AsyncIterator[D], call: Call) -> AsyncIterator[D]:
