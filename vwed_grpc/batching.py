@@ -8,18 +8,27 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
-from vwed_grpc.domain.errors import Busy, Unavailable
+from vwed_grpc.domain.errors import Busy, DeadlineExceeded, ResourceExhausted, Unavailable
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+_REST_SECONDS = 0.005
+"""After which what could not be done comes again."""
+_PATIENCE = 30.0  # seconds that a caller without a deadline waits for room
+_LAST_WORD = 0.1  # seconds that a refusal may take to a caller with one
+
 
 class Again(Exception):
-    """The outcome of what could not be done this time: it comes again, behind the others."""
+    """The outcome of what could not be done this time: it comes again, after a rest.
+
+    What was taken with it and follows it in its row must have this outcome as well.
+    """
 
 
 @dataclass(slots=True, eq=False)
@@ -28,11 +37,16 @@ class Asked(Generic[Q, A]):
 
     question: Q
     answer: asyncio.Future[A]
+    until: float = inf
+    """When its caller waits no more, in the loop's time."""
+    weight: int = 1
+    row: Hashable = None
+    """Questions of one row of a lane are answered in their order."""
 
     @property
     def left(self) -> bool:
         """The caller does not wait any more."""
-        return self.answer.done()
+        return self.answer.done() or self.until < self.answer.get_loop().time()
 
 
 async def in_parts(
@@ -62,8 +76,101 @@ Work: TypeAlias = Callable[[K, list[Asked[Q, A]]], Awaitable[Sequence[A | Except
 """Answers some questions of a lane, each by itself; what it raises is the answer to all of them."""
 
 
+def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
+    """Work of which a failure is the answer to none but the question that is at fault."""
+
+    async def halving(key: K, asked: list[Asked[Q, A]]) -> Sequence[A | Exception]:
+        resting: set[Hashable] = set()
+
+        async def part(some: Sequence[Asked[Q, A]]) -> Sequence[A | Exception]:
+            # A row keeps its order: what follows one that comes again does so as well.
+            tried = [one for one in some if not one.left and one.row not in resting]
+            outcomes = dict(zip(tried, await work(key, tried), strict=True)) if tried else {}
+            resting.update(one.row for one in tried if isinstance(outcomes[one], Again))
+            return [outcomes.get(one, Again()) for one in some]
+
+        return await in_parts(part, asked)
+
+    return halving
+
+
+@dataclass(slots=True, eq=False)
+class _Lane(Generic[Q, A]):
+    """What waits under one key, in rows; the row that waits longest comes first."""
+
+    rows: dict[Hashable, deque[Asked[Q, A]]] = field(default_factory=dict)
+    away: set[Hashable] = field(default_factory=set)
+    """Rows that a piece of work has, or that rest."""
+    pieces: int = 0
+    weight: int = 0
+    """Of all that waits or is under way."""
+    under_way: int = 0
+    """The weight of what a piece of work has."""
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when some of the weight is gone."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a piece of work would find something."""
+        return any(row not in self.away for row in self.rows)
+
+    @property
+    def is_done(self) -> bool:
+        return not (self.rows or self.away or self.pieces)
+
+    def add(self, one: Asked[Q, A]) -> None:
+        self.rows.setdefault(one.row, deque()).append(one)
+        self.weight += one.weight
+
+    def take(self, most: int) -> list[Asked[Q, A]]:
+        """The next whose callers still wait; their rows are away until `give_back`."""
+        taken: list[Asked[Q, A]] = []
+        weight = dropped = 0
+        for row in [row for row in self.rows if row not in self.away]:
+            if weight >= most:
+                break
+            waiting = self.rows.pop(row)
+            while waiting and weight < most:
+                one = waiting.popleft()
+                if one.left:
+                    dropped += one.weight
+                    _tell_late(one)
+                else:
+                    taken.append(one)
+                    weight += one.weight
+                    self.away.add(row)
+            if waiting:
+                self.rows[row] = waiting  # behind the others, for it has had its turn
+        self.under_way += weight
+        self._lighten(dropped)
+        return taken
+
+    def give_back(self, taken: list[Asked[Q, A]], again: list[Asked[Q, A]]) -> None:
+        """What was taken is answered, but for what comes again: before all else of its row."""
+        for one in reversed(again):
+            self.rows.setdefault(one.row, deque()).appendleft(one)
+        self.away -= {one.row for one in taken} - {one.row for one in again}
+        weight = sum(one.weight for one in taken)
+        self.under_way -= weight
+        self._lighten(weight - sum(one.weight for one in again))
+
+    def _lighten(self, weight: int) -> None:
+        if weight:
+            self.weight -= weight
+            self.room.set()
+
+
+def _tell_late(one: Asked[Q, A]) -> None:
+    if not one.answer.done():
+        late = DeadlineExceeded("DEADLINE_EXCEEDED", "what was asked for was not yet begun")
+        one.answer.set_exception(late)
+
+
 class Batcher(Generic[K, Q, A]):
-    """A lane for each key: questions are answered in their order, one piece of work at a time."""
+    """A lane for each key, in which what is asked while a piece of work is under way gathers.
+
+    The questions of a row are answered in their order: one piece of work at a time has any of them.
+    """
 
     def __init__(
         self,
@@ -71,51 +178,107 @@ class Batcher(Generic[K, Q, A]):
         *,
         most: int,
         weigh: Callable[[Q], int] = lambda _: 1,
+        row: Callable[[Q], Hashable] = lambda _: None,
+        in_lane: int = 1,
         at_once: int = 0,
+        limit: float = inf,
     ) -> None:
-        """Questions are taken together until they weigh `most`.
+        """A batcher.
 
-        Of all lanes `at_once` may be at work at a time (0: all of them), each in its turn.
+        Args:
+            work: answers what was taken together.
+            most: questions are taken together until they weigh so much.
+            weigh: what a question weighs.
+            row: which questions must keep their order among each other. A row of which something
+                comes again rests; the others of its lane go on.
+            in_lane: pieces of work of one lane at a time. One more than the first is begun when
+                it has all that it may take.
+            at_once: pieces of work of all lanes at a time, each lane in its turn; 0: no limit.
+            limit: of the weight that waits or is under way in a lane. Whoever comes then waits for
+                room.
         """
         self._work = work
         self._most = most
         self._weigh = weigh
+        self._row = row
+        self._in_lane = in_lane
+        self._limit = limit
         self._turns: AbstractAsyncContextManager[None] = (
             asyncio.Semaphore(at_once) if at_once else nullcontext()
         )
-        self._lanes: dict[K, deque[Asked[Q, A]]] = {}
+        self._lanes: dict[K, _Lane[Q, A]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, key: K, question: Q) -> A:
-        """The answer to a question. Raises what the work has for it instead."""
-        one: Asked[Q, A] = Asked(question, asyncio.get_running_loop().create_future())
+    async def ask(self, key: K, question: Q, seconds: float | None = None) -> A:
+        """The answer to a question. Raises what the work has for it instead.
+
+        The caller waits so many seconds, None: for ever. Raises ResourceExhausted `QUEUE_FULL` if
+        there was no room until a moment before, DeadlineExceeded for what was not begun by then.
+        """
+        return await (await self.submit(key, question, seconds))
+
+    async def submit(self, key: K, question: Q, seconds: float | None = None) -> asyncio.Future[A]:
+        """As `ask`, but returns as soon as the question has its place in its row."""
+        loop = asyncio.get_running_loop()
+        until = inf if seconds is None else loop.time() + seconds
+        one: Asked[Q, A] = Asked(
+            question, loop.create_future(), until, self._weigh(question), self._row(question)
+        )
         lane = self._lanes.get(key)
+        if lane is not None and lane.weight >= self._limit:
+            await self._wait_for_room(key, seconds)
+            lane = self._lanes.get(key)
         if lane is None:
-            self._lanes[key] = deque([one])
-            task = asyncio.create_task(self._run(key))
+            lane = self._lanes[key] = _Lane()
+        lane.add(one)
+        self._begin(key, lane)
+        return one.answer
+
+    async def _wait_for_room(self, key: K, seconds: float | None) -> None:
+        patience = _PATIENCE if seconds is None else seconds - min(_LAST_WORD, seconds / 10)
+        try:
+            async with asyncio.timeout(patience):
+                while (lane := self._lanes.get(key)) is not None and lane.weight >= self._limit:
+                    lane.room.clear()
+                    await lane.room.wait()
+        except TimeoutError:
+            raise ResourceExhausted(
+                "QUEUE_FULL",
+                f"too much is waiting: the limit of a tenant is {self._limit:,}",
+                metadata={"limit": str(self._limit), "scope": "tenant"},
+                retry_after=1.0,
+            ) from None
+
+    def _begin(self, key: K, lane: _Lane[Q, A]) -> None:
+        """Begins a piece of work: if none is under way, or beside it if it is worth it."""
+        if lane.pieces and (
+            lane.pieces >= self._in_lane or lane.weight - lane.under_way < self._most
+        ):
+            return
+        if lane.is_ready:
+            lane.pieces += 1
+            task = asyncio.create_task(self._run(key, lane))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        else:
-            lane.append(one)
-        return await one.answer
 
-    async def _run(self, key: K) -> None:
-        lane = self._lanes[key]
-        while lane:
+    async def _run(self, key: K, lane: _Lane[Q, A]) -> None:
+        while lane.is_ready:
             async with self._turns:
-                lane += await self._answer(key, self._take(lane))
-        del self._lanes[key]
+                taken = lane.take(self._most)
+                self._begin(key, lane)
+                again = await self._answer(key, taken)
+            lane.give_back(taken, again)
+            if again:
+                rows = {one.row for one in again}
+                asyncio.get_running_loop().call_later(_REST_SECONDS, self._rested, key, lane, rows)
+        # Nothing comes in between: whoever asks from here on begins another piece of work.
+        lane.pieces -= 1
+        if lane.is_done:
+            del self._lanes[key]
 
-    def _take(self, lane: deque[Asked[Q, A]]) -> list[Asked[Q, A]]:
-        """The next whose callers still wait."""
-        taken: list[Asked[Q, A]] = []
-        room = self._most
-        while lane and room > 0:
-            one = lane.popleft()
-            if not one.left:
-                taken.append(one)
-                room -= self._weigh(one.question)
-        return taken
+    def _rested(self, key: K, lane: _Lane[Q, A], rows: set[Hashable]) -> None:
+        lane.away -= rows
+        self._begin(key, lane)
 
     async def _answer(self, key: K, taken: list[Asked[Q, A]]) -> list[Asked[Q, A]]:
         """Those that come again."""
@@ -128,7 +291,7 @@ class Batcher(Generic[K, Q, A]):
             outcomes = [exc] * len(taken)
         again = []
         for one, outcome in zip(taken, outcomes, strict=True):
-            if one.left:
+            if one.answer.done():
                 continue
             if isinstance(outcome, Again):
                 again.append(one)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import asyncpg
 from sqlalchemy import exc as sa
 
+from vwed_grpc.batching import Again
 from vwed_grpc.domain.errors import Aborted, ResourceExhausted, Unavailable, VwedError
 
 DRIVER_ERRORS = (
@@ -21,7 +22,7 @@ DRIVER_ERRORS = (
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-class Locked(Aborted):
+class Locked(Aborted, Again):
     """Another transaction has a row for longer than this one was to wait."""
 
 

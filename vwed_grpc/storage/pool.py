@@ -22,17 +22,6 @@ T = TypeVar("T")
 Deadline = Callable[[], float | None]
 """Seconds that the caller still waits; None: for ever."""
 
-
-def longest(deadlines: Sequence[Deadline]) -> Deadline:
-    """As long as any of these callers waits."""
-
-    def remaining() -> float | None:
-        lefts = [left for deadline in deadlines if (left := deadline()) is not None]
-        return max(lefts) if len(lefts) == len(deadlines) else None
-
-    return remaining
-
-
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 _TRIES = 8
 """With about 2 s of pauses between them."""

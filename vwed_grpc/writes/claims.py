@@ -12,14 +12,15 @@ from datetime import timedelta
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.batching import Again, Asked, Batcher
+from vwed_grpc.batching import Again, Batcher
 from vwed_grpc.domain.errors import NotFound, VwedError
 from vwed_grpc.domain.lifecycle import Command, next_status
 from vwed_grpc.storage import idempotency, rows, task_records
 from vwed_grpc.storage.listing import MAX_PAGE_BYTES
-from vwed_grpc.storage.pool import Deadline, Pool, longest
+from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.group_commit import group_commit
 from vwed_grpc.writes.runs import RunChange, write_all
 
 CLAIM_LEASE = timedelta(seconds=60)
@@ -54,10 +55,11 @@ class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
     def __init__(self, committer: Committer, pool: Pool) -> None:
-        self._committer = committer
-        self._pool = pool
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
-            self._take, most=FLUSH_RUNS, weigh=lambda claim: claim.count
+            group_commit(committer, pool, _take),
+            most=FLUSH_RUNS,
+            weigh=lambda claim: claim.count,
+            row=lambda claim: claim.request.request_id.lower(),
         )
 
     async def claim(self, tenant: str, claim: Claim) -> Taken:
@@ -65,34 +67,22 @@ class Claims:
 
         Raises AlreadyExists for a request_id of another request, and the store's own errors.
         """
-        return await self._lanes.ask((tenant, claim.looks_for), claim)
-
-    async def _take(
-        self, lane: tuple[str, bytes], asked: list[Asked[Claim, Taken]]
-    ) -> Sequence[Taken | Exception]:
-        tenant, _ = lane
-
-        async def work(tx: Transaction, effects: Effects) -> list[Taken | Exception]:
-            # Who has left by now would not know what is theirs.
-            waiting = {n: one.question for n, one in enumerate(asked) if not one.left}
-            outcomes = await _serve(tx, effects, tenant, waiting)
-            return [outcomes.get(n, Again()) for n in range(len(asked))]
-
-        remaining = longest([one.question.remaining for one in asked])
-        return await self._committer.run(self._pool, work, remaining)
+        return await self._lanes.ask((tenant, claim.looks_for), claim, claim.remaining())
 
 
-async def _serve(
-    tx: Transaction, effects: Effects, tenant: str, claims: dict[int, Claim]
-) -> dict[int, Taken | Exception]:
+async def _take(
+    tx: Transaction, effects: Effects, lane: tuple[str, bytes], claims: Sequence[Claim]
+) -> list[Taken | Exception]:
     """What each claim came to; one that repeats another of them is left for the next time."""
+    tenant, _ = lane
     outcomes: dict[int, Taken | Exception] = {}
     fresh: dict[int, Claim] = {}
     request_ids: set[str] = set()
-    for n, claim in claims.items():
+    for n, claim in enumerate(claims):
         request_id = claim.request.request_id.lower()
         if request_id:
             if request_id in request_ids:
+                outcomes[n] = Again()
                 continue
             request_ids.add(request_id)
             try:
@@ -104,7 +94,9 @@ async def _serve(
                 outcomes[n] = await _taken_before(tx, tenant, before)
                 continue
         fresh[n] = claim
-    return outcomes | (await _share_out(tx, effects, tenant, fresh) if fresh else {})
+    if fresh:
+        outcomes |= await _share_out(tx, effects, tenant, fresh)
+    return [outcomes[n] for n in range(len(claims))]
 
 
 async def _taken_before(tx: Transaction, tenant: str, ids: Iterable[str]) -> Taken:

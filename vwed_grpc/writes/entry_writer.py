@@ -1,47 +1,43 @@
-"""Group commit of entries: what is set while a transaction is under way shares the next one.
+"""Group commit of entries.
 
 Each tenant has a lane, as in `writer`. Sets of one key in one transaction take effect one after the
 other, each with a version of its own, though others see the last alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
-from vwed_grpc.batching import Again, Asked, Batcher, in_parts
+from vwed_grpc.batching import Batcher, in_halves
 from vwed_grpc.domain.entries import Put, put_of
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.storage.data_cache_put import do_not_wait, put, refusal
-from vwed_grpc.storage.errors import Locked
-from vwed_grpc.storage.pool import Deadline, Pool, longest
+from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.group_commit import group_commit
 
 FLUSH_BYTES = 4 << 20
 ENTRY_BYTES = 20 << 10
 """What an entry counts for beside its own size: some two hundred small ones share a transaction."""
+QUEUE_BYTES = 64 << 20
+"""A lane holds at most these, also of callers who left; others wait for room under their deadline.
+"""
 LANES_AT_ONCE = 2
-
-
-@dataclass(slots=True)
-class _Set:
-    request: SetDataCacheRequest
-    remaining: Deadline
-
-    def weight(self) -> int:
-        return ENTRY_BYTES + self.request.ByteSize()
 
 
 class EntryWriter:
     """Takes sets without a precondition and answers each once it is committed."""
 
     def __init__(self, committer: Committer, pool: Pool) -> None:
-        self._committer = committer
-        self._pool = pool
-        self._lanes: Batcher[str, _Set, DataCache] = Batcher(
-            self._write, most=FLUSH_BYTES, weigh=_Set.weight, at_once=LANES_AT_ONCE
+        self._lanes: Batcher[str, SetDataCacheRequest, DataCache] = Batcher(
+            in_halves(group_commit(committer, pool, _write)),
+            most=FLUSH_BYTES,
+            weigh=lambda request: ENTRY_BYTES + request.ByteSize(),
+            row=lambda request: (request.data_cache.task_record_id, request.data_cache.key),
+            at_once=LANES_AT_ONCE,
+            limit=QUEUE_BYTES,
         )
 
     async def set(
@@ -49,43 +45,19 @@ class EntryWriter:
     ) -> DataCache:
         """The entry as it is stored.
 
-        Raises InvalidArgument, NotFound for its run, and the store's own errors.
+        Raises InvalidArgument, NotFound for its run, ResourceExhausted if the queue stays full
+        until the caller's deadline, and the store's own errors.
         """
-        return await self._lanes.ask(tenant, _Set(request, remaining))
-
-    async def _write(
-        self, tenant: str, sets: list[Asked[_Set, DataCache]]
-    ) -> Sequence[DataCache | Exception]:
-        """One transaction for all; those that somebody is in front of come again."""
-
-        async def write(part: Sequence[Asked[_Set, DataCache]]) -> Sequence[DataCache | Exception]:
-            return await self._flush(tenant, part)
-
-        outcomes = await in_parts(write, sets)
-        return [Again() if isinstance(outcome, Locked) else outcome for outcome in outcomes]
-
-    async def _flush(
-        self, tenant: str, sets: Sequence[Asked[_Set, DataCache]]
-    ) -> Sequence[DataCache | Exception]:
-        async def work(tx: Transaction, effects: Effects) -> list[DataCache | Exception]:
-            # A later try must not write what a caller who left has meanwhile said elsewhere.
-            waiting = {n: one for n, one in enumerate(sets) if not one.left}
-            await do_not_wait(tx)
-            requests = [one.question.request for one in waiting.values()]
-            outcomes = await _put(tx, effects, tenant, requests)
-            done = dict(zip(waiting, outcomes, strict=True))
-            return [done.get(n, Again()) for n in range(len(sets))]
-
-        remaining = longest([one.question.remaining for one in sets])
-        return await self._committer.run(self._pool, work, remaining)
+        return await self._lanes.ask(tenant, request, remaining())
 
 
-async def _put(
+async def _write(
     tx: Transaction, effects: Effects, tenant: str, requests: Sequence[SetDataCacheRequest]
-) -> list[DataCache | VwedError]:
-    """What each request came to."""
+) -> list[DataCache | Exception]:
+    """What each request came to. Raises Locked: somebody is in front of one of them."""
+    await do_not_wait(tx)
     asked: dict[int, Put] = {}
-    outcomes: dict[int, DataCache | VwedError] = {}
+    outcomes: dict[int, DataCache | Exception] = {}
     for n, request in enumerate(requests):
         try:
             asked[n] = put_of(request, tx.now)

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecordStatus
 
+from vwed_grpc.batching import Again
 from vwed_grpc.domain import blocks as rules
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import BLOCK_COUNTS, Block
@@ -56,12 +57,8 @@ class Answer:
     status: TaskRecordStatus.ValueType
 
 
-class Busy(Exception):
-    """Somebody else is changing the run."""
-
-
 Outcome: TypeAlias = Answer | Exception
-"""An Exception is the refusal of this one report; `Busy`: it comes again."""
+"""An Exception is the refusal of this one report; `Again`: somebody else is changing the run."""
 
 
 @dataclass(slots=True)
@@ -94,7 +91,7 @@ async def flush(
         state = states.get(report.run)
         if state is None:
             gone = report.run not in busy
-            outcomes.append(task_records.missing(report.run) if gone else Busy())
+            outcomes.append(task_records.missing(report.run) if gone else Again())
             continue
         outcome = _applied(report, state, known, now, touched)
         if isinstance(outcome, _MustLookAbove):

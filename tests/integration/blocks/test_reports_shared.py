@@ -1,14 +1,10 @@
 """Reports of many callers share commits, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from grpc import StatusCode
-from sqlalchemy.ext.asyncio import create_async_engine
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     FinishTaskRecordRequest,
@@ -19,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 
 from tests.support.broken_rows import spoil, trouble
 from tests.support.calls import set_entry
+from tests.support.locks import locked
 from tests.support.steps import (
     block,
     blocks_of,
@@ -32,6 +29,7 @@ from tests.support.steps import (
     running,
     sql,
 )
+from tests.support.waiting import PATIENCE
 from vwed_grpc.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
@@ -180,41 +178,33 @@ async def test_a_caller_who_leaves_harms_nobody(client: Client) -> None:
 
 
 async def test_a_full_queue_is_waited_for_and_then_refused(
-    client: Client, target: str, tenant: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, target: str, tenant: str, database_url: str
 ) -> None:
-    monkeypatch.setattr(writer, "QUEUE_BLOCKS", 3)
     task_def = (await define(client)).id
     busy, free = [(await running(client, task_def)).id for _ in range(2)]
     async with connect(target, tenant=f"{tenant}-2") as elsewhere:
         others = (await running(elsewhere)).id
-        async with locked(database_url, busy):
+        async with locked(database_url, "task_records", "id", busy):
+            batch = [block(f"b{n}", RUNNING) for n in range(1_000)]
             held = [
-                asyncio.create_task(report(client, busy, block(f"b{n}", RUNNING))) for n in range(3)
+                asyncio.create_task(report(client, busy, *batch))
+                for _ in range(writer.QUEUE_BLOCKS // len(batch))
             ]
-            await asyncio.sleep(0)  # they are sent
-            await get(client, free, strong=True)  # later, on the same connection
             request = ReportBlocksRequest(task_record_id=free, block_records=[block("b", RUNNING)])
             with refused(StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
-                await client.records.ReportBlocks(request, timeout=2)
+                async with asyncio.timeout(PATIENCE):
+                    while True:  # until all that is held has come in
+                        await client.records.ReportBlocks(request, timeout=2)
             await report(elsewhere, others, block("b", RUNNING))
+            request.block_records[0].block_id = "c"
             waiting = client.records.ReportBlocks(request, timeout=60)
             await asyncio.sleep(0.1)
             assert not waiting.done()
-        await asyncio.gather(*held)
+            for task in held:
+                task.cancel()
         assert len((await waiting).seqs) == 1
-    assert len(await blocks_of(client, free)) == 1  # what was refused was not written
-
-
-@asynccontextmanager
-async def locked(database_url: str, run: str) -> AsyncIterator[None]:
-    """Somebody else is changing the run."""
-    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
-    async with engine.begin() as connection:
-        await connection.execute(
-            sa.text("SELECT 1 FROM task_records WHERE id = :run FOR UPDATE"), {"run": run}
-        )
-        yield
-    await engine.dispose()
+    blocks = await blocks_of(client, free)
+    assert [b.block_id for b in blocks] in (["b", "c"], ["c"])
 
 
 async def test_a_report_that_postgres_cannot_take_fails_alone(

@@ -5,17 +5,17 @@ from typing import Any
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry
+from tests.support.locks import locked
 from tests.support.refusals import refusal
-from tests.support.steps import seconds
+from tests.support.steps import refused, seconds
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.client import Client
+from vwed_grpc.client import Client, connect
 from vwed_grpc.storage import data_cache_put
 from vwed_grpc.writes import entry_writer
 from vwed_grpc.writes.commit import Committer
@@ -71,11 +71,11 @@ async def test_a_refused_set_does_not_concern_the_others(client: Client, run: st
     late = [refusal(set_entry(client, run, "a", int_value=1, expire_time=past)) for _ in range(5)]
     empty = [refusal(set_entry(client, run, "a")) for _ in range(5)]
     good = [set_entry(client, run, f"k{n}", int_value=n) for n in range(30)]
-    refused = await asyncio.gather(*missing, *late, *empty)
+    refusals = await asyncio.gather(*missing, *late, *empty)
     answers = await asyncio.gather(*good)
-    assert [r.code for r in refused] == ["NOT_FOUND"] * 5 + ["INVALID_ARGUMENT"] * 10
-    assert {r.fields[0] for r in refused[5:10]} == {"expire_time"}
-    assert {r.fields[0] for r in refused[10:]} == {"data_cache.value"}
+    assert [r.code for r in refusals] == ["NOT_FOUND"] * 5 + ["INVALID_ARGUMENT"] * 10
+    assert {r.fields[0] for r in refusals[5:10]} == {"expire_time"}
+    assert {r.fields[0] for r in refusals[10:]} == {"data_cache.value"}
     assert [answer.int_value for answer in answers] == list(range(30))
 
 
@@ -83,12 +83,7 @@ async def test_who_waits_for_a_lock_holds_nobody_up(
     client: Client, database_url: str, run: str
 ) -> None:
     await set_entry(client, run, "locked", int_value=0)
-    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
-    async with engine.begin() as connection:
-        await connection.execute(
-            sa.text("SELECT 1 FROM data_cache WHERE task_record_id = :run FOR UPDATE"),
-            {"run": run},
-        )
+    async with locked(database_url, "data_cache", "task_record_id", run):
         waiting = [
             asyncio.create_task(set_entry(client, run, "locked", int_value=n)) for n in (1, 2)
         ]
@@ -98,7 +93,6 @@ async def test_who_waits_for_a_lock_holds_nobody_up(
                     *(set_entry(client, run, f"k{n}", int_value=n) for n in range(20))
                 )
         assert not any(task.done() for task in waiting)
-    await engine.dispose()
     answers: list[DataCache] = await asyncio.gather(*waiting)
     last = max(answers, key=lambda answer: answer.version)
     assert await get_entry(client, run, "locked") == last
@@ -142,3 +136,32 @@ async def test_a_later_try_leaves_out_who_has_left(
     await stays
     assert tries[0] == ["stays"]
     assert (await refusal(get_entry(client, run, "first"))).code == "NOT_FOUND"
+
+
+async def test_a_full_queue_is_waited_for_and_then_refused(
+    client: Client, target: str, tenant: str, database_url: str, run: str
+) -> None:
+    """However many there are, a tenant's sets that wait hold a bounded memory."""
+    await set_entry(client, run, "locked", int_value=0)
+    value = bytes(1_000_000)
+    async with connect(target, tenant=f"{tenant}-2") as elsewhere:
+        others = (await create_run(elsewhere, (await create_def(elsewhere)).id)).id
+        async with locked(database_url, "data_cache", "task_record_id", run):
+            held = [
+                asyncio.create_task(set_entry(client, run, "locked", bytes_value=value))
+                for _ in range(entry_writer.QUEUE_BYTES // len(value) + 1)
+            ]
+            free = SetDataCacheRequest(data_cache=DataCache(task_record_id=run, key="free"))
+            free.data_cache.int_value = 1
+            with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
+                async with asyncio.timeout(PATIENCE):
+                    while True:  # until all that is held has come in
+                        await client.cache.SetDataCache(free, timeout=2)
+            await set_entry(elsewhere, others, "k", int_value=1)
+            waiting = client.cache.SetDataCache(free, timeout=60)
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            for task in held:
+                task.cancel()
+            assert (await waiting).int_value == 1
+    assert (await get_entry(client, run, "locked")).int_value == 0
