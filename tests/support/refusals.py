@@ -51,3 +51,14 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
     return read_refusal(raised.value)
+
+
+async def reason_of(call: Awaitable[Any]) -> str:
+    """Why the call is refused by the service, empty if it is not, or if its time is over."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return (
+            "" if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else read_refusal(error).reason
+        )
+    return ""

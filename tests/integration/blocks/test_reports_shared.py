@@ -3,7 +3,6 @@
 import asyncio
 
 import grpc
-import pytest
 from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
@@ -16,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.broken_rows import spoil, trouble
 from tests.support.calls import set_entry
 from tests.support.locks import locked
+from tests.support.refusals import reason_of
 from tests.support.steps import (
     block,
     blocks_of,
@@ -24,7 +24,6 @@ from tests.support.steps import (
     everything,
     get,
     history,
-    refused,
     report,
     running,
     sql,
@@ -191,13 +190,14 @@ async def test_a_full_queue_is_waited_for_and_then_refused(
                 for _ in range(writer.QUEUE_BLOCKS // len(batch))
             ]
             request = ReportBlocksRequest(task_record_id=free, block_records=[block("b", RUNNING)])
-            with refused(StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
-                async with asyncio.timeout(PATIENCE):
-                    while True:  # until all that is held has come in
-                        await client.records.ReportBlocks(request, timeout=2)
+            call = client.records.ReportBlocks
+            async with asyncio.timeout(PATIENCE):
+                while not (reason := await reason_of(call(request, timeout=2))):
+                    pass  # what is held has not come in yet
+            assert reason == "QUEUE_FULL"
             await report(elsewhere, others, block("b", RUNNING))
             request.block_records[0].block_id = "c"
-            waiting = client.records.ReportBlocks(request, timeout=60)
+            waiting = call(request, timeout=60)
             await asyncio.sleep(0.1)
             assert not waiting.done()
             for task in held:

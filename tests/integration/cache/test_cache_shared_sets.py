@@ -12,8 +12,8 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry
 from tests.support.locks import locked
-from tests.support.refusals import refusal
-from tests.support.steps import refused, seconds
+from tests.support.refusals import reason_of, refusal
+from tests.support.steps import seconds
 from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.client import Client, connect
 from vwed_grpc.storage import data_cache_put
@@ -71,11 +71,11 @@ async def test_a_refused_set_does_not_concern_the_others(client: Client, run: st
     late = [refusal(set_entry(client, run, "a", int_value=1, expire_time=past)) for _ in range(5)]
     empty = [refusal(set_entry(client, run, "a")) for _ in range(5)]
     good = [set_entry(client, run, f"k{n}", int_value=n) for n in range(30)]
-    refusals = await asyncio.gather(*missing, *late, *empty)
+    refused = await asyncio.gather(*missing, *late, *empty)
     answers = await asyncio.gather(*good)
-    assert [r.code for r in refusals] == ["NOT_FOUND"] * 5 + ["INVALID_ARGUMENT"] * 10
-    assert {r.fields[0] for r in refusals[5:10]} == {"expire_time"}
-    assert {r.fields[0] for r in refusals[10:]} == {"data_cache.value"}
+    assert [r.code for r in refused] == ["NOT_FOUND"] * 5 + ["INVALID_ARGUMENT"] * 10
+    assert {r.fields[0] for r in refused[5:10]} == {"expire_time"}
+    assert {r.fields[0] for r in refused[10:]} == {"data_cache.value"}
     assert [answer.int_value for answer in answers] == list(range(30))
 
 
@@ -153,12 +153,13 @@ async def test_a_full_queue_is_waited_for_and_then_refused(
             ]
             free = SetDataCacheRequest(data_cache=DataCache(task_record_id=run, key="free"))
             free.data_cache.int_value = 1
-            with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"):
-                async with asyncio.timeout(PATIENCE):
-                    while True:  # until all that is held has come in
-                        await client.cache.SetDataCache(free, timeout=2)
+            call = client.cache.SetDataCache
+            async with asyncio.timeout(PATIENCE):
+                while not (reason := await reason_of(call(free, timeout=2))):
+                    pass  # what is held has not come in yet
+            assert reason == "QUEUE_FULL"
             await set_entry(elsewhere, others, "k", int_value=1)
-            waiting = client.cache.SetDataCache(free, timeout=60)
+            waiting = call(free, timeout=60)
             await asyncio.sleep(0.1)
             assert not waiting.done()
             for task in held:
