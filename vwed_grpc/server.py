@@ -48,6 +48,7 @@ from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.duties import Duties
 from vwed_grpc.writes.entry_writer import EntryWriter
 from vwed_grpc.writes.expiry import ENTRIES, KEYS, LEASES
+from vwed_grpc.writes.heartbeats import Heartbeats
 from vwed_grpc.writes.pulse import Pulse
 from vwed_grpc.writes.writer import Writer
 
@@ -147,6 +148,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     live=live,
                     committer=committer,
                     claims=Claims(committer, live),
+                    heartbeats=Heartbeats(committer, live),
                     wakeups=wakeups,
                     keys=keys,
                 ),

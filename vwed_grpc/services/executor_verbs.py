@@ -20,12 +20,13 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_changes import lock_run, move
-from vwed_grpc.storage import rows, task_records
+from vwed_grpc.storage import rows
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.claims import Claim, Claims
 from vwed_grpc.writes.commit import Committer, Effects
+from vwed_grpc.writes.heartbeats import Heartbeats
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
@@ -36,6 +37,7 @@ class ExecutorVerbs:
     live: Pool
     committer: Committer
     claims: Claims
+    heartbeats: Heartbeats
     wakeups: Wakeups
     keys: KeySpace
 
@@ -86,22 +88,7 @@ class ExecutorVerbs:
     async def HeartbeatTaskRecord(
         self, request: HeartbeatTaskRecordRequest, call: Call
     ) -> TaskRecord:
-        async def work(tx: Transaction, effects: Effects) -> TaskRecord:
-            change = await lock_run(tx, effects, call, id_=request.id, etag=request.etag)
-            record = change.record
-            holder = lifecycle.check_fence(record, request)
-            if change.lease_ran_out():
-                await change.expire()
-            elif record.status in HELD and (holder or request.message or request.robot_id):
-                if holder:
-                    change.renew()
-                record.message = request.message or record.message
-                record.robot_id = request.robot_id or record.robot_id
-                await task_records.save(tx, call.tenant, change.run, new_etag_too=False)
-                effects.run_changed(call.tenant, record.id)
-            return record
-
-        return await self.committer.run(self.live, work, call.remaining)
+        return await self.heartbeats.beat(call.tenant, request, call.remaining)
 
     async def ReleaseTaskRecord(self, request: ReleaseTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:

@@ -9,6 +9,7 @@ from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed_grpc.domain.blocks import BLOCK_COUNTS
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.free_runs import existing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
 
@@ -39,9 +40,6 @@ LOCK = Statement(f"""
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)  # noqa: S608 - column names of our own
-_EXISTING = Statement(
-    "SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
-)
 
 
 async def lock(
@@ -58,11 +56,7 @@ async def lock(
             row.lease_expire_time is not None and not tx.ran_out(row.lease_expire_time, row.lease),
             row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
         )  # fmt: skip
-    rest = ids - runs.keys()
-    if not rest:
-        return runs, set()
-    existing = await tx.fetch(_EXISTING, {"tenant": tenant, "ids": sorted(rest)})
-    return runs, {row.id for row in existing}
+    return runs, await existing(tx, tenant, ids - runs.keys())
 
 
 _SAVED: dict[str, str] = {

@@ -92,15 +92,22 @@ async def lock(
     found = await tx.fetch(_LOCK_EXCLUSIVELY if exclusive else _LOCK, {"tenant": tenant, "id": id_})
     if not found:
         raise missing(id_)
-    row = found[0]
-    if etag and etag != row.etag:
+    run = locked(tx, found)[0]
+    check_etag(run.record, etag)
+    return run
+
+
+def check_etag(record: TaskRecord, etag: str) -> None:
+    """Raises Aborted if an etag is given that is not the run's."""
+    if etag and etag != record.etag:
         raise Aborted(
-            "ETAG_MISMATCH", f"task_record {id_} has changed", metadata={"etag": row.etag}
+            "ETAG_MISMATCH",
+            f"task_record {record.id} has changed",
+            metadata={"etag": record.etag},
         )
-    return _locked(tx, [row])[0]
 
 
-def _locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
+def locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
     """The runs of locked rows; what happens to one never lies before what has happened to it.
 
     The transaction may have begun before the one that it had to wait for.
@@ -113,11 +120,11 @@ def _locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
 
 
 def _readable(tx: Transaction, tenant: str, found: Iterable[sa.Row[Any]]) -> list[Run]:
-    """As `_locked`, without those that cannot be read: others must not wait for these."""
+    """As `locked`, without those that cannot be read: others must not wait for these."""
     runs: list[Run] = []
     for row in found:
         try:
-            runs += _locked(tx, [row])
+            runs += locked(tx, [row])
         except Exception:
             log.exception("a run cannot be read", tenant=tenant, id=row.id)
     return runs
@@ -330,7 +337,7 @@ async def expired(pool: Pool, tenant: str, after: str, limit: int) -> list[str]:
 async def lock_expired(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[Run]:
     """Locks those of the runs whose lease has run out; those that are being changed are skipped."""
     parameters = {"tenant": tenant, "now": tx.now, "ids": list(ids)}
-    return _locked(tx, await tx.fetch(_LOCK_EXPIRED, parameters))
+    return locked(tx, await tx.fetch(_LOCK_EXPIRED, parameters))
 
 
 async def lock_lost(tx: Transaction, tenant: str, f: TaskRecordFilter, limit: int) -> list[Run]:
@@ -363,7 +370,7 @@ _LOCK_ALL = Statement(
 
 async def lock_all(tx: Transaction, tenant: str, ids: Sequence[str]) -> list[Run]:
     """Those of the runs that are there, by id."""
-    return _locked(tx, await tx.fetch(_LOCK_ALL, {"tenant": tenant, "ids": list(ids)}))
+    return locked(tx, await tx.fetch(_LOCK_ALL, {"tenant": tenant, "ids": list(ids)}))
 
 
 _LOCK_SHARED = Statement(

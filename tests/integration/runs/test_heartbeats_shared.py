@@ -1,0 +1,100 @@
+"""Heartbeats of many executors share commits, and nothing else."""
+
+import asyncio
+
+import grpc
+from grpc import StatusCode
+from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from tests.support.broken_rows import trouble
+from tests.support.locks import locked
+from tests.support.refusals import read_refusal, refusal
+from tests.support.steps import define, everything, get, running, sql
+from tests.support.waiting import PATIENCE
+from vwed_grpc.client import Client
+
+
+def beat(client: Client, run: str, **fields: object) -> grpc.aio.UnaryUnaryCall:
+    given = {"executor_id": "robot-1", "lease_epoch": 1, **fields}
+    return client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id=run, **given))
+
+
+async def many(client: Client, count: int) -> list[TaskRecord]:
+    task_def = await define(client)
+    return await asyncio.gather(*(running(client, task_def.id, lease=60) for _ in range(count)))
+
+
+async def test_200_heartbeats_at_once_need_few_transactions(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    runs = await many(client, 100)
+    answers = await asyncio.gather(
+        *(beat(client, run.id, message=f"{n} of 2") for n in (1, 2) for run in runs)
+    )
+    for before, after in zip([*runs, *runs], answers, strict=True):
+        assert after.id == before.id
+        assert after.lease_expire_time.ToNanoseconds() > before.lease_expire_time.ToNanoseconds()
+        assert (after.seq, after.etag) == (before.seq, before.etag)
+    for run, last in zip(runs, answers[100:], strict=True):
+        assert await get(client, run.id) == last
+        assert last.message == "2 of 2"
+    ((transactions,),) = await sql(
+        database_url,
+        "SELECT count(DISTINCT xmin::text) FROM task_records WHERE tenant = :tenant",
+        tenant=tenant,
+    )
+    assert transactions <= 30
+
+
+async def test_a_refused_heartbeat_does_not_concern_the_others(client: Client) -> None:
+    runs = await many(client, 20)
+    bad = [
+        *(refusal(beat(client, run.id, lease_epoch=7)) for run in runs[:5]),
+        *(refusal(beat(client, run.id, etag="another")) for run in runs[5:10]),
+        *(refusal(beat(client, f"nowhere-{n}")) for n in range(5)),
+    ]
+    good = [beat(client, run.id) for run in runs]
+    refusals = await asyncio.gather(*bad)
+    assert [r.reason for r in refusals] == [
+        *["LEASE_LOST"] * 5,
+        *["ETAG_MISMATCH"] * 5,
+        *["TASK_RECORD_NOT_FOUND"] * 5,
+    ]
+    for run, after in zip(runs, await asyncio.gather(*good), strict=True):
+        assert after.lease_expire_time.ToNanoseconds() > run.lease_expire_time.ToNanoseconds()
+
+
+async def test_a_run_that_somebody_changes_keeps_no_other_waiting(
+    client: Client, database_url: str
+) -> None:
+    busy, *free = await many(client, 10)
+    async with locked(database_url, "task_records", "id", busy.id):
+        waiting = beat(client, busy.id)
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(3):
+                await asyncio.gather(*(beat(client, run.id) for run in free))
+        assert not waiting.done()
+    assert (await waiting).id == busy.id
+
+
+async def test_a_heartbeat_that_postgres_cannot_take_fails_alone(
+    client: Client, database_url: str
+) -> None:
+    bad, *good = await many(client, 20)
+    async with trouble(database_url, "task_records", f"NEW.id = '{bad.id}'"):
+        outcomes = await asyncio.gather(
+            *(beat(client, run.id) for run in (*good, bad)), return_exceptions=True
+        )
+    *answers, failure = outcomes
+    assert all(isinstance(answer, TaskRecord) for answer in answers)
+    assert isinstance(failure, grpc.aio.AioRpcError)
+    assert failure.code() is StatusCode.INTERNAL
+    assert read_refusal(failure).reason
+
+
+async def test_heartbeats_leave_nothing_in_the_history(client: Client) -> None:
+    (run,) = await many(client, 1)
+    await asyncio.gather(*(beat(client, run.id) for _ in range(20)))
+    record, _, events = await everything(client, run.id)
+    assert record.seq == len(events) == run.seq
