@@ -12,14 +12,6 @@ from vwed_grpc.storage import data_cache, rows, task_records
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
 
-_PATIENCE = Statement("SET LOCAL lock_timeout = '100ms'")
-
-
-async def do_not_wait(tx: Transaction) -> None:
-    """Statements that meet a lock of another transaction fail soon, with SQLSTATE 55P03."""
-    await tx.fetch(_PATIENCE, {})
-
-
 # One pass over the rows, in an order that all writers keep to, so they do not deadlock.
 # Whoever replaces a row may have waited for it. So all that depends on the time is worked out under
 # its lock, from one look at the clock; what was `given` is found again by the new id.

@@ -89,28 +89,32 @@ class Pool:
         remaining: Deadline = lambda: None,
         *,
         commit: bool = True,
+        wait_for_locks: bool = True,
     ) -> T:
         """Runs `work` in one transaction and commits it, or with `commit=False` rolls it back.
 
         Serialization failures, deadlocks and lost connections are retried while `remaining` lasts;
-        a COMMIT whose answer was lost is never repeated blindly: see `transact`.
+        a COMMIT whose answer was lost is never repeated blindly: see `transact`, also for locks.
         """
+
+        async def once() -> T:
+            with connection_losses():
+                async with self._queue, self._engine.connect() as connection:
+                    return await transact(
+                        connection, work, commit=commit, wait_for_locks=wait_for_locks
+                    )
+
         with public_errors():
             for tried in range(1, _TRIES):
                 try:
-                    return await self._run_once(work, commit=commit)
+                    return await once()
                 except DBAPIError as exc:
                     pause = min(0.01 * 2**tried, 0.5)
                     left = remaining()
                     if not _worth_retrying(exc) or (left is not None and left <= pause):
                         raise
                 await asyncio.sleep(pause)
-            return await self._run_once(work, commit=commit)
-
-    async def _run_once(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
-        with connection_losses():
-            async with self._queue, self._engine.connect() as connection:
-                return await transact(connection, work, commit=commit)
+            return await once()
 
 
 class ReadingPool(Pool):

@@ -31,6 +31,12 @@ _BEGUN = Statement(
            AS reachable_since
 """).bindparams(gap=GAP)
 )
+_BEGIN = {
+    True: "BEGIN",
+    # Both in one round trip.
+    False: "BEGIN; SET LOCAL lock_timeout = '100ms'",
+}
+"""By whether it waits for the locks of others."""
 _XACT_STATUS = Statement("SELECT pg_xact_status(CAST(:xact AS bigint)::text::xid8)")
 
 
@@ -81,8 +87,11 @@ async def transact(
     work: Callable[[Transaction], Awaitable[T]],
     *,
     commit: bool,
+    wait_for_locks: bool,
 ) -> T:
     """Runs `work` in one transaction of the connection, and commits it or rolls it back.
+
+    Unless it is to wait for the locks of others, a statement that meets one fails soon: Locked.
 
     A COMMIT whose answer was lost is looked up by its number. Raises Unavailable OUTCOME_UNKNOWN if
     even that cannot be learned.
@@ -90,7 +99,7 @@ async def transact(
     driver = await _driver_of(connection)
     ended = False
     try:
-        await command(driver, "BEGIN")
+        await command(driver, _BEGIN[wait_for_locks])
         begun = (await _BEGUN.run(driver, {}))[0]
         # Amid a gap nobody knows yet when it ends: not before now.
         reachable_since = begun.reachable_since or begun.now

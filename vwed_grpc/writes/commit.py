@@ -84,6 +84,7 @@ class Committer:
         remaining: Deadline = lambda: None,
         *,
         validate_only: bool = False,
+        wait_for_locks: bool = True,
     ) -> T:
         """What `work` answers, once it is committed and others cannot read older values.
 
@@ -93,7 +94,13 @@ class Committer:
         """
         left = False
         running = asyncio.ensure_future(
-            self._run(pool, work, lambda: 0.0 if left else remaining(), validate_only=validate_only)
+            self._run(
+                pool,
+                work,
+                lambda: 0.0 if left else remaining(),
+                validate_only=validate_only,
+                wait_for_locks=wait_for_locks,
+            )
         )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -105,7 +112,13 @@ class Committer:
             raise
 
     async def _run(
-        self, pool: Pool, work: Work[T], remaining: Deadline, *, validate_only: bool
+        self,
+        pool: Pool,
+        work: Work[T],
+        remaining: Deadline,
+        *,
+        validate_only: bool,
+        wait_for_locks: bool,
     ) -> T:
         effects = Effects(self._keys)
 
@@ -114,7 +127,9 @@ class Committer:
             effects = Effects(self._keys)
             return await work(tx, effects)
 
-        answer = await pool.run(attempt, remaining, commit=not validate_only)
+        answer = await pool.run(
+            attempt, remaining, commit=not validate_only, wait_for_locks=wait_for_locks
+        )
         if not validate_only:
             await self._announce(effects)
         return answer

@@ -12,7 +12,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 from vwed_grpc.batching import Batcher, in_halves
 from vwed_grpc.domain.entries import Put, put_of
 from vwed_grpc.domain.errors import VwedError
-from vwed_grpc.storage.data_cache_put import do_not_wait, put, refusal
+from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
@@ -32,7 +32,7 @@ class EntryWriter:
 
     def __init__(self, committer: Committer, pool: Pool) -> None:
         self._lanes: Batcher[str, SetDataCacheRequest, DataCache] = Batcher(
-            in_halves(group_commit(committer, pool, _write)),
+            in_halves(group_commit(committer, pool, _write, wait_for_locks=False)),
             most=FLUSH_BYTES,
             weigh=lambda request: ENTRY_BYTES + request.ByteSize(),
             row=lambda request: (request.data_cache.task_record_id, request.data_cache.key),
@@ -55,7 +55,6 @@ async def _write(
     tx: Transaction, effects: Effects, tenant: str, requests: Sequence[SetDataCacheRequest]
 ) -> list[DataCache | Exception]:
     """What each request came to. Raises Locked: somebody is in front of one of them."""
-    await do_not_wait(tx)
     asked: dict[int, Put] = {}
     outcomes: dict[int, DataCache | Exception] = {}
     for n, request in enumerate(requests):

@@ -19,10 +19,13 @@ Write: TypeAlias = Callable[
 """Writes what was asked for in a lane, and says what each came to."""
 
 
-def group_commit(committer: Committer, pool: Pool, write: Write[K, Q, A]) -> Work[K, Q, A]:
+def group_commit(
+    committer: Committer, pool: Pool, write: Write[K, Q, A], *, wait_for_locks: bool = True
+) -> Work[K, Q, A]:
     """Work for a `Batcher`, each piece of which is one transaction.
 
-    It is tried again while any of its callers waits.
+    It is tried again while any of its callers waits. Unless it is to wait for the locks of others,
+    a statement that meets one raises Locked.
     """
 
     async def work(lane: K, asked: Sequence[Asked[Q, A]]) -> Sequence[A | Exception]:
@@ -35,6 +38,8 @@ def group_commit(committer: Committer, pool: Pool, write: Write[K, Q, A]) -> Wor
 
         until = max(one.until for one in asked)
         clock = asyncio.get_running_loop().time
-        return await committer.run(pool, attempt, lambda: until - clock())
+        return await committer.run(
+            pool, attempt, lambda: until - clock(), wait_for_locks=wait_for_locks
+        )
 
     return work

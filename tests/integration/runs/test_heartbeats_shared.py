@@ -1,6 +1,7 @@
 """Heartbeats of many executors share commits, and nothing else."""
 
 import asyncio
+from typing import Any
 
 import grpc
 from grpc import StatusCode
@@ -15,9 +16,9 @@ from tests.support.waiting import PATIENCE
 from vwed_grpc.client import Client
 
 
-def beat(client: Client, run: str, **fields: object) -> grpc.aio.UnaryUnaryCall:
+async def beat(client: Client, run: str, **fields: Any) -> TaskRecord:
     given = {"executor_id": "robot-1", "lease_epoch": 1, **fields}
-    return client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id=run, **given))
+    return await client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id=run, **given))
 
 
 async def many(client: Client, count: int) -> list[TaskRecord]:
@@ -54,7 +55,7 @@ async def test_a_refused_heartbeat_does_not_concern_the_others(client: Client) -
         *(refusal(beat(client, run.id, etag="another")) for run in runs[5:10]),
         *(refusal(beat(client, f"nowhere-{n}")) for n in range(5)),
     ]
-    good = [beat(client, run.id) for run in runs]
+    good = [asyncio.create_task(beat(client, run.id)) for run in runs]
     refusals = await asyncio.gather(*bad)
     assert [r.reason for r in refusals] == [
         *["LEASE_LOST"] * 5,
@@ -70,7 +71,7 @@ async def test_a_run_that_somebody_changes_keeps_no_other_waiting(
 ) -> None:
     busy, *free = await many(client, 10)
     async with locked(database_url, "task_records", "id", busy.id):
-        waiting = beat(client, busy.id)
+        waiting = asyncio.create_task(beat(client, busy.id))
         async with asyncio.timeout(PATIENCE):
             for _ in range(3):
                 await asyncio.gather(*(beat(client, run.id) for run in free))
