@@ -27,7 +27,7 @@ _LAST_WORD = 0.1  # seconds that a refusal may take to a caller with one
 class Again(Exception):
     """The outcome of what could not be done this time: it comes again, after a rest.
 
-    What was taken with it and follows it in its row must have this outcome as well.
+    What was taken with it and has its ordering key must have this outcome as well.
     """
 
 
@@ -40,8 +40,8 @@ class Asked(Generic[Q, A]):
     until: float = inf
     """When its caller waits no more, in the loop's time."""
     weight: int = 1
-    row: Hashable = None
-    """Questions of one row of a lane are answered in their order."""
+    ordering_key: Hashable = None
+    """Questions of a lane that have the same are answered in their order."""
 
     @property
     def left(self) -> bool:
@@ -83,10 +83,10 @@ def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
         resting: set[Hashable] = set()
 
         async def part(some: Sequence[Asked[Q, A]]) -> Sequence[A | Exception]:
-            # A row keeps its order: what follows one that comes again does so as well.
-            tried = [one for one in some if not one.left and one.row not in resting]
+            # Their order is kept: what follows one that comes again does so as well.
+            tried = [one for one in some if not one.left and one.ordering_key not in resting]
             outcomes = dict(zip(tried, await work(key, tried), strict=True)) if tried else {}
-            resting.update(one.row for one in tried if isinstance(outcomes[one], Again))
+            resting.update(one.ordering_key for one in tried if isinstance(outcomes[one], Again))
             return [outcomes.get(one, Again()) for one in some]
 
         return await in_parts(part, asked)
@@ -96,11 +96,12 @@ def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
 
 @dataclass(slots=True, eq=False)
 class _Lane(Generic[Q, A]):
-    """What waits under one key, in rows; the row that waits longest comes first."""
+    """What waits under one key of the batcher."""
 
-    rows: dict[Hashable, deque[Asked[Q, A]]] = field(default_factory=dict)
+    waiting: dict[Hashable, deque[Asked[Q, A]]] = field(default_factory=dict)
+    """By ordering key; the one that waits longest comes first."""
     away: set[Hashable] = field(default_factory=set)
-    """Rows that a piece of work has, or that rest."""
+    """Ordering keys that a piece of work has, or that rest."""
     pieces: int = 0
     weight: int = 0
     """Of all that waits or is under way."""
@@ -112,44 +113,44 @@ class _Lane(Generic[Q, A]):
     @property
     def is_ready(self) -> bool:
         """Whether a piece of work would find something."""
-        return any(row not in self.away for row in self.rows)
+        return any(key not in self.away for key in self.waiting)
 
     @property
     def is_done(self) -> bool:
-        return not (self.rows or self.away or self.pieces)
+        return not (self.waiting or self.away or self.pieces)
 
     def add(self, one: Asked[Q, A]) -> None:
-        self.rows.setdefault(one.row, deque()).append(one)
+        self.waiting.setdefault(one.ordering_key, deque()).append(one)
         self.weight += one.weight
 
     def take(self, most: int) -> list[Asked[Q, A]]:
-        """The next whose callers still wait; their rows are away until `give_back`."""
+        """The next whose callers still wait; their ordering keys are away until `give_back`."""
         taken: list[Asked[Q, A]] = []
         weight = dropped = 0
-        for row in [row for row in self.rows if row not in self.away]:
+        for key in [key for key in self.waiting if key not in self.away]:
             if weight >= most:
                 break
-            waiting = self.rows.pop(row)
-            while waiting and weight < most:
-                one = waiting.popleft()
+            queue = self.waiting.pop(key)
+            while queue and weight < most:
+                one = queue.popleft()
                 if one.left:
                     dropped += one.weight
                     _tell_late(one)
                 else:
                     taken.append(one)
                     weight += one.weight
-                    self.away.add(row)
-            if waiting:
-                self.rows[row] = waiting  # behind the others, for it has had its turn
+                    self.away.add(key)
+            if queue:
+                self.waiting[key] = queue  # behind the others, for it has had its turn
         self.under_way += weight
         self._lighten(dropped)
         return taken
 
     def give_back(self, taken: list[Asked[Q, A]], again: list[Asked[Q, A]]) -> None:
-        """What was taken is answered, but for what comes again: before all else of its row."""
+        """What was taken is answered, but for what comes again, before all that follows it."""
         for one in reversed(again):
-            self.rows.setdefault(one.row, deque()).appendleft(one)
-        self.away -= {one.row for one in taken} - {one.row for one in again}
+            self.waiting.setdefault(one.ordering_key, deque()).appendleft(one)
+        self.away -= _ordering_keys(taken) - _ordering_keys(again)
         weight = sum(one.weight for one in taken)
         self.under_way -= weight
         self._lighten(weight - sum(one.weight for one in again))
@@ -158,6 +159,10 @@ class _Lane(Generic[Q, A]):
         if weight:
             self.weight -= weight
             self.room.set()
+
+
+def _ordering_keys(asked: Sequence[Asked[Q, A]]) -> set[Hashable]:
+    return {one.ordering_key for one in asked}
 
 
 def _tell_late(one: Asked[Q, A]) -> None:
@@ -169,7 +174,8 @@ def _tell_late(one: Asked[Q, A]) -> None:
 class Batcher(Generic[K, Q, A]):
     """A lane for each key, in which what is asked while a piece of work is under way gathers.
 
-    The questions of a row are answered in their order: one piece of work at a time has any of them.
+    Questions with the same ordering key are answered in their order, for one piece of work at a time
+    has any of them.
     """
 
     def __init__(
@@ -178,7 +184,7 @@ class Batcher(Generic[K, Q, A]):
         *,
         most: int,
         weigh: Callable[[Q], int] = lambda _: 1,
-        row: Callable[[Q], Hashable] = lambda _: None,
+        ordering_key: Callable[[Q], Hashable] = lambda _: None,
         in_lane: int = 1,
         at_once: int = 0,
         limit: float = inf,
@@ -189,8 +195,8 @@ class Batcher(Generic[K, Q, A]):
             work: answers what was taken together.
             most: questions are taken together until they weigh so much.
             weigh: what a question weighs.
-            row: which questions must keep their order among each other. A row of which something
-                comes again rests; the others of its lane go on.
+            ordering_key: equal for questions that must keep their order. When one of them comes
+                again, all of them rest, and the others of their lane go on.
             in_lane: pieces of work of one lane at a time. One more than the first is begun when
                 it has all that it may take.
             at_once: pieces of work of all lanes at a time, each lane in its turn; 0: no limit.
@@ -200,7 +206,7 @@ class Batcher(Generic[K, Q, A]):
         self._work = work
         self._most = most
         self._weigh = weigh
-        self._row = row
+        self._ordering_key = ordering_key
         self._in_lane = in_lane
         self._limit = limit
         self._turns: AbstractAsyncContextManager[None] = (
@@ -218,11 +224,15 @@ class Batcher(Generic[K, Q, A]):
         return await (await self.submit(key, question, seconds))
 
     async def submit(self, key: K, question: Q, seconds: float | None = None) -> asyncio.Future[A]:
-        """As `ask`, but returns as soon as the question has its place in its row."""
+        """As `ask`, but returns as soon as the question has its place in the order."""
         loop = asyncio.get_running_loop()
         until = inf if seconds is None else loop.time() + seconds
         one: Asked[Q, A] = Asked(
-            question, loop.create_future(), until, self._weigh(question), self._row(question)
+            question,
+            loop.create_future(),
+            until,
+            self._weigh(question),
+            self._ordering_key(question),
         )
         lane = self._lanes.get(key)
         if lane is not None and lane.weight >= self._limit:
@@ -269,15 +279,16 @@ class Batcher(Generic[K, Q, A]):
                 again = await self._answer(key, taken)
             lane.give_back(taken, again)
             if again:
-                rows = {one.row for one in again}
-                asyncio.get_running_loop().call_later(_REST_SECONDS, self._rested, key, lane, rows)
+                asyncio.get_running_loop().call_later(
+                    _REST_SECONDS, self._rested, key, lane, _ordering_keys(again)
+                )
         # Nothing comes in between: whoever asks from here on begins another piece of work.
         lane.pieces -= 1
         if lane.is_done:
             del self._lanes[key]
 
-    def _rested(self, key: K, lane: _Lane[Q, A], rows: set[Hashable]) -> None:
-        lane.away -= rows
+    def _rested(self, key: K, lane: _Lane[Q, A], rested: set[Hashable]) -> None:
+        lane.away -= rested
         self._begin(key, lane)
 
     async def _answer(self, key: K, taken: list[Asked[Q, A]]) -> list[Asked[Q, A]]:

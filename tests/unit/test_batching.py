@@ -110,13 +110,13 @@ async def test_lanes_do_not_wait_for_each_other_but_for_a_turn(desk: Desk) -> No
 
 
 class Gated:
-    """Answers each (row, number) with itself, a piece of work when it is let through."""
+    """Answers each (ordering key, number) with itself, a piece of work when it is let through."""
 
     def __init__(self) -> None:
         self.pieces: list[list[tuple[str, int]]] = []
         self.gates: list[asyncio.Event] = []
         self.again: set[str] = set()
-        """Rows that cannot be answered now."""
+        """Ordering keys that cannot be answered now."""
         self.broken: dict[tuple[str, int], Exception] = {}
 
     async def __call__(
@@ -151,10 +151,12 @@ def work() -> Gated:
     return Gated()
 
 
-def in_rows(
+def ordered(
     work: Gated, *, most: int = 2, in_lane: int = 1, limit: int = 1_000
 ) -> Batcher[str, tuple[str, int], tuple[str, int]]:
-    return Batcher(in_halves(work), most=most, row=lambda one: one[0], in_lane=in_lane, limit=limit)
+    return Batcher(
+        in_halves(work), most=most, ordering_key=lambda one: one[0], in_lane=in_lane, limit=limit
+    )
 
 
 async def rounds() -> None:
@@ -174,8 +176,8 @@ async def calls(
     return begun
 
 
-async def test_a_row_that_has_had_its_turn_goes_behind_the_others(work: Gated) -> None:
-    asked = in_rows(work)
+async def test_a_key_that_has_had_its_turn_goes_behind_the_others(work: Gated) -> None:
+    asked = ordered(work)
     first = await calls(asked, ("z", 0))
     rest = await calls(asked, *(("a", n) for n in range(5)), ("b", 0), ("c", 0))
     work.open()
@@ -184,8 +186,8 @@ async def test_a_row_that_has_had_its_turn_goes_behind_the_others(work: Gated) -
     assert work.pieces == [[("z", 0)], a[:2], [("b", 0), ("c", 0)], a[2:4], a[4:]]
 
 
-async def test_a_row_that_rests_keeps_its_order_and_nobody_else_waiting(work: Gated) -> None:
-    asked, work.again = in_rows(work), {"a"}
+async def test_a_key_that_rests_keeps_its_order_and_nobody_else_waiting(work: Gated) -> None:
+    asked, work.again = ordered(work), {"a"}
     work.open()
     resting = await calls(asked, ("a", 0), ("a", 1), ("a", 2))
     others = await calls(asked, *(("b", n) for n in range(6)))
@@ -197,11 +199,11 @@ async def test_a_row_that_rests_keeps_its_order_and_nobody_else_waiting(work: Ga
     assert last == [("a", 0), ("a", 1), ("a", 2)]
 
 
-async def test_a_full_piece_goes_beside_the_first_with_other_rows(work: Gated) -> None:
-    asked = in_rows(work, in_lane=2)
+async def test_a_full_piece_goes_beside_the_first_with_other_keys(work: Gated) -> None:
+    asked = ordered(work, in_lane=2)
     begun = await calls(asked, ("a", 0))
     begun += await calls(asked, ("a", 1), ("a", 2), ("a", 3))
-    assert work.pieces == [[("a", 0)]]  # a row is in one piece at a time
+    assert work.pieces == [[("a", 0)]]  # a key is in one piece at a time
     begun += await calls(asked, ("b", 0))
     assert work.pieces == [[("a", 0)], [("b", 0)]]
     begun += await calls(asked, ("c", 0), ("d", 0), ("e", 0))
@@ -214,16 +216,16 @@ async def test_a_full_piece_goes_beside_the_first_with_other_rows(work: Gated) -
 
 
 async def test_less_than_a_full_piece_waits_for_the_first(work: Gated) -> None:
-    asked = in_rows(work, in_lane=2)
+    asked = ordered(work, in_lane=2)
     begun = await calls(asked, ("a", 0), ("b", 0))
     assert len(work.pieces) == 1
     work.open()
     await asyncio.gather(*begun)
 
 
-async def test_a_failure_is_that_of_one_and_rows_keep_their_order(work: Gated) -> None:
-    """A row that cannot be answered with the first half may be free again for the second."""
-    asked = in_rows(work, most=8)
+async def test_a_failure_is_that_of_one_and_the_order_is_kept(work: Gated) -> None:
+    """A key that cannot be answered with the first half may be free again for the second."""
+    asked = ordered(work, most=8)
     first = await calls(asked, ("z", 0))
     begun = await calls(asked, ("a", 0), ("a", 1), ("a", 2), ("b", 0))
     work.broken = {("b", 0): LookupError()}
@@ -243,7 +245,7 @@ async def test_a_failure_is_that_of_one_and_rows_keep_their_order(work: Gated) -
 
 
 async def test_what_nobody_is_at_fault_for_is_not_tried_again(work: Gated) -> None:
-    asked = in_rows(work, most=8)
+    asked = ordered(work, most=8)
     work.broken = {("b", 0): Unavailable("AWAY", "away")}
     first = await calls(asked, ("z", 0))
     rest = await calls(asked, ("a", 0), ("b", 0), ("c", 0))
@@ -254,7 +256,7 @@ async def test_what_nobody_is_at_fault_for_is_not_tried_again(work: Gated) -> No
 
 
 async def test_who_finds_no_room_waits_for_it(work: Gated) -> None:
-    asked = in_rows(work, limit=3)
+    asked = ordered(work, limit=3)
     begun = await calls(asked, *((row, 0) for row in "abc"))
     late = await calls(asked, ("d", 0), ("e", 0))
     elsewhere = asyncio.create_task(asked.ask("other lane", ("a", 0)))
@@ -265,7 +267,7 @@ async def test_who_finds_no_room_waits_for_it(work: Gated) -> None:
 
 
 async def test_who_finds_no_room_in_time_is_refused_before_its_end(work: Gated) -> None:
-    asked = in_rows(work, limit=3)
+    asked = ordered(work, limit=3)
     begun = await calls(asked, *((row, 0) for row in "abc"))
     with pytest.raises(ResourceExhausted) as refused:
         await asked.ask("lane", ("d", 0), 0.05)
@@ -278,7 +280,7 @@ async def test_who_finds_no_room_in_time_is_refused_before_its_end(work: Gated) 
 
 
 async def test_what_is_late_is_told_so_and_not_done(work: Gated) -> None:
-    asked = in_rows(work)
+    asked = ordered(work)
     begun = await calls(asked, ("a", 0))
     late = asyncio.create_task(asked.ask("lane", ("b", 0), 0.01))
     await asyncio.sleep(0.02)
@@ -290,7 +292,7 @@ async def test_what_is_late_is_told_so_and_not_done(work: Gated) -> None:
 
 
 async def test_what_callers_leave_behind_counts_until_it_is_dropped(work: Gated) -> None:
-    asked = in_rows(work, limit=3)
+    asked = ordered(work, limit=3)
     begun = await calls(asked, ("a", 0))
     leaving = await calls(asked, ("b", 0), ("c", 0))
     for call in leaving:
@@ -304,7 +306,7 @@ async def test_what_callers_leave_behind_counts_until_it_is_dropped(work: Gated)
 
 
 async def test_a_lane_that_is_done_leaves_nothing_behind(work: Gated) -> None:
-    asked, work.again = in_rows(work), {"a"}
+    asked, work.again = ordered(work), {"a"}
     work.open()
     begun = await calls(asked, ("a", 0), ("b", 0))
     await begun[1]

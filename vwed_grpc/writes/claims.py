@@ -59,7 +59,7 @@ class Claims:
             group_commit(committer, pool, _take),
             most=FLUSH_RUNS,
             weigh=lambda claim: claim.count,
-            row=lambda claim: claim.request.request_id.lower(),
+            ordering_key=lambda claim: claim.request.request_id.lower(),
         )
 
     async def claim(self, tenant: str, claim: Claim) -> Taken:

@@ -35,7 +35,10 @@ class EntryWriter:
             in_halves(group_commit(committer, pool, _write, wait_for_locks=False)),
             most=FLUSH_BYTES,
             weigh=lambda request: ENTRY_BYTES + request.ByteSize(),
-            row=lambda request: (request.data_cache.task_record_id, request.data_cache.key),
+            ordering_key=lambda request: (
+                request.data_cache.task_record_id,
+                request.data_cache.key,
+            ),
             at_once=LANES_AT_ONCE,
             limit=QUEUE_BYTES,
         )

@@ -36,7 +36,7 @@ class Heartbeats:
         self._lanes: Batcher[str, HeartbeatTaskRecordRequest, TaskRecord | None] = Batcher(
             in_halves(group_commit(committer, pool, _write)),
             most=FLUSH_RUNS,
-            row=lambda request: request.id,
+            ordering_key=lambda request: request.id,
             at_once=LANES_AT_ONCE,
             limit=QUEUE_RUNS,
         )

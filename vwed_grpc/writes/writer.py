@@ -33,7 +33,7 @@ class Writer:
             in_halves(group_commit(committer, pool, _write)),
             most=FLUSH_BLOCKS,
             weigh=lambda report: len(report.blocks),
-            row=lambda report: report.run,
+            ordering_key=lambda report: report.run,
             in_lane=LANE_FLUSHES,
             at_once=FLUSHES,
             limit=QUEUE_BLOCKS,
