@@ -174,7 +174,7 @@ def _tell_late(one: Asked[Q, A]) -> None:
 class Batcher(Generic[K, Q, A]):
     """A lane for each key, in which what is asked while a piece of work is under way gathers.
 
-    Questions with the same ordering key are answered in their order, for one piece of work at a time
+    Those with the same ordering key are answered in their order, for one piece of work at a time
     has any of them.
     """
 

@@ -211,7 +211,7 @@ async def test_a_full_piece_goes_beside_the_first_with_other_keys(work: Gated) -
     work.open()
     assert [call.result() for call in begun if await call] == [
         *(("a", n) for n in range(4)),
-        *((row, 0) for row in "bcde"),
+        *((key, 0) for key in "bcde"),
     ]
 
 
@@ -257,7 +257,7 @@ async def test_what_nobody_is_at_fault_for_is_not_tried_again(work: Gated) -> No
 
 async def test_who_finds_no_room_waits_for_it(work: Gated) -> None:
     asked = ordered(work, limit=3)
-    begun = await calls(asked, *((row, 0) for row in "abc"))
+    begun = await calls(asked, *((key, 0) for key in "abc"))
     late = await calls(asked, ("d", 0), ("e", 0))
     elsewhere = asyncio.create_task(asked.ask("other lane", ("a", 0)))
     await rounds()
@@ -268,7 +268,7 @@ async def test_who_finds_no_room_waits_for_it(work: Gated) -> None:
 
 async def test_who_finds_no_room_in_time_is_refused_before_its_end(work: Gated) -> None:
     asked = ordered(work, limit=3)
-    begun = await calls(asked, *((row, 0) for row in "abc"))
+    begun = await calls(asked, *((key, 0) for key in "abc"))
     with pytest.raises(ResourceExhausted) as refused:
         await asked.ask("lane", ("d", 0), 0.05)
     assert refused.value.reason == "QUEUE_FULL"
