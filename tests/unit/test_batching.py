@@ -217,8 +217,9 @@ async def test_a_full_piece_goes_beside_the_first_with_other_keys(work: Gated) -
 
 async def test_less_than_a_full_piece_waits_for_the_first(work: Gated) -> None:
     asked = ordered(work, in_lane=2)
-    begun = await calls(asked, ("a", 0), ("b", 0))
-    assert len(work.pieces) == 1
+    begun = await calls(asked, ("a", 0))
+    begun += await calls(asked, ("b", 0))
+    assert work.pieces == [[("a", 0)]]
     work.open()
     await asyncio.gather(*begun)
 
@@ -300,9 +301,10 @@ async def test_what_callers_leave_behind_counts_until_it_is_dropped(work: Gated)
     waiting = await calls(asked, ("d", 0))
     work.gates[0].set()
     await until_true(lambda: len(work.pieces) == 2)
+    last = await asked.submit("lane", ("e", 0))  # there is room beside what is under way
     work.open()
-    await asyncio.gather(*begun, *waiting)
-    assert work.pieces == [[("a", 0)], [("d", 0)]]
+    await asyncio.gather(*begun, *waiting, last)
+    assert work.pieces == [[("a", 0)], [("d", 0)], [("e", 0)]]
 
 
 async def test_a_lane_that_is_done_leaves_nothing_behind(work: Gated) -> None:
