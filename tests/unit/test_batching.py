@@ -283,7 +283,7 @@ async def test_who_finds_no_room_in_time_is_refused_before_its_end(work: Gated) 
 async def test_what_is_late_is_told_so_and_not_done(work: Gated) -> None:
     asked = ordered(work)
     begun = await calls(asked, ("a", 0))
-    late = asyncio.create_task(asked.ask("lane", ("b", 0), 0.01))
+    late = await asked.submit("lane", ("b", 0), 0.01)
     await asyncio.sleep(0.02)
     work.open()
     with pytest.raises(DeadlineExceeded):
@@ -293,18 +293,20 @@ async def test_what_is_late_is_told_so_and_not_done(work: Gated) -> None:
 
 
 async def test_what_callers_leave_behind_counts_until_it_is_dropped(work: Gated) -> None:
-    asked = ordered(work, limit=3)
+    asked = ordered(work, limit=4)
     begun = await calls(asked, ("a", 0))
     leaving = await calls(asked, ("b", 0), ("c", 0))
+    begun += await calls(asked, ("d", 0))
     for call in leaving:
         call.cancel()
-    waiting = await calls(asked, ("d", 0))
+    begun += await calls(asked, ("e", 0))
     work.gates[0].set()
     await until_true(lambda: len(work.pieces) == 2)
-    last = await asked.submit("lane", ("e", 0))  # there is room beside what is under way
+    assert work.pieces[1][0] == ("d", 0)
+    answers = [await asked.submit("lane", ("f", n)) for n in range(2)]  # there is room for them
     work.open()
-    await asyncio.gather(*begun, *waiting, last)
-    assert work.pieces == [[("a", 0)], [("d", 0)], [("e", 0)]]
+    await asyncio.gather(*begun, *answers)
+    assert work.pieces[0] == [("a", 0)]
 
 
 async def test_a_lane_that_is_done_leaves_nothing_behind(work: Gated) -> None:
