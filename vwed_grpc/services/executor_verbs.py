@@ -85,9 +85,7 @@ class ExecutorVerbs:
 
         return await self.committer.run(self.live, work, call.remaining)
 
-    async def HeartbeatTaskRecord(
-        self, request: HeartbeatTaskRecordRequest, call: Call
-    ) -> TaskRecord:
+    async def HeartbeatTaskRecord(self, request: HeartbeatTaskRecordRequest, call: Call) -> bytes:
         return await self.heartbeats.beat(call.tenant, request, call.remaining)
 
     async def ReleaseTaskRecord(self, request: ReleaseTaskRecordRequest, call: Call) -> TaskRecord:

@@ -1,6 +1,7 @@
 """Runs as reports change them: locked, and written back, many at a time."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,6 @@ from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed_grpc.domain.blocks import BLOCK_COUNTS
 from vwed_grpc.storage.events import Event
-from vwed_grpc.storage.free_runs import existing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
 
@@ -40,6 +40,9 @@ LOCK = Statement(f"""
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)  # noqa: S608 - column names of our own
+_EXISTING = Statement(
+    "SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
+)
 
 
 async def lock(
@@ -57,6 +60,14 @@ async def lock(
             row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
         )  # fmt: skip
     return runs, await existing(tx, tenant, ids - runs.keys())
+
+
+async def existing(tx: Transaction, tenant: str, ids: AbstractSet[str]) -> set[str]:
+    """Those of the runs that are there, locked by somebody or not."""
+    if not ids:
+        return set()
+    found = await tx.fetch(_EXISTING, {"tenant": tenant, "ids": sorted(ids)})
+    return {row.id for row in found}
 
 
 _SAVED: dict[str, str] = {

@@ -5,15 +5,27 @@ from typing import Any
 
 import grpc
 from grpc import StatusCode
-from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest
+from vwed.v1.record_service_pb2 import FinishTaskRecordRequest, HeartbeatTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.broken_rows import trouble
 from tests.support.locks import locked
 from tests.support.refusals import read_refusal, refusal
-from tests.support.steps import define, everything, get, running, sql
+from tests.support.steps import (
+    create,
+    define,
+    everything,
+    get,
+    let_lease_run_out,
+    running,
+    sql,
+    start,
+    struct,
+)
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client
+from vwed_grpc.client import Client, error_info
+from vwed_grpc.domain.lifecycle import INTERRUPTED, SUCCEEDED
+from vwed_grpc.storage.held_runs import SMALL_BYTES
 
 
 async def beat(client: Client, run: str, **fields: Any) -> TaskRecord:
@@ -99,3 +111,57 @@ async def test_heartbeats_leave_nothing_in_the_history(client: Client) -> None:
     await asyncio.gather(*(beat(client, run.id) for _ in range(20)))
     record, _, events = await everything(client, run.id)
     assert record.seq == len(events) == run.seq
+
+
+async def test_each_is_answered_for_itself(client: Client, tenant: str, database_url: str) -> None:
+    task_def = await define(client)
+    good = [await running(client, task_def.id, lease=60) for _ in range(3)]
+    lost = await running(client, task_def.id, lease=60)
+    await start(client, lost.id, lease=60)  # by the same executor: a new epoch
+    over = await running(client, task_def.id, lease=60)
+    await let_lease_run_out(database_url, over.id)
+    ended = await running(client, task_def.id, lease=60)
+    await client.records.FinishTaskRecord(FinishTaskRecordRequest(id=ended.id, status=SUCCEEDED))
+    ids = [good[0].id, lost.id, good[1].id, "nobody", over.id, ended.id, good[2].id]
+    outcomes = await asyncio.gather(
+        *(beat(client, id_, message="here") for id_ in ids), return_exceptions=True
+    )
+    of = dict(zip(ids, outcomes, strict=True))
+    for run in good:
+        after = of[run.id]
+        assert isinstance(after, TaskRecord)
+        assert after.message == "here"
+    refused = {
+        id_: (one.code(), info.reason)
+        for id_, one in of.items()
+        if isinstance(one, grpc.aio.AioRpcError) and (info := error_info(one))
+    }
+    assert refused == {
+        lost.id: (StatusCode.FAILED_PRECONDITION, "LEASE_LOST"),
+        "nobody": (StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"),
+    }
+    interrupted, final = of[over.id], of[ended.id]
+    assert isinstance(interrupted, TaskRecord)
+    assert interrupted.status == INTERRUPTED
+    assert interrupted == await get(client, over.id)
+    assert isinstance(final, TaskRecord)
+    assert (final.status, final.message) == (SUCCEEDED, "")
+
+
+async def test_those_of_one_run_take_effect_one_after_the_other(client: Client) -> None:
+    run = await running(client, lease=60)
+    answers = await asyncio.gather(*(beat(client, run.id, message=f"{n}") for n in range(50)))
+    assert [answer.message for answer in answers] == [f"{n}" for n in range(50)]
+    assert (await get(client, run.id)).message == "49"
+
+
+async def test_an_answer_has_all_of_the_run_however_large(client: Client) -> None:
+    config = {"inputs": [{"name": "a", "type": "string"}]}
+    task_def = await define(client, config)
+    sizes = [0, 10, SMALL_BYTES + 1, 500_000]
+    runs = [await create(client, task_def.id, input=struct({"a": "x" * size})) for size in sizes]
+    await asyncio.gather(*(start(client, run.id, lease=60) for run in runs))
+    answers = await asyncio.gather(*(beat(client, run.id) for run in runs))
+    for size, answer in zip(sizes, answers, strict=True):
+        assert answer.input["a"] == "x" * size
+        assert answer == await get(client, answer.id)
