@@ -119,7 +119,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             statement_timeout=settings.statement_timeout,
         )
         stack.push_async_callback(database.close)
-        live, bulk = database.live, database.bulk
+        urgent, live, bulk = database.urgent, database.live, database.bulk
         keys = KeySpace(GENERATION, stores.incarnation)
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
@@ -145,15 +145,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             RECORDS: [
                 TaskRecords(live=live, bulk=bulk, cache=cache, keys=keys, committer=committer),
                 ExecutorVerbs(
+                    urgent=urgent,
                     live=live,
                     committer=committer,
                     claims=Claims(committer, live),
-                    heartbeats=Heartbeats(committer, live),
+                    heartbeats=Heartbeats(committer, urgent),
                     wakeups=wakeups,
                     keys=keys,
                 ),
                 OperatorVerbs(live=live, committer=committer),
-                BlockRecords(live=live, bulk=bulk, writer=Writer(committer, live)),
+                BlockRecords(live=live, bulk=bulk, writer=Writer(committer, urgent)),
                 History(
                     live=live,
                     bulk=bulk,

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
     statement_timeout: float = Field(default=5.0, gt=0)
     """Seconds after which PostgreSQL gives a query up."""
-    database_connections: int = Field(default=16, ge=7)
+    database_connections: int = Field(default=18, ge=8)
     """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
     live_calls: int = Field(default=256, ge=1)
     """Calls of the live class at work at once; a quarter more for what is urgent."""

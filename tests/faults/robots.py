@@ -43,7 +43,13 @@ BROKEN = BlockRecordStatus.BLOCK_RECORD_STATUS_FAILED
 
 LEASE = 4.0
 PAYLOAD = "x" * 700_000
-TRY_AGAIN = ("STORE_UNAVAILABLE", "LIVE_CONNECTIONS", "CONFLICT", "DEADLINE_EXCEEDED")
+TRY_AGAIN = (
+    "STORE_UNAVAILABLE",
+    "URGENT_CONNECTIONS",
+    "LIVE_CONNECTIONS",
+    "CONFLICT",
+    "DEADLINE_EXCEEDED",
+)
 OVERTAKEN = ("BLOCK_IS_FINAL", "ILLEGAL_TRANSITION")
 """How a report is refused that had been taken before, when its blocks are beyond it by now."""
 

@@ -34,6 +34,7 @@ _LOOK_AGAIN = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutorVerbs:
+    urgent: Pool
     live: Pool
     committer: Committer
     claims: Claims
@@ -114,7 +115,7 @@ class ExecutorVerbs:
                 call.actor, request.reason, status, result_set=request.HasField("result")
             )
 
-        return await self.committer.run(self.live, work, call.remaining)
+        return await self.committer.run(self.urgent, work, call.remaining)
 
 
 def _same_end(record: TaskRecord, request: FinishTaskRecordRequest) -> None:

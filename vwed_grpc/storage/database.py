@@ -14,8 +14,9 @@ from vwed_grpc.storage.pool import Pool, ReadingPool
 class Database:
     """The pools of one process.
 
-    - live: reads by key, reports, transitions, heartbeats, claims, entries of data caches; what
-      watchers that have caught up are told.
+    - urgent: reports, heartbeats, finishes.
+    - live: the other transitions, claims, entries of data caches; reads by key; what watchers that
+      have caught up are told.
     - bulk: lists, histories, batch gets, definitions' writes, exports, imports; watchers that
       catch up.
     - figures: summaries, totals, prune.
@@ -24,10 +25,10 @@ class Database:
     """
 
     def __init__(self, url: str, *, connections: int, statement_timeout: float) -> None:
-        """`connections` are the most of all purposes together; at least 7: one of each kind."""
+        """`connections` are the most of all purposes together; at least 8: one of each kind."""
 
-        def share(sixteenths: int) -> int:
-            return max(1, connections * sixteenths // 16)
+        def share(eighteenths: int) -> int:
+            return max(1, connections * eighteenths // 18)
 
         def pool(purpose: str, connections: int) -> Pool:
             return Pool(
@@ -43,7 +44,8 @@ class Database:
                 statement_timeout=statement_timeout,
             )
 
-        others = 4 * share(2) + share(3) + 1
+        others = 4 * share(2) + 2 * share(3) + 1
+        self.urgent = pool("urgent", share(3))
         self.live = reading_pool("live", max(1, connections - others), share(2))
         self.bulk = reading_pool("bulk", share(2), share(2))
         self.figures = pool("figures", share(2))
@@ -51,7 +53,7 @@ class Database:
         self.probe = pool("probe", 1)
 
     async def close(self) -> None:
-        pools = (self.live, self.bulk, self.figures, self.duties, self.probe)
+        pools = (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
         await asyncio.gather(*(pool.close() for pool in pools))
 
 

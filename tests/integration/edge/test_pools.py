@@ -14,6 +14,7 @@ from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
     GetBlockRecordRequest,
     HeartbeatTaskRecordRequest,
+    PauseTaskRecordRequest,
     PruneTaskRecordsRequest,
     SummarizeTaskRecordsRequest,
 )
@@ -21,6 +22,7 @@ from vwed.v1.task_def_service_pb2 import ExportTaskDefsRequest, ListTaskTemplate
 
 from tests.integration.lists.test_summaries_of_runs import DAY, between, stamp
 from tests.support.history_of import End, write_runs
+from tests.support.locks import locked as row_locked
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, get, report, running, sql, until
 from tests.support.waiting import PATIENCE, until_true
@@ -124,6 +126,31 @@ async def test_lists_exports_and_figures_that_hang_keep_no_executor_waiting(
                     assert (await client.records.GetBlockRecord(wanted)).block_id == f"b{n}"
                     assert (await get(client, run.id, strong=True)).block_counts.total >= n
                 await until(client, silent.id, INTERRUPTED)
+                end = FinishTaskRecordRequest(id=run.id, status=SUCCEEDED, **fence)
+                await client.records.FinishTaskRecord(end)
+            assert [call for call in hanging if call.done()] == []
+        # On a slow machine some have waited for longer than calls may.
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_transitions_that_hang_keep_no_report_waiting(
+    settings: Settings, database_url: str, tenant: str
+) -> None:
+    """Those that an executor cannot do without have connections that no other call may take."""
+    async with served(settings, PATIENCE) as target, connect(target, tenant=tenant) as client:
+        run = await running(client, lease=60)
+        busy = await running(client)
+        fence: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": run.lease_epoch}
+        async with row_locked(database_url, "task_records", "id", busy.id):
+            pause = PauseTaskRecordRequest(id=busy.id)
+            pauses = [client.records.PauseTaskRecord(pause) for _ in range(20)]
+            hanging = await hang(
+                pauses, database_url, 2
+            )  # a third waits for the first's transaction
+            async with asyncio.timeout(PATIENCE / 2):
+                beat = HeartbeatTaskRecordRequest(id=run.id, **fence)
+                await client.records.HeartbeatTaskRecord(beat)
+                await report(client, run.id, block("a", BEGUN), **fence)
                 end = FinishTaskRecordRequest(id=run.id, status=SUCCEEDED, **fence)
                 await client.records.FinishTaskRecord(end)
             assert [call for call in hanging if call.done()] == []
