@@ -11,16 +11,15 @@ from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.wire_format import field
-from vwed_grpc.storage import rows
+from vwed_grpc.storage import models, rows
 from vwed_grpc.storage.reported_runs import existing
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.tables import task_records as table
 from vwed_grpc.storage.transaction import Transaction
 
 SMALL_BYTES = 16 << 10
 """Input and result that are larger are read run by run: many such would hold the event loop."""
 
-c = table.c
+c = models.TaskRecord.__table__.c
 _IS_SMALL = sa.literal_column(
     f"coalesce(octet_length(input), 0) + coalesce(octet_length(result), 0) <= {SMALL_BYTES}",
     sa.Boolean,
