@@ -131,7 +131,11 @@ LISTED: list[tuple[TaskRecordFilter, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("filter_", "ids"), LISTED, ids=[str(MessageToDict(f)) for f, _ in LISTED])
+@pytest.mark.parametrize(
+    ("filter_", "ids"),
+    LISTED,
+    ids=[json.dumps(MessageToDict(f), sort_keys=True) for f, _ in LISTED],
+)
 async def test_lists_by_what_indexes_are_for(
     filter_: TaskRecordFilter, ids: set[str], read: tuple[str, Client]
 ) -> None:

@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy models: one file a resource.
 
 Statements of the service are Core over `models.X.__table__`; scripts and reports use the classes
-with `Session` and `AsyncSession`, to read (docs/reports.md).
+with `Session` and `AsyncSession`, to read (docs/reports.md). The messages have the same names, so
+the service imports the package: `models.TaskRecord`.
 """
 
 from vwed_grpc.storage.models.base import Base, Text, Time
