@@ -162,7 +162,9 @@ async def _retry(
             raise InvalidArgument.of("unique_external_id", "needs a run with an external_id")
         await present_runs.require_unique(tx, call.tenant, old.record.external_id)
     version = request.task_def_version or old.record.task_def_version
-    task_def = await definitions.task_defs.pinned(tx, call.tenant, old.record.task_def_id, version)
+    task_def = await definitions.task_defs.pinned(
+        tx, call.tenant, old.record.task_def_id, version=version
+    )
     if task_def is None:
         raise await definitions.task_defs.missing_at(
             tx, call.tenant, old.record.task_def_id, version=version
