@@ -84,7 +84,7 @@ def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
 
         async def part(some: Sequence[Asked[Q, A]]) -> Sequence[A | Exception]:
             # Their order is kept: what follows one that comes again does so as well.
-            tried = [one for one in some if not one.left and one.ordering_key not in resting]
+            tried = [one for one in some if one.ordering_key not in resting]
             outcomes = dict(zip(tried, await work(key, tried), strict=True)) if tried else {}
             resting.update(one.ordering_key for one in tried if isinstance(outcomes[one], Again))
             return [outcomes.get(one, Again()) for one in some]
