@@ -17,6 +17,7 @@ from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.tables import block_records as table
 from vwed_grpc.storage.tables import one_of
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 
 c = table.c
 PAYLOAD = (c.input_data, c.output_data)
@@ -96,16 +97,18 @@ async def look_up(
             "full_views": list(named.values()),
         },
     )
-    return {
-        (row.task_record_id, row.block_id, row.iteration, row.attempt): Block(
-            rows.block_record(row),
-            input_digest=row.input_digest,
-            output_digest=row.output_digest,
-            stored_input=row.stored_input,
-            stored_output=row.stored_output,
-        )
-        for row in found
-    }
+    return dict(await in_turns(_keyed, found))
+
+
+def _keyed(row: sa.Row[Any]) -> tuple[Key, Block]:
+    block = Block(
+        rows.block_record(row),
+        input_digest=row.input_digest,
+        output_digest=row.output_digest,
+        stored_input=row.stored_input,
+        stored_output=row.stored_output,
+    )
+    return (row.task_record_id, row.block_id, row.iteration, row.attempt), block
 
 
 async def look_up_ids(
