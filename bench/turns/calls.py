@@ -448,9 +448,7 @@ def _blocks(seed: Seed) -> Iterator[Case]:
             r.StreamBlockReportsRequest(
                 task_record_id=RUN,
                 batch_id=str(m),
-                block_records=[
-                    contents.BlockRecord(block_id=f"s{n}-{m}-{k}") for k in range(1000)
-                ],
+                block_records=[contents.BlockRecord(block_id=f"s{n}-{m}-{k}") for k in range(1000)],
             )
             for m in range(60)
         ],
@@ -509,7 +507,9 @@ def _entries(seed: Seed) -> Iterator[Case]:
         return c.SetDataCacheRequest(data_cache=made)
 
     yield Case("SetDataCache", "1 MiB", large)
-    yield Case("GetDataCache", "1 MiB", lambda _: c.GetDataCacheRequest(task_record_id=RUN, key="large"))
+    yield Case(
+        "GetDataCache", "1 MiB", lambda _: c.GetDataCacheRequest(task_record_id=RUN, key="large")
+    )
     yield Case(
         "BatchSetDataCache",
         "1,000, 3 MiB",
@@ -537,7 +537,9 @@ def _entries(seed: Seed) -> Iterator[Case]:
     )
     yield Case("TouchDataCache", "1 MiB", lambda _: _touch())
     yield Case(
-        "DeleteDataCache", "1 MiB", lambda _: c.DeleteDataCacheRequest(task_record_id=RUN, key="large"),
+        "DeleteDataCache",
+        "1 MiB",
+        lambda _: c.DeleteDataCacheRequest(task_record_id=RUN, key="large"),
         lambda n: seed.client.cache.SetDataCache(large(n)),
     )
 

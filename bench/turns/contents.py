@@ -29,9 +29,7 @@ def blocks(shift: int = 0, *, parameter: str = "") -> Struct:
     def branch(n: int) -> list[dict[str, Any]]:
         return [block((n + 100 * m + shift * 137) % 1_900 + 100) for m in range(19)]
 
-    return struct(
-        {"blocks": [block(n) | {"children": {"default": branch(n)}} for n in range(100)]}
-    )
+    return struct({"blocks": [block(n) | {"children": {"default": branch(n)}} for n in range(100)]})
 
 
 def numbers(count: int = 49_990) -> Struct:

@@ -18,11 +18,11 @@ from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerpri
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
 from vwed_grpc.storage import idempotency, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
@@ -155,13 +155,12 @@ def named_id(id_: str, path: str) -> None:
 async def list_response(answer: Message, name: str, items: Sequence[Message]) -> bytes:
     """The answer with the items in the field of that name."""
     number = answer.DESCRIPTOR.fields_by_name[name].number
-    return await offload(sum(item.ByteSize() for item in items), _joined, answer, number, items)
 
+    def part_of(item: Message) -> bytes:
+        return field(number, item.SerializeToString())
 
-def _joined(answer: Message, number: int, items: Sequence[Message]) -> bytes:
-    # Put together as bytes, for to append a message copies it. The loop gets its turn between them.
-    parts = [field(number, item.SerializeToString()) for item in items]
-    return b"".join([*parts, answer.SerializeToString()])
+    # Put together as bytes, for to append a message copies it.
+    return b"".join([*await in_turns(part_of, items), answer.SerializeToString()])
 
 
 def in_order(

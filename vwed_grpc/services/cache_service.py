@@ -31,10 +31,15 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.backend import Backend, idempotent
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.storage import data_cache, task_records
+from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.entry_writer import EntryWriter
+
+_TOLD_AT_ONCE = 1_000
+"""Keys whose cached values are no longer true; a thousand take 1 ms."""
 
 
 class CacheService(CacheReads):
@@ -61,11 +66,12 @@ class CacheService(CacheReads):
         check_batch(request)
 
         async def work(tx: Transaction, effects: Effects) -> BatchSetDataCacheResponse:
-            asked = [
-                put_of(one, tx.now, f"requests[{n}].") for n, one in enumerate(request.requests)
-            ]
-            for one in asked:
-                one.entry.task_record_id = request.task_record_id
+            def put_at(n: int) -> Put:
+                asked = put_of(request.requests[n], tx.now, f"requests[{n}].")
+                asked.entry.task_record_id = request.task_record_id
+                return asked
+
+            asked = await in_turns(put_at, range(len(request.requests)))
             await _put(tx, effects, call, asked)
             for one in asked:
                 one.entry.ClearField("value")
@@ -118,7 +124,10 @@ class CacheService(CacheReads):
             if await task_records.lock_shared(tx, call.tenant, run) is None:
                 raise task_records.missing(run)
             cleared = await data_cache.clear(tx, call.tenant, run, request.key_prefix)
-            effects.entries_changed(call.tenant, run, cleared)
+            turns = Turns()
+            for some in chunks(cleared, _TOLD_AT_ONCE):
+                effects.entries_changed(call.tenant, run, some)
+                await turns.next()
             return ClearDataCacheResponse(deleted_count=len(cleared))
 
         return await self.write(call, work)

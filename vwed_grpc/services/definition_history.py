@@ -5,16 +5,16 @@ from typing import Any, TypeVar
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     DiffTaskDefVersionsRequest,
-    DiffTaskDefVersionsResponse,
     ListTaskDefVersionsRequest,
     ListTaskDefVersionsResponse,
     RollbackTaskDefRequest,
 )
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.domain.definition_diff import diff
+from vwed_grpc.domain.definition_diff import difference
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
+from vwed_grpc.rpc.offload import LARGE
+from vwed_grpc.rpc.offload_process import offload_to_process
 from vwed_grpc.services.backend import list_response
 from vwed_grpc.services.definitions import TaskDefs
 from vwed_grpc.storage import definition_lists, definitions
@@ -40,7 +40,9 @@ class TaskDefHistory(TaskDefs):
     async def DiffTaskDefVersions(self, request: DiffTaskDefVersionsRequest, call: Call) -> bytes:
         before = await self.task_defs.get(call, request.id, request.from_version)
         after = await self.task_defs.get(call, request.id, request.to_version)
-        return await offload(len(before) + len(after), _difference, before, after)
+        if len(before) + len(after) <= LARGE:
+            return difference(before, after)
+        return await offload_to_process(difference, before, after)
 
     async def versions(
         self, request: Any, call: Call, of: Definitions[D]
@@ -56,9 +58,3 @@ class TaskDefHistory(TaskDefs):
             default="version desc",
             tie_breaker="version",
         )
-
-
-def _difference(before: bytes, after: bytes) -> bytes:
-    """From bytes to bytes: also parsing, and a long answer, would hold the loop."""
-    changes = diff(TaskDef.FromString(before), TaskDef.FromString(after))
-    return DiffTaskDefVersionsResponse(changes=changes).SerializeToString()

@@ -21,6 +21,7 @@ from vwed_grpc.domain.definition_status import DISABLED, ENABLED, FIRST, require
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.backend import (
     Backend,
     Servicer,
@@ -40,8 +41,9 @@ CREATED = CONTENT | {"id", "status", "change_note"}
 """What the creator of a definition may give."""
 
 
-def _problems(task_def: TaskDef, path: str) -> list[Violation]:
-    return config_problems(task_def.config, f"{path}.config")
+async def _problems(task_def: TaskDef, path: str) -> list[Violation]:
+    config = task_def.config
+    return await offload(config.ByteSize(), config_problems, config, f"{path}.config")
 
 
 class TaskDefs(Servicer):

@@ -1,7 +1,7 @@
 """What definitions and templates do alike: the rules of names and versions."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -13,7 +13,7 @@ from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import LARGE, offload
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.backend import DEFINITION_TTL, Backend
 from vwed_grpc.storage.definitions import Definitions
@@ -33,7 +33,7 @@ class Versioned(Generic[D]):
         backend: Backend,
         definitions: Definitions[D],
         content: frozenset[str],
-        problems: Callable[[D, str], list[Violation]],
+        problems: Callable[[D, str], Awaitable[list[Violation]]],
     ) -> None:
         self.backend = backend
         self.definitions = definitions
@@ -45,10 +45,7 @@ class Versioned(Generic[D]):
 
     async def check(self, message: D, path: str) -> None:
         """Raises InvalidArgument with all that is wrong with the content."""
-        size = message.ByteSize()
-        if isinstance(message, TaskTemplate) and message.parameters_schema.fields:
-            size += LARGE  # a small schema may take long to be checked
-        if found := await offload(size, self.problems, message, path):
+        if found := await self.problems(message, path):
             raise InvalidArgument(*found)
 
     async def get(self, call: Call, id_: str, version: int) -> bytes:

@@ -331,4 +331,4 @@ async def changed_between(
             "max_bytes": 2 << 20,
         },
     )
-    return [rows.block_record(row) for row in found]
+    return await in_turns(rows.block_record, found)

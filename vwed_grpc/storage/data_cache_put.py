@@ -11,6 +11,7 @@ from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import data_cache, rows, task_records
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 
 _PATIENCE = Statement("SET LOCAL lock_timeout = '100ms'")
 
@@ -86,7 +87,7 @@ async def put(tx: Transaction, tenant: str, puts: Sequence[Put]) -> list[bool]:
         "keys": [e.key for e in entries],
         "ids": [e.id for e in entries],
         "types": [e.type for e in entries],
-        "values": [_value(e) for e in entries],
+        "values": await in_turns(_value, entries),
         "expire_times": [end_of(e) for e in entries],
         "ttls": [one.ttl for one in puts],
         "replaceables": [one.replaceable for one in puts],
