@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any, TypeVar, TypeVarTuple
 
 from vwed_grpc.domain.errors import Unavailable, VwedError
@@ -32,10 +33,12 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
-        """It ends at once, for nobody asks it any more."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.wait()
+        """Ends it: nobody waits for what it does any more."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with suppress(BrokenPipeError):  # what it was not told
+                process.communicate()
 
     def do(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """What `work` answers or raises there. Raises Unavailable if the process dies twice."""
@@ -43,8 +46,8 @@ class _Process:
         for _ in range(2):
             try:
                 done, answer = self._ask(question)
-            except (EOFError, OSError):  # somebody killed it: the system, for memory
-                self._process = None
+            except (EOFError, OSError, pickle.UnpicklingError):
+                self.close()  # somebody killed it: the system, for memory
                 continue
             if done:
                 return answer  # type: ignore[no-any-return]  # what `work` answered

@@ -53,7 +53,7 @@ class TaskDefs(Servicer):
 
     async def CreateTaskDef(self, request: CreateTaskDefRequest, call: Call) -> TaskDef:
         given = TaskDef()
-        apply_mask(given, request.task_def, CREATED)
+        await offload(request.task_def.ByteSize(), apply_mask, given, request.task_def, CREATED)
         set_first_status(given)
         await self.task_defs.check(given, "task_def")
 

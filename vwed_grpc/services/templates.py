@@ -56,7 +56,8 @@ class TaskTemplates(TaskDefHistory):
         self, request: CreateTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
         given = TaskTemplate()
-        apply_mask(given, request.task_template, CONTENT | {"id", "change_note"})
+        asked = request.task_template
+        await offload(asked.ByteSize(), apply_mask, given, asked, CONTENT | {"id", "change_note"})
         await self.templates.check(given, "task_template")
 
         async def work(tx: Transaction, effects: Effects) -> TaskTemplate:

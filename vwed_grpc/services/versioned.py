@@ -1,6 +1,5 @@
 """What definitions and templates do alike: the rules of names and versions."""
 
-import copy
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +11,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.wire_pieces import copy_in_pieces
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
@@ -77,8 +77,11 @@ class Versioned(Generic[D]):
         effects.stale += [key(self.noun, call.tenant, id_, str(version)) for version in versions]
 
     async def create(self, tx: Transaction, call: Call, effects: Effects, given: D) -> D:
-        """A new resource at its version 1; `given` holds what may be given, and is well formed."""
-        message = await offload(given.ByteSize(), copy.deepcopy, given)
+        """A new resource at its version 1: what was given, well formed, with all that it lacks.
+
+        So another try makes it with the same id.
+        """
+        message = given
         message.id = message.id or new_id()
         self.complete(message)
         message.created_by = call.actor
@@ -103,7 +106,7 @@ class Versioned(Generic[D]):
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
         stored = await self.live(tx, call, given.id, given.etag)
-        message = await offload(stored.ByteSize(), copy.deepcopy, stored)
+        message = await offload(stored.ByteSize(), copy_in_pieces, stored)
         fields = masked_fields(mask, given, self.content)
         await offload(given.ByteSize(), apply_mask, message, given, fields)
         self.complete(message)
