@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 from contextlib import AsyncExitStack
+from itertools import chain
 from pathlib import Path
 
 import grpc
 
 from bench.stand import free_port
-from bench.turns.calls import Case, call, cases
+from bench.turns.cases import Case, call
+from bench.turns.definitions import definitions, schemas, templates
+from bench.turns.reports import blocks, entries
+from bench.turns.runs import runs, verbs
 from bench.turns.seed import Seed
 from vwed_grpc import embedded
 from vwed_grpc.client import connect
@@ -74,7 +78,16 @@ async def main(words: list[str]) -> None:
         await seed.basics()
         print("| call | turn ms | held ms | ended | where |")
         print("| --- | ---: | ---: | --- | --- |")
-        for case in cases(seed):
+        found = (
+            definitions(),
+            templates(),
+            schemas(),
+            runs(),
+            verbs(seed),
+            blocks(seed),
+            entries(seed),
+        )
+        for case in chain.from_iterable(found):
             name = f"{case.method} {case.what}".strip()
             if not words or any(word in name for word in words):
                 print(await _row(server, seed, case, name), flush=True)

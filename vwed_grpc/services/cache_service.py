@@ -65,7 +65,7 @@ class CacheService(CacheReads):
     ) -> BatchSetDataCacheResponse:
         check_batch(request)
 
-        async def work(tx: Transaction, effects: Effects) -> BatchSetDataCacheResponse:
+        async def work(tx: Transaction, effects: Effects) -> list[Put]:
             def put_at(n: int) -> Put:
                 asked = put_of(request.requests[n], tx.now, f"requests[{n}].")
                 asked.entry.task_record_id = request.task_record_id
@@ -73,11 +73,12 @@ class CacheService(CacheReads):
 
             asked = await in_turns(put_at, range(len(request.requests)))
             await _put(tx, effects, call, asked)
-            for one in asked:
-                one.entry.ClearField("value")
-            return BatchSetDataCacheResponse(data_caches=[one.entry for one in asked])
+            return asked
 
-        return await self.write(call, work)
+        entries = [one.entry for one in await self.write(call, work)]
+        for entry in entries:
+            entry.ClearField("value")
+        return BatchSetDataCacheResponse(data_caches=entries)
 
     async def IncrementDataCache(self, request: IncrementDataCacheRequest, call: Call) -> DataCache:
         check_delta(request)

@@ -134,9 +134,9 @@ class Versioned(Generic[D]):
         old = await self.definitions.pinned(tx, call.tenant, request.id, request.version)
         if old is None:
             raise await self.definitions.missing_at(tx, call.tenant, message.id, request.version)
-        if self.same_content(old, message):
+        if await offload(old.ByteSize(), self.same_content, old, message):
             return message
-        apply_mask(message, old, self.content)
+        await offload(old.ByteSize(), apply_mask, message, old, self.content)
         self.complete(message)
         message.change_note = request.reason
         return await self.write(tx, call, effects, message)
