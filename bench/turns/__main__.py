@@ -20,7 +20,7 @@ from bench.stand import free_port
 from bench.turns.cases import Case, call
 from bench.turns.definitions import definitions, schemas, templates
 from bench.turns.reports import blocks, entries
-from bench.turns.runs import runs, verbs
+from bench.turns.runs import endings, runs, verbs
 from bench.turns.seed import Seed
 from vwed_grpc import embedded
 from vwed_grpc.client import connect
@@ -79,13 +79,8 @@ async def main(words: list[str]) -> None:
         print("| call | turn ms | held ms | ended | where |")
         print("| --- | ---: | ---: | --- | --- |")
         found = (
-            definitions(),
-            templates(),
-            schemas(),
-            runs(),
-            verbs(seed),
-            blocks(seed),
-            entries(seed),
+            *(definitions(), templates(), schemas()),
+            *(runs(), verbs(seed), endings(seed), blocks(seed), entries(seed)),
         )
         for case in chain.from_iterable(found):
             name = f"{case.method} {case.what}".strip()

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.cache_service_pb2 import BatchSetDataCacheRequest, SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import (
@@ -31,14 +30,17 @@ LABELS = {f"label-{n:02}": f"value {n}" for n in range(16)}
 
 _RUNS = """
     INSERT INTO task_records (tenant, id, task_def_id, task_def_version, task_def_name, task_type,
-           status, input, labels, robot_id, executor_id, parent_task_record_id, root_task_record_id,
-           config_blocks, seq, run_seq, start_time, end_time, create_time, update_time, etag)
+           status, input, labels, robot_id, executor_id, parent_task_record_id,
+           root_task_record_id, config_blocks, seq, run_seq, start_time, end_time, create_time,
+           update_time, etag)
     SELECT tenant, :prefix || n, task_def_id, 1, task_def_name, task_type,
            :status, CASE WHEN n <= 1000 THEN input END, labels, 'robot-' || n, 'executor',
            :parent, CASE :parent WHEN '' THEN :prefix || n ELSE :parent END, 8, 1, 1,
-           create_time - n * interval '1 second', CASE WHEN :status IN (7, 8, 9) THEN create_time END,
+           create_time - n * interval '1 second',
+           CASE WHEN :status IN (7, 8, 9) THEN create_time END,
            create_time - n * interval '10 second', update_time, etag
-      FROM task_records, generate_series(1, CAST(:count AS int)) n WHERE tenant = 'turns' AND id = 'seed'
+      FROM task_records, generate_series(1, CAST(:count AS int)) n
+     WHERE tenant = 'turns' AND id = 'seed'
 """
 _EVENTS = """
     INSERT INTO task_record_events (tenant, task_record_id, seq, group_seq, kind, event_time, event)
@@ -141,9 +143,8 @@ class Seed:
         """A run with so many blocks of a status."""
         await self.run(id_)
         if reports:
-            blocks: list[BlockRecord] = contents.reports(0, reports)
             await self.client.records.ReportBlocks(
-                ReportBlocksRequest(task_record_id=id_, block_records=blocks)
+                ReportBlocksRequest(task_record_id=id_, block_records=contents.reports(0, reports))
             )
         await asyncio.to_thread(self.sql, _MANY_OPEN, run=id_, count=count, status=status)
         field = {2: "blocks_running", 4: "blocks_succeeded"}[status]

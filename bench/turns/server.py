@@ -1,4 +1,4 @@
-"""A server that tells how long its event loop turned, in CPU, and how long the interpreter was held.
+"""A server that tells how long its event loop turned, and how long the interpreter was held.
 
 CPU of the loop's own thread does not grow because the machine is busy, as times by the clock do. A
 call into C that does not let go of the interpreter in another thread holds the loop as well; it
@@ -43,7 +43,7 @@ class _Watch:
         self.longest = Longest()
         self._loop_thread = threading.get_ident()
         self._seen: list[str] = []
-        self._turn: Any = BaseEventLoop._run_once  # type: ignore[attr-defined]  # private, but all there is
+        self._turn: Any = BaseEventLoop._run_once  # type: ignore[attr-defined]  # noqa: SLF001 - private, but all there is
 
     def install(self) -> None:
         watch, turn = self, self._turn
@@ -59,7 +59,7 @@ class _Watch:
                     most = Counter(watch._seen).most_common(2)
                     watch.longest.where = [f"{n}x {where}" for where, n in most]
 
-        BaseEventLoop._run_once = run_once  # type: ignore[attr-defined]  # as above
+        BaseEventLoop._run_once = run_once  # type: ignore[attr-defined]  # noqa: SLF001 - as above
         for work in (self._look, self._answer):
             threading.Thread(target=work, daemon=True).start()
 
@@ -70,7 +70,7 @@ class _Watch:
             # Whatever else the machine does takes time by the clock, but no CPU of ours.
             gap = min(time.perf_counter() - clock, time.process_time() - cpu)
             self.longest.gap = max(self.longest.gap, gap)
-            frame = sys._current_frames().get(self._loop_thread)
+            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - public, for all its name
             self._seen.append(_names(frame))
 
     def _answer(self) -> None:
@@ -80,7 +80,7 @@ class _Watch:
 
 
 def _names(frame: FrameType | None) -> str:
-    names = []
+    names: list[str] = []
     while frame is not None and len(names) < _FRAMES:
         code = frame.f_code
         names.append(f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}")

@@ -1,5 +1,6 @@
 """Deleting what runs have many of: page by page, so that no statement's work grows with a run."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -56,9 +57,8 @@ class PagedDelete:
                     **parameters,
                 },
             )
-            counts: dict[str, int] = {}
-            for row in found:
-                counts[row.run] = counts.get(row.run, 0) + 1
-                afters[row.run] = row.key
-            afters = {run: key for run, key in afters.items() if counts.get(run) == limit}
-            yield [(row.run, row.key) for row in found]
+            page: list[tuple[str, Any]] = [(run, key) for run, key in found]
+            counts = Counter(run for run, _ in page)
+            afters.update(page)  # of each run the last one, for they are in order
+            afters = {run: key for run, key in afters.items() if counts[run] == limit}
+            yield page
