@@ -57,7 +57,7 @@ class PagedDelete:
                     **parameters,
                 },
             )
-            page: list[tuple[str, Any]] = [(run, key) for run, key in found]
+            page = [(str(row[0]), row[1]) for row in found]
             counts = Counter(run for run, _ in page)
             afters.update(page)  # of each run the last one, for they are in order
             afters = {run: key for run, key in afters.items() if counts[run] == limit}
