@@ -27,7 +27,7 @@ from vwed_grpc.client import connect
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 
-_TRIES = 2
+_TRIES = 3
 _SHOWN = 10.0
 """Milliseconds from which on it is said where the loop was."""
 
