@@ -54,6 +54,10 @@ def _lag(lag: Lag) -> Iterator[str]:
     yield f'{name}_bucket{{le="+Inf"}} {lag.looks}'
     yield f"{name}_sum {lag.seconds:.6f}"
     yield f"{name}_count {lag.looks}"
+    name = "vwed_loop_lag_longest_seconds"
+    yield f"# HELP {name} The latest that a timer ever went off."
+    yield f"# TYPE {name} gauge"
+    yield f"{name} {lag.longest:.6f}"
 
 
 _OF_DUTIES: dict[str, tuple[str, str, Callable[[Condition], float]]] = {

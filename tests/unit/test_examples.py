@@ -50,7 +50,8 @@ class DryRun:
 
 
 async def leaves(config: Struct, run: CreateTaskRecordRequest) -> list[str]:
-    run_input = complete_input(config, run.task_record.input)
+    run_input = run.task_record.input
+    complete_input(config, run_input)
     performer = DryRun(MessageToDict(run_input))
     await walk(MessageToDict(config)["blocks"], performer)
     return performer.leaves

@@ -43,17 +43,15 @@ def struct(content: dict[str, Any]) -> Struct:
 def test_defaults_are_filled_in_and_other_names_kept(
     given: dict[str, Any], complete: dict[str, Any]
 ) -> None:
-    assert MessageToDict(complete_input(CONFIG, struct(given))) == complete
+    run_input = struct(given)
+    complete_input(CONFIG, run_input)
+    assert MessageToDict(run_input) == complete
 
 
 def test_a_config_without_inputs_takes_every_input() -> None:
-    assert complete_input(Struct(), struct({"a": 1})) == struct({"a": 1})
-
-
-def test_the_given_input_is_not_changed() -> None:
-    given = struct({"target": "a"})
-    complete_input(CONFIG, given)
-    assert given == struct({"target": "a"})
+    given = struct({"a": 1})
+    complete_input(Struct(), given)
+    assert given == struct({"a": 1})
 
 
 def test_every_problem_is_named_by_its_path() -> None:

@@ -12,7 +12,8 @@ PROBE = "vwed:probe"
 """Never holds anything; deleting it shows that Redis takes writes."""
 
 
-def _escape(part: str) -> str:
+def escape(part: str) -> str:
+    """A part of a key; it has no colon then."""
     return part.replace("%", "%25").replace(":", "%3A")
 
 
@@ -25,8 +26,8 @@ class KeySpace:
 
     def __init__(self, generation: int, incarnation: str) -> None:
         self.incarnation = incarnation
-        self._prefix = f"vwed:{generation}:{_escape(incarnation)}:"
+        self._prefix = f"vwed:{generation}:{escape(incarnation)}:"
 
     def key(self, kind: str, tenant: str, *parts: str) -> str:
         """The key of one resource; different arguments never give the same key."""
-        return self._prefix + ":".join(map(_escape, (kind, tenant, *parts)))
+        return self._prefix + ":".join(map(escape, (kind, tenant, *parts)))

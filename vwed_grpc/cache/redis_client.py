@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,8 @@ from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.keys import PROBE
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway, Wire
+from vwed_grpc.storage.chunks import chunks
+from vwed_grpc.turns import Turns
 
 MAX_LIFETIME = 62.0
 """Seconds after which nothing that was in Redis is still there (contract, section 1)."""
@@ -128,17 +130,30 @@ class RedisClient:
             self._keep(keys)
             return
         sent = []
-        for start in range(0, len(keys), _DELETED_AT_ONCE):
-            some = keys[start : start + _DELETED_AT_ONCE]
-            deletion = self._wire.send("UNLINK", *some)
-            deletion.add_done_callback(partial(self._deleted, some))
-            sent.append(deletion)
-        for channel, message in publish:
-            wake_up = self._wire.send("PUBLISH", channel, message)
-            wake_up.add_done_callback(asyncio.Future.exception)  # looked at, so nothing warns of it
-            sent.append(wake_up)
+        turns = Turns()
+        sending = self._sending(self._wire, keys, publish)
+        try:
+            for command in sending:
+                sent.append(command)
+                await turns.next()
+        except asyncio.CancelledError:
+            sent += sending  # what is left leaves at once
+            raise
         if sent:
             await asyncio.wait(sent)  # which, unlike gather, cancels none of them
+
+    def _sending(
+        self, wire: Wire, keys: tuple[str, ...], publish: Iterable[tuple[str, bytes]]
+    ) -> Iterator[asyncio.Future[Any]]:
+        """Sends one command each time it is asked for the next."""
+        for some in chunks(keys, _DELETED_AT_ONCE):
+            deletion = wire.send("UNLINK", *some)
+            deletion.add_done_callback(partial(self._deleted, some))
+            yield deletion
+        for channel, message in publish:
+            wake_up = wire.send("PUBLISH", channel, message)
+            wake_up.add_done_callback(asyncio.Future.exception)  # looked at, so nothing warns of it
+            yield wake_up
 
     def _deleted(self, keys: Sequence[str], answer: asyncio.Future[Any]) -> None:
         if (error := answer.exception()) is not None:

@@ -25,7 +25,7 @@ from itertools import takewhile
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_def_service_pb2 import TaskDefChange
+from vwed.v1.task_def_service_pb2 import DiffTaskDefVersionsResponse, TaskDefChange
 
 from vwed_grpc.domain.block_tree import CHILDREN, ROOT, BlockTree, Place
 from vwed_grpc.domain.definition_path import BLOCKS, block_path, member_path
@@ -39,6 +39,12 @@ _ADDED = TaskDefChange.KIND_ADDED
 _REMOVED = TaskDefChange.KIND_REMOVED
 _CHANGED = TaskDefChange.KIND_CHANGED
 _MOVED = TaskDefChange.KIND_MOVED
+
+
+def difference(before: bytes, after: bytes) -> bytes:
+    """`diff` of two serialized definitions, as a serialized DiffTaskDefVersionsResponse."""
+    changes = diff(TaskDef.FromString(before), TaskDef.FromString(after))
+    return DiffTaskDefVersionsResponse(changes=changes).SerializeToString()
 
 
 def diff(before: TaskDef, after: TaskDef) -> list[TaskDefChange]:

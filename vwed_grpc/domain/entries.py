@@ -11,7 +11,6 @@ from vwed.v1.cache_service_pb2 import (
 from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
 
 from vwed_grpc.domain.errors import InvalidArgument, Violation
-from vwed_grpc.domain.field_mask import apply_mask
 
 LONGEST = timedelta(days=366)
 NOTHING = 0
@@ -41,19 +40,23 @@ def put_of(request: SetDataCacheRequest, now: datetime, path: str = "") -> Put:
     """What one set asks for.
 
     Args:
-        request: one set.
+        request: one set; its entry is what becomes the entry, for to copy a large value takes long.
         now: the database's time.
         path: what stands before the names of the request's fields, in errors.
 
     Raises:
         InvalidArgument: it has no value, or does not expire within the next 366 days.
     """
-    given = request.data_cache
-    which = given.WhichOneof("value")
+    entry = request.data_cache
+    which = entry.WhichOneof("value")
     if which is None:
         raise InvalidArgument.of(f"{path}data_cache.value", "is required")
-    entry = DataCache(task_record_id=given.task_record_id, key=given.key, type=type_of(which))
-    apply_mask(entry, given, [which])
+    entry.ClearField("id")
+    entry.ClearField("expire_time")
+    entry.ClearField("version")
+    entry.ClearField("create_time")
+    entry.ClearField("update_time")
+    entry.type = type_of(which)
     if until := expire_time(request, now, path):
         entry.expire_time.FromDatetime(until)
     return Put(entry, ttl(request, path), replaceable(request), path)

@@ -1,8 +1,9 @@
 """Every error that a caller can be told, by its gRPC code; `rpc.errors` puts them on the wire."""
 
+import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class VwedError(Exception):
         self.violations = tuple(violations)
         self.retry_after = retry_after
         """Seconds after which a retry may help; becomes `RetryInfo`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is: what it was made of is not in `args`, and may come from another process.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]  # private, but all that pickle has
 
 
 class InvalidArgument(VwedError):

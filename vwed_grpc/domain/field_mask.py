@@ -6,6 +6,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.wire_pieces import PIECE, merge_in_pieces
 
 
 def masked_fields(mask: FieldMask, resource: Message, mutable: frozenset[str]) -> frozenset[str]:
@@ -36,7 +37,9 @@ def apply_mask(target: Message, source: Message, fields: Collection[str]) -> Non
     for name in fields:
         target.ClearField(name)
         value = populated.get(name)
-        if hasattr(value, "MergeFrom"):  # a message, which is set then even if empty; a list; a map
+        if isinstance(value, Message) and value.ByteSize() > PIECE:
+            merge_in_pieces(getattr(target, name), value.SerializeToString())
+        elif hasattr(value, "MergeFrom"):  # a message, which is set even if empty; a list; a map
             getattr(target, name).MergeFrom(value)
         elif value is not None:
             setattr(target, name, value)

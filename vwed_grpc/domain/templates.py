@@ -14,6 +14,11 @@ from vwed_grpc.domain.parameters_schema import schema_problems
 from vwed_grpc.domain.placeholders import Filling, TooLargeError, names, path_of, templated
 
 
+def problems_of_serialized(config: bytes, schema: bytes, path: str) -> list[Violation]:
+    """`template_problems` of serialized arguments: for another process."""
+    return template_problems(Struct.FromString(config), Struct.FromString(schema), path)
+
+
 def template_problems(
     config: Struct, schema: Struct, path: str = "task_template"
 ) -> list[Violation]:
@@ -37,6 +42,15 @@ def template_problems(
         *schema_problems(schema, f"{path}.parameters_schema"),
         *islice(unknown, MAX_PROBLEMS),
     ]
+
+
+def instantiate_serialized(
+    config: bytes, schema: bytes, parameters: bytes, overrides: bytes
+) -> bytes:
+    """`instantiate` of serialized arguments, serialized: for another process."""
+    made = instantiate(*map(Struct.FromString, (config, schema, parameters, overrides)))
+    # What is in order is parsed in a third of the time.
+    return made.SerializeToString(deterministic=True)
 
 
 def instantiate(

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LARGE = 64 * 1024
+LARGE = 16 * 1024
 """Bytes of a message above which looking through it takes far longer than to hand it over."""
 
 _lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")

@@ -9,7 +9,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +24,9 @@ from vwed_grpc.rpc.demands import UNKNOWN_NUMBER
 
 Look = Callable[[Any, str], list[Violation]]
 """What is wrong with a value at a path."""
+
+MAX_ITEMS = 1_000
+"""Of a list or map: no rule in the protos allows more."""
 
 _NUL = "must not contain U+0000"
 _NANOS = 999_999_999
@@ -72,6 +75,12 @@ class Shape:
     messages: list[tuple[str, "Shape"]] = field(default_factory=list)
     message_lists: list[tuple[str, "Shape"]] = field(default_factory=list)
 
+    @property
+    def many(self) -> Iterator[str]:
+        """The fields that may hold several values."""
+        yield from (*self.text_lists, *self.text_maps)
+        yield from (name for name, _ in (*self.enum_lists, *self.message_lists))
+
     def normalize(self, message: Message, path: str, found: list[Violation], *, nul: bool) -> None:
         """Cuts the times in `message` to microseconds, and appends what is wrong in it.
 
@@ -90,6 +99,21 @@ class Shape:
         for name, shape in self.message_lists:
             for index, item in enumerate(getattr(message, name)):
                 shape.normalize(item, f"{path}{name}[{index}].", found, nul=nul)
+
+    def crowded(self, message: Message, path: str) -> list[Violation]:
+        """The lists and maps with more items than any request may have.
+
+        To look at each of 30,000, and to say what is wrong with it, takes three seconds.
+        """
+        found = [
+            Violation(path + name, f"must contain no more than {MAX_ITEMS} item(s)")
+            for name in self.many
+            if len(getattr(message, name)) > MAX_ITEMS
+        ]
+        for name, shape in self.messages:
+            if message.HasField(name):
+                found += shape.crowded(getattr(message, name), f"{path}{name}.")
+        return found
 
     def _find_in_values(self, message: Message, path: str, found: list[Violation]) -> None:
         found += [

@@ -4,17 +4,22 @@ The rules stand in the protos (protovalidate); `shape` adds what no rule can say
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from protovalidate import EvaluationError, Validator
 
 from vwed_grpc.domain.errors import InvalidArgument, Violation, VwedError
+from vwed_grpc.domain.json_value import MAX_PROBLEMS
+from vwed_grpc.domain.wire_pieces import TooManyFieldsError, merge_in_pieces
 from vwed_grpc.rpc.demands import demand
-from vwed_grpc.rpc.shape import shape_of, subscript
+from vwed_grpc.rpc.shape import MAX_ITEMS, shape_of, subscript
 
 M = TypeVar("M", bound=Message)
 
+_MAY_BE_CROWDED = 2 * MAX_ITEMS
+"""Bytes; a shorter message has no list with more items than are looked at."""
 _validator = Validator()  # compiles the rules of a message type once
 
 
@@ -40,9 +45,14 @@ def checker(request_type: type[M]) -> Callable[[bytes], Checked[M]]:
     def check(raw: bytes) -> Checked[M]:
         request = request_type()
         try:
-            request.MergeFromString(raw)
+            merge_in_pieces(request, raw)
         except DecodeError:
             return Checked(request, MalformedMessage(type_name))
+        except TooManyFieldsError as error:
+            where = ".".join(error.args)
+            return Checked(request, InvalidArgument.of(where, "has far too many values"))
+        if len(raw) > _MAY_BE_CROWDED and (crowded := shape.crowded(request, "")):
+            return Checked(request, InvalidArgument(*crowded))
         misshapen: list[Violation] = []
         shape.normalize(request, "", misshapen, nul=b"\0" in raw)
         try:
@@ -73,7 +83,7 @@ def _broken_rules(message: Message) -> list[Violation]:
     of = message.DESCRIPTOR
     return [
         _violation(found.proto, demand(of, found))
-        for found in _validator.collect_violations(message)
+        for found in islice(_validator.collect_violations(message), MAX_PROBLEMS)
     ]
 
 

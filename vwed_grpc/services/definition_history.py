@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     DiffTaskDefVersionsRequest,
-    DiffTaskDefVersionsResponse,
     ListTaskDefVersionsRequest,
     ListTaskDefVersionsResponse,
     ListTaskTemplateVersionsRequest,
@@ -13,9 +12,10 @@ from vwed.v1.task_def_service_pb2 import (
     RollbackTaskDefRequest,
 )
 
-from vwed_grpc.domain.definition_diff import diff
+from vwed_grpc.domain.definition_diff import difference
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
+from vwed_grpc.rpc.offload import LARGE
+from vwed_grpc.rpc.offload_process import offload_to_process
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import TASK_DEFS
 from vwed_grpc.storage import definitions
@@ -50,10 +50,6 @@ class DefinitionHistory:
         of, id_ = definitions.task_defs, request.id
         before = await self.reads.get(of, call, id_, version=request.from_version)
         after = await self.reads.get(of, call, id_, version=request.to_version)
-        return await offload(len(before) + len(after), _difference, before, after)
-
-
-def _difference(before: bytes, after: bytes) -> bytes:
-    """From bytes to bytes: also parsing, and a long answer, would hold the loop."""
-    changes = diff(TaskDef.FromString(before), TaskDef.FromString(after))
-    return DiffTaskDefVersionsResponse(changes=changes).SerializeToString()
+        if len(before) + len(after) <= LARGE:
+            return difference(before, after)
+        return await offload_to_process(difference, before, after)

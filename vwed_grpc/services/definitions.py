@@ -24,6 +24,7 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violati
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import require_id
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.services.listing import in_order, list_response
@@ -38,8 +39,9 @@ CREATED = CONTENT | {"id", "status", "change_note"}
 """What the creator of a definition may give."""
 
 
-def _problems(task_def: TaskDef, path: str) -> list[Violation]:
-    return config_problems(task_def.config, f"{path}.config")
+async def _problems(task_def: TaskDef, path: str) -> list[Violation]:
+    config = task_def.config
+    return await offload(config.ByteSize(), config_problems, config, f"{path}.config")
 
 
 TASK_DEFS = Versioned(definitions.task_defs, content=CONTENT, problems=_problems)
@@ -53,7 +55,7 @@ class TaskDefs:
 
     async def CreateTaskDef(self, request: CreateTaskDefRequest, call: Call) -> TaskDef:
         given = TaskDef()
-        apply_mask(given, request.task_def, CREATED)
+        await offload(request.task_def.ByteSize(), apply_mask, given, request.task_def, CREATED)
         set_first_status(given)
         await TASK_DEFS.check(given, "task_def")
 

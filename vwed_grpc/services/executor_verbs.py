@@ -17,8 +17,10 @@ from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import cut
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.run_changes import lock_run, move
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.pool import Pool
@@ -108,7 +110,8 @@ class ExecutorVerbs:
                 return record
             status = next_status(FINISH[request.status], record.status)
             if request.HasField("result"):
-                record.result.CopyFrom(request.result)
+                size = request.result.ByteSize()
+                await offload(size, apply_mask, record, request, {"result"})
             record.error_message = cut(request.error_message)
             record.error_code = request.error_code
             return await change.write(

@@ -1,6 +1,5 @@
 """The RPCs that sum up runs and blocks, and the one that prunes them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,17 +21,16 @@ from vwed.v1.record_service_pb2 import (
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
+from vwed_grpc.services.listing import list_response
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.pruning import Old
+from vwed_grpc.turns import in_turns
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.retention import count, prune_runs
 
 LONGEST = timedelta(days=92)
 PRUNED_AT_ONCE = 10_000
-_GROUP_BYTES = 200
-"""Of an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,14 +51,16 @@ class Figures:
             until=rows.moment(request.end_time.to),
             time_zone=zone,
         )
-        return await offload(len(found) * _GROUP_BYTES, _run_summaries, found)
+        items = await in_turns(_run_summary, found)
+        return await list_response(SummarizeTaskRecordsResponse(), "task_record_summaries", items)
 
     async def SummarizeBlockRecords(
         self, request: SummarizeBlockRecordsRequest, call: Call
     ) -> bytes:
         where = [*run_lists.where(call.tenant, request.filter), *_ended_in(request.end_time)]
         found = await summaries.of_blocks(self.figures, where)
-        return await offload(len(found) * _GROUP_BYTES, _block_summaries, found)
+        items = await in_turns(_block_summary, found)
+        return await list_response(SummarizeBlockRecordsResponse(), "block_record_summaries", items)
 
     async def PruneTaskRecords(
         self, request: PruneTaskRecordsRequest, call: Call
@@ -94,22 +94,13 @@ def _ended_in(span: TimeRange) -> list[sa.ColumnElement[bool]]:
     return run_lists.within(task_records.c.end_time, span)
 
 
-def _run_summaries(found: Sequence[sa.Row[Any]]) -> bytes:
-    summaries = [_run_summary(row) for row in found]
-    return SummarizeTaskRecordsResponse(task_record_summaries=summaries).SerializeToString()
-
-
-def _block_summaries(found: Sequence[sa.Row[Any]]) -> bytes:
-    summaries = [
-        BlockRecordSummary(
-            block_type=row.block_type,
-            count=row.total,
-            failure_rate=row.failed / row.total,
-            duration=_durations(row.duration, row.duration_max),
-        )
-        for row in found
-    ]
-    return SummarizeBlockRecordsResponse(block_record_summaries=summaries).SerializeToString()
+def _block_summary(row: sa.Row[Any]) -> BlockRecordSummary:
+    return BlockRecordSummary(
+        block_type=row.block_type,
+        count=row.total,
+        failure_rate=row.failed / row.total,
+        duration=_durations(row.duration, row.duration_max),
+    )
 
 
 def _run_summary(row: sa.Row[Any]) -> TaskRecordSummary:

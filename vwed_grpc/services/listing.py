@@ -13,9 +13,9 @@ from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.turns import in_turns
 
 M = TypeVar("M", bound=Message)
 
@@ -71,13 +71,12 @@ async def list_page(
 async def list_response(answer: Message, name: str, items: Sequence[Message]) -> bytes:
     """The answer with the items in the field of that name."""
     number = answer.DESCRIPTOR.fields_by_name[name].number
-    return await offload(sum(item.ByteSize() for item in items), _joined, answer, number, items)
 
+    def part_of(item: Message) -> bytes:
+        return field(number, item.SerializeToString())
 
-def _joined(answer: Message, number: int, items: Sequence[Message]) -> bytes:
-    # Put together as bytes, for to append a message copies it. The loop gets its turn between them.
-    parts = [field(number, item.SerializeToString()) for item in items]
-    return b"".join([*parts, answer.SerializeToString()])
+    # Put together as bytes, for to append a message copies it.
+    return b"".join([*await in_turns(part_of, items), answer.SerializeToString()])
 
 
 def in_order(

@@ -21,6 +21,7 @@ from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, PENDING, Command
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.services.run_changes import lock_run, move
 from vwed_grpc.storage import block_records, definitions, present_runs, run_tree, task_records
@@ -181,10 +182,12 @@ async def _retry(
         retry_of=old.record.id,
         created_by=call.actor,
     )
-    apply_mask(record, old.record, _INHERITED)
+    size = old.record.input.ByteSize()
+    await offload(size, apply_mask, record, old.record, _INHERITED)
+    record.input.SetInParent()
+    await offload(size, complete_input, task_def.config, record.input, "input")
     if not old.record.parent_task_record_id:
         record.root_task_record_id = record.id
-    record.input.CopyFrom(complete_input(task_def.config, record.input, "input"))
     run = Run(record, config_blocks=block_count(task_def.config), run_seq=1, retry_chain=chain)
     record.block_counts.total = run.config_blocks
     change = RunChange(tx, effects, call.tenant, run=run)

@@ -1,6 +1,5 @@
 """The RPCs of runs as resources."""
 
-import copy
 from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
@@ -27,7 +26,9 @@ from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id, require_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
+from vwed_grpc.domain.wire_pieces import copy_in_pieces
 from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.services.listing import in_order, list_page, list_response
@@ -117,7 +118,7 @@ class TaskRecords:
 
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:
             run = await task_records.lock(tx, call.tenant, given.id, etag=given.etag)
-            record = copy.deepcopy(run.record)
+            record = await offload(run.record.ByteSize(), copy_in_pieces, run.record)
             apply_mask(record, given, masked_fields(request.update_mask, given, MUTABLE))
             validate(record, "task_record")
             if request.unique_external_id:
@@ -182,13 +183,15 @@ async def _create(
     given = request.task_record
     task_def = await _runnable(tx, call, given)
     record = TaskRecord()
-    apply_mask(record, given, GIVEN)
+    size = given.input.ByteSize()
+    await offload(size, apply_mask, record, given, GIVEN)
+    record.input.SetInParent()
+    await offload(size, complete_input, task_def.config, record.input)
     record.id = given.id or new_id()
     record.task_def_id = task_def.id
     record.task_def_version = task_def.version
     record.task_def_name = task_def.name
     record.task_type = task_def.task_type
-    record.input.CopyFrom(complete_input(task_def.config, given.input))
     record.status = PENDING
     record.attempt = 1
     record.created_by = call.actor

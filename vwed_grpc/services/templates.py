@@ -18,9 +18,14 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import require_id
-from vwed_grpc.domain.templates import instantiate, template_problems
+from vwed_grpc.domain.templates import (
+    instantiate_serialized,
+    problems_of_serialized,
+    template_problems,
+)
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import LARGE, offload
+from vwed_grpc.rpc.offload import offload
+from vwed_grpc.rpc.offload_process import offload_to_process
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import CREATED, TASK_DEFS, set_first_status
 from vwed_grpc.services.idempotent import idempotent
@@ -33,8 +38,13 @@ from vwed_grpc.writes.commit import Committer, Effects
 CONTENT = frozenset({"name", "description", "task_type", "config", "parameters_schema", "labels"})
 
 
-def _problems(template: TaskTemplate, path: str) -> list[Violation]:
-    return template_problems(template.config, template.parameters_schema, path)
+async def _problems(template: TaskTemplate, path: str) -> list[Violation]:
+    config, schema = template.config, template.parameters_schema
+    if not schema.fields:
+        return await offload(config.ByteSize(), template_problems, config, schema, path)
+    return await offload_to_process(
+        problems_of_serialized, config.SerializeToString(), schema.SerializeToString(), path
+    )
 
 
 TEMPLATES = Versioned(definitions.task_templates, content=CONTENT, problems=_problems)
@@ -50,7 +60,8 @@ class TaskTemplates:
         self, request: CreateTaskTemplateRequest, call: Call
     ) -> TaskTemplate:
         given = TaskTemplate()
-        apply_mask(given, request.task_template, CONTENT | {"id", "change_note"})
+        asked = request.task_template
+        await offload(asked.ByteSize(), apply_mask, given, asked, CONTENT | {"id", "change_note"})
         await TEMPLATES.check(given, "task_template")
 
         work = idempotent(
@@ -136,20 +147,18 @@ async def _instantiate(
     given: TaskDef,
 ) -> TaskDef:
     template = await _source(tx, call, request)
+    config = await offload_to_process(
+        instantiate_serialized,
+        *(template.config.SerializeToString(), template.parameters_schema.SerializeToString()),
+        *(request.parameters.SerializeToString(), request.overrides.SerializeToString()),
+    )
     instance = TaskDef(
-        config=await offload(
-            LARGE + 1,  # a small schema may take long to be checked
-            instantiate,
-            template.config,
-            template.parameters_schema,
-            request.parameters,
-            request.overrides,
-        ),
         task_type=template.task_type,
         task_template_id=template.id,
         task_template_version=template.version,
     )
     instance.MergeFrom(given)
+    await offload(len(config), instance.config.MergeFromString, config)
     return await TASK_DEFS.create(tx, effects, call, given=instance)
 
 

@@ -1,7 +1,6 @@
 """What definitions and templates do alike: the rules of names and versions."""
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -12,8 +11,9 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from vwed_grpc.domain.errors import AlreadyExists, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask, masked_fields
 from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.wire_pieces import copy_in_pieces
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import LARGE, offload
+from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.storage.definitions import Definitions
 from vwed_grpc.storage.transaction import Transaction
@@ -32,7 +32,7 @@ class Versioned(Generic[D]):
         definitions: Definitions[D],
         *,
         content: frozenset[str],
-        problems: Callable[[D, str], list[Violation]],
+        problems: Callable[[D, str], Awaitable[list[Violation]]],
     ) -> None:
         self.definitions = definitions
         self.content = content
@@ -42,10 +42,7 @@ class Versioned(Generic[D]):
 
     async def check(self, message: D, path: str) -> None:
         """Raises InvalidArgument with all that is wrong with the content."""
-        size = message.ByteSize()
-        if isinstance(message, TaskTemplate) and message.parameters_schema.fields:
-            size += LARGE  # a small schema may take long to be checked
-        if found := await offload(size, self.problems, message, path):
+        if found := await self.problems(message, path):
             raise InvalidArgument(*found)
 
     def changed(
@@ -57,8 +54,11 @@ class Versioned(Generic[D]):
         effects.stale += [key(noun, call.tenant, id_, str(version)) for version in versions]
 
     async def create(self, tx: Transaction, effects: Effects, call: Call, *, given: D) -> D:
-        """A new resource at its version 1; `given` holds what may be given, and is well formed."""
-        message = await offload(given.ByteSize(), copy.deepcopy, given)
+        """A new resource at its version 1: what was given, well formed, with all that it lacks.
+
+        So another try makes it with the same id.
+        """
+        message = given
         message.id = message.id or new_id()
         self.complete(message)
         message.created_by = call.actor
@@ -83,7 +83,7 @@ class Versioned(Generic[D]):
     ) -> D:
         """Sets the masked fields; a change of content is the next version, none writes nothing."""
         stored = await self.live(tx, call, given.id, etag=given.etag)
-        message = await offload(stored.ByteSize(), copy.deepcopy, stored)
+        message = await offload(stored.ByteSize(), copy_in_pieces, stored)
         fields = masked_fields(mask, given, self.content)
         await offload(given.ByteSize(), apply_mask, message, given, fields)
         self.complete(message)
@@ -113,9 +113,9 @@ class Versioned(Generic[D]):
             raise await self.definitions.missing_at(
                 tx, call.tenant, message.id, version=request.version
             )
-        if self.same_content(old, message):
+        if await offload(old.ByteSize(), self.same_content, old, message):
             return message
-        apply_mask(message, old, self.content)
+        await offload(old.ByteSize(), apply_mask, message, old, self.content)
         self.complete(message)
         message.change_note = request.reason
         return await self.write(tx, effects, call, message=message)

@@ -16,6 +16,7 @@ from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 
 table = models.BlockRecord.__table__
 c = table.c
@@ -96,16 +97,18 @@ async def look_up(
             "full_views": list(named.values()),
         },
     )
-    return {
-        (row.task_record_id, row.block_id, row.iteration, row.attempt): Block(
-            rows.block_record(row),
-            input_digest=row.input_digest,
-            output_digest=row.output_digest,
-            stored_input=row.stored_input,
-            stored_output=row.stored_output,
-        )
-        for row in found
-    }
+    return dict(await in_turns(_keyed, found))
+
+
+def _keyed(row: sa.Row[Any]) -> tuple[Key, Block]:
+    block = Block(
+        rows.block_record(row),
+        input_digest=row.input_digest,
+        output_digest=row.output_digest,
+        stored_input=row.stored_input,
+        stored_output=row.stored_output,
+    )
+    return (row.task_record_id, row.block_id, row.iteration, row.attempt), block
 
 
 async def look_up_ids(
@@ -328,4 +331,4 @@ async def changed_between(
             "max_bytes": 2 << 20,
         },
     )
-    return [rows.block_record(row) for row in found]
+    return await in_turns(rows.block_record, found)

@@ -6,11 +6,12 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.entries import NOTHING, Put, end_of
 from vwed_grpc.domain.errors import FailedPrecondition, VwedError
-from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
+from vwed_grpc.domain.wire_format import field
 from vwed_grpc.storage import data_cache, rows, task_records
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 
 # One pass over the rows, in an order that all writers keep to, so they do not deadlock.
 # Whoever replaces a row may have waited for it. So all that depends on the time is worked out under
@@ -78,7 +79,7 @@ async def put(tx: Transaction, tenant: str, puts: Sequence[Put]) -> list[bool]:
         "keys": [e.key for e in entries],
         "ids": [e.id for e in entries],
         "types": [e.type for e in entries],
-        "values": [_value(e) for e in entries],
+        "values": await in_turns(_value, entries),
         "expire_times": [end_of(e) for e in entries],
         "ttls": [one.ttl for one in puts],
         "replaceables": [one.replaceable for one in puts],
@@ -102,9 +103,11 @@ async def put(tx: Transaction, tenant: str, puts: Sequence[Put]) -> list[bool]:
 
 
 def _value(entry: DataCache) -> bytes:
-    value = DataCache()
-    apply_mask(value, entry, [entry.WhichOneof("value") or ""])
-    return value.SerializeToString(deterministic=True)
+    which = entry.WhichOneof("value") or ""
+    if which == "json_value":  # without a copy, which takes long if it is large
+        value = entry.json_value.SerializeToString(deterministic=True)
+        return field(DataCache.JSON_VALUE_FIELD_NUMBER, value)
+    return DataCache(**{which: getattr(entry, which)}).SerializeToString()
 
 
 _CLOCK = Statement("SELECT clock_timestamp() AS now")

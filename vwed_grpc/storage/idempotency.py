@@ -93,11 +93,14 @@ def _fingerprint(request: Message) -> bytes:
 
     What is only validated is answered as the real call would be, also where that was made before.
     """
-    arguments = type(request)()
-    arguments.CopyFrom(request)
-    for name in ("request_id", "validate_only"):
-        if name in request.DESCRIPTOR.fields_by_name:
-            arguments.ClearField(name)
     digest = hashlib.sha256(request.DESCRIPTOR.full_name.encode())
-    digest.update(arguments.SerializeToString(deterministic=True))
+    known = request.DESCRIPTOR.fields_by_name
+    left_out = {n: getattr(request, n) for n in ("request_id", "validate_only") if n in known}
+    for name in left_out:
+        request.ClearField(name)
+    try:  # a copy would cost three times as much
+        digest.update(request.SerializeToString(deterministic=True))
+    finally:
+        for name, value in left_out.items():
+            setattr(request, name, value)
     return digest.digest()

@@ -1,9 +1,7 @@
 """Keyset paging: one way to read any list, page by page, in any documented order."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage.codecs import moment
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.shapes import Shapes
+from vwed_grpc.turns import Turns
 
 M = TypeVar("M", bound=Message)
 Position = tuple[Any, ...]
@@ -26,8 +25,6 @@ MAX_ANSWER_BYTES = 4 << 20
 """Every client's default limit."""
 MAX_PAGE_BYTES = 3 << 20
 """A page ends early here: every client's default limit is 4 MiB."""
-_TURN = 0.005
-"""Seconds of parsing after which the event loop goes on."""
 _SHAPES = Shapes()
 
 
@@ -187,12 +184,10 @@ class Listing(Generic[M]):
         if not rows:
             return
         read = self.reader(tuple(rows[0]._fields))
-        began = perf_counter()
+        turns = Turns()
         for row in rows:
             yield row, read(row)
-            if perf_counter() - began > _TURN:
-                await asyncio.sleep(0)
-                began = perf_counter()
+            await turns.next()
 
     def _among(self, wanted: Sequence[Any]) -> sa.ColumnElement[bool]:
         return self.identity == sa.any_(sa.literal(list(wanted), ARRAY(self.identity.type)))

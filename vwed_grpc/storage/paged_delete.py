@@ -1,6 +1,7 @@
 """Deleting what runs have many of: page by page, so that no statement's work grows with a run."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from vwed_grpc.storage.statement import Statement
@@ -46,7 +47,7 @@ class PagedDelete:
         afters: dict[str, Any] = dict.fromkeys(runs, self._first)
         while afters:
             limit = max(1, ROWS // len(afters))
-            found = await tx.fetch(
+            found: Sequence[Any] = await tx.fetch(
                 self._statement,
                 {
                     "tenant": tenant,
@@ -56,9 +57,8 @@ class PagedDelete:
                     **parameters,
                 },
             )
-            counts: dict[str, int] = {}
-            for row in found:
-                counts[row.run] = counts.get(row.run, 0) + 1
-                afters[row.run] = row.key
-            afters = {run: key for run, key in afters.items() if counts.get(run) == limit}
-            yield [(row.run, row.key) for row in found]
+            page: list[tuple[str, Any]] = [(run, key) for run, key in found]
+            counts = Counter(run for run, _ in page)
+            afters.update(page)  # of each run the last one, for they are in order
+            afters = {run: key for run, key in afters.items() if counts[run] == limit}
+            yield page

@@ -13,6 +13,8 @@ from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 from vwed_grpc.storage import models, periods
 from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.transaction import Transaction
 
 runs = models.TaskRecord.__table__
 blocks = models.BlockRecord.__table__
@@ -92,7 +94,7 @@ async def of_runs(
         .group_by(*(sa.literal_column(name) for name in names))
         .order_by(*(sa.literal_column(name) for name in names))
     )
-    return _at_most(await pool.select(statement.limit(MAX_GROUPS + 1)))
+    return await _groups(pool, statement)
 
 
 async def of_blocks(pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> Sequence[sa.Row[Any]]:
@@ -110,12 +112,18 @@ async def of_blocks(pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> Sequ
         .where(*where)
         .group_by(c.block_type)
         .order_by(c.block_type)
-        .limit(MAX_GROUPS + 1)
     )
-    return _at_most(await pool.select(statement))
+    return await _groups(pool, statement)
 
 
-def _at_most(groups: Sequence[sa.Row[Any]]) -> Sequence[sa.Row[Any]]:
+async def _groups(pool: Pool, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    at_most = Statement(statement.limit(MAX_GROUPS + 1))
+
+    async def read(tx: Transaction) -> Sequence[sa.Row[Any]]:
+        return await tx.fetch(at_most, {})
+
+    # By the driver alone, which takes rows as they come in: SQLAlchemy makes all of them in one go.
+    groups = await pool.run(read, commit=False)
     if len(groups) > MAX_GROUPS:
         raise ResourceExhausted(
             "TOO_MANY_GROUPS",

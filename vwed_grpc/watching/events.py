@@ -9,10 +9,14 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordDeleted, TaskRecordEvent, TaskRecordSignal
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 
+from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.wire_format import field
+from vwed_grpc.domain.wire_pieces import PIECE
 from vwed_grpc.storage.events import Event, Kind
 
 MAX_MESSAGE_BYTES = 3 << 20
+_BASIC = frozenset(TaskRecord.DESCRIPTOR.fields_by_name) - {"input", "result"}
+"""What a run's basic view has."""
 
 
 def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:
@@ -51,9 +55,12 @@ def run_event(
 def basic_run(record: TaskRecord) -> bytes:
     """The run without its payload, serialized."""
     slim = TaskRecord()
-    slim.CopyFrom(record)
-    slim.ClearField("input")
-    slim.ClearField("result")
+    if record.ByteSize() <= PIECE:
+        slim.CopyFrom(record)
+        slim.ClearField("input")
+        slim.ClearField("result")
+    else:  # that would copy what is large
+        apply_mask(slim, record, _BASIC)
     return slim.SerializeToString()
 
 

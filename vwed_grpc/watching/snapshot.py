@@ -10,6 +10,7 @@ from vwed_grpc.storage import block_records
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.task_records import Run
+from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.catch_up import CatchUp
 
 
@@ -26,7 +27,7 @@ async def present_states(
 
     async def page() -> list[Event]:
         blocks = await block_records.changed_between(pool, tenant, id_, seq, until, full=full)
-        return [state(id_, block.seq, block) for block in blocks]
+        return await in_turns(lambda block: state(id_, block.seq, block), blocks)
 
     while True:
         place = "states", id_, seq, until, full

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from vwed_grpc.cache.keys import KeySpace
+from vwed_grpc.cache.keys import KeySpace, escape
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.pool import Deadline, Pool
@@ -51,7 +51,8 @@ class Effects:
 
     def entries_changed(self, tenant: str, run: str, keys: Iterable[str]) -> None:
         """Entries of the run's data cache."""
-        self.stale += [self.keys.key("data_cache", tenant, run, key) for key in keys]
+        of_run = self.keys.key("data_cache", tenant, run, "")
+        self.stale += [of_run + escape(key) for key in keys]
 
 
 Work = Callable[[Transaction, Effects], Awaitable[T]]

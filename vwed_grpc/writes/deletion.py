@@ -1,6 +1,8 @@
 """Deleting runs: each history says so last, and the runs below move up."""
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 
 from vwed.v1.task_record_pb2 import TaskRecord
 
@@ -12,7 +14,7 @@ from vwed_grpc.watching.events import deleted_event
 from vwed_grpc.writes.commit import Effects
 from vwed_grpc.writes.runs import RunChange, write_all
 
-_MOVED_AT_ONCE = 100
+_MOVED_AT_ONCE = 40
 
 
 async def delete_runs(
@@ -30,8 +32,8 @@ async def delete_runs(
     """
     await _move_up(tx, effects, tenant, deleted, below, actor, reason)
     async for entries in pruning.delete(tx, tenant, list(deleted)):
-        for id_, key in entries:
-            effects.entries_changed(tenant, id_, [key])
+        for id_, of_run in groupby(entries, itemgetter(0)):
+            effects.entries_changed(tenant, id_, (key for _, key in of_run))
     told = []
     for record in deleted.values():
         record.seq += 1

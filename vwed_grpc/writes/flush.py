@@ -5,7 +5,7 @@ fails alone: it is applied to copies, which are kept only if all of it went well
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -21,14 +21,18 @@ from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Resourc
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
+from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.watching.events import block_event, progress_of
 
 MAX_BLOCKS = 200_000
 """Rows that a run may have."""
+WRITTEN_AT_ONCE = 300
+"""Blocks, or events, in one statement: the driver encodes it in one go, 30 µs for each of them."""
 MOST_ABOVE = 10_000
 """Blocks that are looked at, to see that none comes below itself: in a run, and for a report."""
 
@@ -93,29 +97,42 @@ async def flush(
             gone = report.run not in busy
             outcomes.append(task_records.missing(report.run) if gone else Again())
             continue
-        outcome = _applied(report, state, known, now, touched)
+        outcome = await _applied(report, state, known, now, touched)
         if isinstance(outcome, _MustLookAbove):
             await _look_above(tx, tenant, at_hand, known)
-            outcome = _applied(report, state, known, now, touched)
+            outcome = await _applied(report, state, known, now, touched)
         outcomes.append(outcome)
     changed = [s for s in states.values() if s.news or s.renewed]
     if changed:
-        blocks = [(key[0], block) for key, block in touched.items()]
-        news = [(state.id, state.news) for state in changed]
-        await tx.together(
-            _WRITE,
-            block_records.upserted(tenant, tx.now, blocks),
-            events.appended(tenant, tx.now, news),
-            reported_runs.saved(tenant, tx.now, changed),
-        )
+        await _write(tx, tenant, touched, changed)
     return outcomes, changed
 
 
-def _applied(
+async def _write(
+    tx: Transaction, tenant: str, touched: Mapping[Key, Block], changed: Sequence[ReportedRun]
+) -> None:
+    """One statement, unless there are so many blocks or events that the driver needs several."""
+    put = [(key[0], block) for key, block in touched.items()]
+    *more_blocks, blocks = [*chunks(put, WRITTEN_AT_ONCE)] or [[]]
+    told = [(state.id, [event]) for state in changed for event in state.news]
+    *more_news, news = [*chunks(told, WRITTEN_AT_ONCE)] or [[]]
+    for some in more_blocks:
+        await tx.fetch(block_records.UPSERT, block_records.upserted(tenant, tx.now, some))
+    for one in more_news:
+        await events.append(tx, tenant, one)
+    await tx.together(
+        _WRITE,
+        block_records.upserted(tenant, tx.now, blocks),
+        events.appended(tenant, tx.now, news),
+        reported_runs.saved(tenant, tx.now, changed),
+    )
+
+
+async def _applied(
     report: Report, state: ReportedRun, known: Blocks, now: Timestamp, touched: dict[Key, Block]
 ) -> Outcome:
     try:
-        return _Application(report, state, known, now).apply(touched)
+        return await _Application(report, state, known, now).apply(touched)
     except Exception as refusal:  # noqa: BLE001 - whatever it is, it is this report's alone
         return refusal
 
@@ -142,7 +159,7 @@ class _Application:
         self.changed: set[Key] = set()
         self.changes: list[tuple[BlockRecord, bytes | None, bytes | None]] = []
 
-    def apply(self, touched: dict[Key, Block]) -> Answer:
+    async def apply(self, touched: dict[Key, Block]) -> Answer:
         """Raises VwedError with nothing changed; else the run and its blocks are changed."""
         state, report = self.state, self.report
         holder = lifecycle.check_fence(state, report)
@@ -153,16 +170,21 @@ class _Application:
                 f"reports are not taken while the run is {name}",
                 metadata={"status": name},
             )
-        placed = [self._apply_block(n, block) for n, block in enumerate(report.blocks)]
+        turns = Turns()
+        placed = []
+        for n, block in enumerate(report.blocks):
+            placed.append(self._apply_block(n, block))
+            await turns.next()
+        news = await self._events()
+        blocks = await in_turns(self._answer, [block for block, _ in placed])
         # From here on nothing fails.
-        state.news += self._events()
+        state.news += news
         state.counts, state.seq, state.recorded = self.counts, self.seq, self.recorded
         state.renewed |= holder and state.renewable
         self.known.by_key.update(self.own)
         self.known.latest.update(self.latest)
         self.known.parents.update(self.parents)
         touched.update((key, self.own[key]) for key in self.changed)
-        blocks = [self._answer(block) for block, _ in placed]
         return Answer(blocks, [seq for _, seq in placed], state.status)
 
     def _apply_block(self, index: int, reported: BlockRecord) -> tuple[Block, int]:
@@ -279,12 +301,14 @@ class _Application:
         self.counts[after - 1] += 1
         self.latest[name] = attempt
 
-    def _events(self) -> Iterable[Event]:
+    async def _events(self) -> list[Event]:
         """The report's events; the last of them carries the run's counts and progress."""
-        built = [
-            block_event(self.state.id, record, self.seq, self.report.actor, "", given, made)
-            for record, given, made in self.changes
-        ]
+
+        def event_of(change: tuple[BlockRecord, bytes | None, bytes | None]) -> Event:
+            record, given, made = change
+            return block_event(self.state.id, record, self.seq, self.report.actor, "", given, made)
+
+        built = await in_turns(event_of, self.changes)
         if built:
             counts = BlockCounts(**dict(zip(BLOCK_COUNTS, self.counts, strict=True)))
             rows.put_total(counts, self.state.config_blocks)

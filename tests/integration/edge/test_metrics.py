@@ -125,6 +125,7 @@ async def test_what_holds_the_loop_is_seen(address: str) -> None:
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
     assert found['vwed_loop_lag_seconds_bucket{le="+Inf"}'] == found["vwed_loop_lag_seconds_count"]
     assert found["vwed_loop_lag_seconds_sum"] >= 0.05
+    assert 0.05 <= found["vwed_loop_lag_longest_seconds"] <= found["vwed_loop_lag_seconds_sum"]
 
 
 async def test_only_a_get_is_answered_and_nobody_is_waited_for(
