@@ -12,6 +12,7 @@ import grpc
 from sqlalchemy.exc import DBAPIError
 
 from bench import h2load, holds, memory, reads, seed, table, watches, workers, writes
+from bench.crowd.case import crowd, prepare
 from bench.measure import Result
 from bench.plot import draw
 from bench.process import ROOT, end_with_sigterm
@@ -79,10 +80,11 @@ async def _cases(s: Stand, given: argparse.Namespace) -> dict[str, Cases]:
         await seeded.basics()
         runs = await seeded.runs("bench", 200)
         watched = iter(await seeded.runs("watched", 6 + 4 * rounds))
+    await prepare(s.server)
     engine = sync_engine(s.database_url)
 
     def lists() -> Iterator[Result]:
-        seed.fill_million(engine, given.runs)
+        seed.fill_finished(engine, seed.MILLION, given.runs)
         yield from reads.lists(s, rounds, seconds)
 
     def writing() -> Iterator[Result]:
@@ -107,6 +109,7 @@ async def _cases(s: Stand, given: argparse.Namespace) -> dict[str, Cases]:
         "writes": writing,
         "workers": working,
         "lists": lists,
+        "crowd": lambda: crowd(s, engine, rounds, given.crowd_seconds),
     }
 
 
@@ -120,6 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load in a round")
+    parser.add_argument("--crowd-seconds", type=float, default=15.0, help="the same of the crowd")
     parser.add_argument("--runs", type=int, default=1_000_000, help="that lists have to page")
     parser.add_argument("--reports", type=int, default=1_000_000, help="before memory is read")
     parser.add_argument("--json", default=str(RESULTS))
@@ -127,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["gets", "writes", "watches", "workers", "lists", "memory"],
+        choices=["gets", "writes", "watches", "workers", "lists", "crowd", "memory"],
         help="these alone; nothing is written",
     )
     return parser.parse_args()

@@ -62,7 +62,10 @@ class Call:
 class Connection:
     """One HTTP/2 connection without TLS. What is sent leaves with the next `flush`."""
 
-    def __init__(self, target: str, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, target: str, metadata: Mapping[str, str] | None = None, *, unread: bool = False
+    ) -> None:
+        """With `unread` each call is let have its first 64 KiB, as of a caller who does not read."""
         host, _, port = target.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -76,10 +79,10 @@ class Connection:
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._in = b""
         self._owed = 0
-        wide = struct.pack(">HI", _INITIAL_WINDOW, _WIDE)
+        window = b"" if unread else struct.pack(">HI", _INITIAL_WINDOW, _WIDE)
         self._out = [
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            framed(_SETTINGS, 0, 0, wide),
+            framed(_SETTINGS, 0, 0, window),
             framed(_WINDOW, 0, 0, struct.pack(">I", _WIDE - self._window)),
         ]
 
@@ -92,8 +95,11 @@ class Connection:
             self.send(stream, message, last=True)
         return stream
 
-    def send(self, stream: int, message: bytes, *, last: bool = False) -> None:
-        payload = b"\0" + len(message).to_bytes(4) + message
+    def send(
+        self, stream: int, message: bytes, *, last: bool = False, size: int | None = None
+    ) -> None:
+        """`size` is what the message is said to have, if this is only its beginning."""
+        payload = b"\0" + (len(message) if size is None else size).to_bytes(4) + message
         for at in range(0, len(payload), _MOST):
             piece = payload[at : at + _MOST]
             ends = last and at + _MOST >= len(payload)

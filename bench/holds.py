@@ -2,8 +2,7 @@
 
 import urllib.request
 from dataclasses import dataclass
-
-from vwed_grpc.lag import BOUNDS
+from math import inf
 
 _BUCKET = 'vwed_loop_lag_seconds_bucket{le="'
 
@@ -20,8 +19,9 @@ class Holds:
     def share(self, quantile: float) -> float:
         """Milliseconds that so many of the timers were not later than, at most the last bound."""
         looks = max(self.within.values())
-        found = (1e3 * bound for bound, n in sorted(self.within.items()) if n >= quantile * looks)
-        return min(next(found), 1e3 * BOUNDS[-1])
+        longest = max(bound for bound in self.within if bound != inf)
+        found = (bound for bound, n in sorted(self.within.items()) if n >= quantile * looks)
+        return 1e3 * min(next(found), longest)
 
 
 def holds(metrics: str) -> Holds:

@@ -10,8 +10,17 @@ from bench.frames import Connection
 DRAIN_SECONDS = 10.0
 
 
-def pump(connections: Sequence[Connection], until: Callable[[], bool], seconds: float) -> bool:
-    """Sends and receives until `until` says so; False if `seconds` went by before."""
+def pump(
+    connections: Sequence[Connection],
+    until: Callable[[], bool],
+    seconds: float,
+    *,
+    turn: float = 0.05,
+) -> bool:
+    """Sends and receives until `until` says so; False if `seconds` went by before.
+
+    `until` is asked every `turn` seconds, and whenever something came.
+    """
     by_file = {connection.socket.fileno(): connection for connection in connections}
     poll = select.poll()
     for file in by_file:
@@ -23,7 +32,7 @@ def pump(connections: Sequence[Connection], until: Callable[[], bool], seconds: 
         left = deadline - time.perf_counter()
         if left <= 0:
             return False
-        for file, _ in poll.poll(min(left, 0.05) * 1000):
+        for file, _ in poll.poll(min(left, turn) * 1000):
             by_file[file].receive()
     return True
 

@@ -1,0 +1,173 @@
+"""What tenant B does all at once, each as a part of its own."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+from google.protobuf.message import Message
+from vwed.v1.cache_service_pb2 import SetDataCacheRequest
+from vwed.v1.common_pb2 import View
+from vwed.v1.data_cache_pb2 import DataCache
+from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsRequest,
+    ListTaskRecordsRequest,
+    ListTaskRecordsResponse,
+    SummarizeTaskRecordsRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordsRequest,
+)
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import (
+    ExportTaskDefsRequest,
+    ImportTaskDefsOptions,
+    ImportTaskDefsRequest,
+)
+
+from bench.crowd.again import Again, Crowd
+from bench.crowd.tenants import B, metadata, reports, run_ids
+from bench.frames import Connection
+from bench.reads import CACHE, DEFINITIONS, RECORDS
+from bench.seed import struct
+
+REPORTERS = 64
+FEEDS, UNREAD_FEEDS = 50, 10
+WATCHES, UNREAD_WATCHES = 200, 50
+POLLERS, PAGE_SIZES = 8, (50, 1_000)
+SUMMARIES = 4
+CLAIMS = 1_000
+HALF_SENT, SAID, SENT = 100, 4_000_000, 60_000
+"""Uploads, the bytes that each says it will send, and those that it sends."""
+IMPORTED, BLOCKS = 100, 40
+"""Definitions an import, and blocks of each."""
+
+Part = Callable[[Crowd, str], None]
+
+
+def _wires(crowd: Crowd, target: str, count: int, *, unread: bool = False) -> list[Connection]:
+    wires = [Connection(target, metadata(B), unread=unread) for _ in range(count)]
+    crowd.wires += wires
+    return wires
+
+
+def _repeat(wire: Connection, path: str, request: Message) -> Callable[[Again], None]:
+    return partial(_call, wire, path, request.SerializeToString())
+
+
+def _call(wire: Connection, path: str, body: bytes, again: Again) -> None:
+    wire.open(path, again, body)
+
+
+def reporters(crowd: Crowd, target: str) -> None:
+    source = reports()
+
+    def report(wire: Connection, again: Again) -> None:
+        wire.open(f"{RECORDS}/ReportBlock", again, next(source))
+
+    wires = _wires(crowd, target, 8)
+    for n in range(REPORTERS):
+        crowd.add("reports", partial(report, wires[n % 8]))
+
+
+def feeds(crowd: Crowd, target: str) -> None:
+    request = WatchTaskRecordsRequest(include_blocks=True)
+    read, unread = _wires(crowd, target, 4), _wires(crowd, target, 1, unread=True)
+    for n in range(FEEDS):
+        kind, wires = ("unread feeds", unread) if n < UNREAD_FEEDS else ("feeds", read)
+        call = _repeat(wires[n % len(wires)], f"{RECORDS}/WatchTaskRecords", request)
+        crowd.add(kind, call)
+
+
+def watches(crowd: Crowd, target: str) -> None:
+    read, unread = _wires(crowd, target, 4), _wires(crowd, target, 2, unread=True)
+    for n, run in enumerate(itertools.islice(itertools.cycle(run_ids()), WATCHES)):
+        kind, wires = ("unread watches", unread) if n < UNREAD_WATCHES else ("watches", read)
+        request = WatchTaskRecordRequest(task_record_id=run, view=View.VIEW_FULL)
+        call = _repeat(wires[n % len(wires)], f"{RECORDS}/WatchTaskRecord", request)
+        crowd.add(kind, call)
+
+
+def lists(crowd: Crowd, target: str) -> None:
+    """Each through all pages, again and again."""
+
+    def page(wire: Connection, size: int, again: Again) -> None:
+        last = ListTaskRecordsResponse.FromString(again.last)
+        request = ListTaskRecordsRequest(page_size=size, page_token=last.next_page_token)
+        wire.open(f"{RECORDS}/ListTaskRecords", again, request.SerializeToString())
+
+    (wire,) = _wires(crowd, target, 1)
+    for n in range(POLLERS):
+        crowd.add("lists", partial(page, wire, PAGE_SIZES[n % len(PAGE_SIZES)]))
+
+
+def summaries(crowd: Crowd, target: str) -> None:
+    by = SummarizeTaskRecordsRequest.GroupBy
+    request = SummarizeTaskRecordsRequest(group_by=[by.GROUP_BY_TASK_DEF, by.GROUP_BY_HOUR])
+    request.end_time.__getattribute__("from").FromJsonString("2026-01-01T00:00:00Z")
+    request.end_time.to.FromJsonString("2026-03-01T00:00:00Z")
+    (wire,) = _wires(crowd, target, 1)
+    for _ in range(SUMMARIES):
+        crowd.add("summaries", _repeat(wire, f"{RECORDS}/SummarizeTaskRecords", request))
+
+
+def claims(crowd: Crowd, target: str) -> None:
+    """They wait for runs that do not come."""
+    wires = _wires(crowd, target, 4)
+    for n in range(CLAIMS):
+        request = ClaimTaskRecordsRequest(executor_id=f"claimer-{n}")
+        request.wait.seconds = 60
+        crowd.add("claims", _repeat(wires[n % 4], f"{RECORDS}/ClaimTaskRecords", request))
+
+
+def half_sent(crowd: Crowd, target: str) -> None:
+    entry = DataCache(task_record_id=run_ids()[0], key="large", string_value="x" * SAID)
+    beginning = SetDataCacheRequest(data_cache=entry).SerializeToString()[:SENT]
+
+    def send(wire: Connection, again: Again) -> None:
+        wire.send(wire.open(f"{CACHE}/SetDataCache", again), beginning, size=SAID)
+
+    wires = _wires(crowd, target, 4)
+    for n in range(HALF_SENT):
+        crowd.add("half-sent uploads", partial(send, wires[n % 4]))
+
+
+def exports(crowd: Crowd, target: str) -> None:
+    (wire,) = _wires(crowd, target, 1)
+    path, request = f"{DEFINITIONS}/ExportTaskDefs", ExportTaskDefsRequest()
+    crowd.add("exports", _repeat(wire, path, request))
+
+
+def imports(crowd: Crowd, target: str) -> None:
+    """Each import has every definition change."""
+    blocks = [{"id": f"block-{n}", "type": "drive", "name": f"站 {n}"} for n in range(BLOCKS)]
+    config = struct({"blocks": blocks})
+    options = ImportTaskDefsOptions(conflict=ImportTaskDefsOptions.CONFLICT_OVERWRITE)
+    first = ImportTaskDefsRequest(options=options).SerializeToString()
+    turns = itertools.count(1)
+
+    def send(wire: Connection, again: Again) -> None:
+        stream, turn = wire.open(f"{DEFINITIONS}/ImportTaskDefs", again), next(turns)
+        wire.send(stream, first)
+        for n in range(IMPORTED):
+            item = TaskDef(id=f"crowd-{n}", name=f"crowd {n}", version=1, config=config)
+            item.description = f"as of turn {turn}"
+            message = ImportTaskDefsRequest(task_def=item).SerializeToString()
+            wire.send(stream, message, last=n == IMPORTED - 1)
+
+    (wire,) = _wires(crowd, target, 1)
+    crowd.add("imports", partial(send, wire))
+
+
+PARTS: dict[str, Part] = {
+    part.__name__: part
+    for part in (
+        reporters,
+        feeds,
+        watches,
+        lists,
+        summaries,
+        claims,
+        half_sent,
+        exports,
+        imports,
+    )
+}
