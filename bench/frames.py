@@ -31,7 +31,7 @@ class Answers(Protocol):
     def end(self) -> None: ...
 
 
-def framed(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def framed(kind: int, flags: int, stream: int, payload: bytes | memoryview) -> bytes:
     length = len(payload)
     return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream) + payload
 
@@ -65,7 +65,7 @@ class Connection:
     def __init__(
         self, target: str, metadata: Mapping[str, str] | None = None, *, unread: bool = False
     ) -> None:
-        """With `unread` each call is let have its first 64 KiB, as of a caller who does not read."""
+        """With `unread` no call gets more than its first 64 KiB, as if nobody read it."""
         host, _, port = target.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -76,7 +76,8 @@ class Connection:
         self._known: dict[tuple[str, str], int] = {}
         self._next = 1
         self._window = self._initial = 65_535
-        self._waiting: deque[tuple[int, bytes, int]] = deque()
+        self._unsent: dict[int, deque[tuple[bytes | memoryview, int]]] = {}
+        """Of each call what the server does not let go yet, with flags."""
         self._in = b""
         self._owed = 0
         window = b"" if unread else struct.pack(">HI", _INITIAL_WINDOW, _WIDE)
@@ -99,16 +100,22 @@ class Connection:
         self, stream: int, message: bytes, *, last: bool = False, size: int | None = None
     ) -> None:
         """`size` is what the message is said to have, if this is only its beginning."""
-        payload = b"\0" + (len(message) if size is None else size).to_bytes(4) + message
-        for at in range(0, len(payload), _MOST):
-            piece = payload[at : at + _MOST]
-            ends = last and at + _MOST >= len(payload)
-            self._waiting.append((stream, piece, _END_STREAM if ends else 0))
-        self._send_waiting()
+        head = b"\0" + (len(message) if size is None else size).to_bytes(4)
+        flags = _END_STREAM if last else 0
+        unsent = self._unsent.setdefault(stream, deque())
+        if len(message) < _MOST - len(head):
+            unsent.append((head + message, flags))
+        else:
+            unsent.append((head, 0))
+            body = memoryview(message)
+            unsent += [(body[at : at + _MOST], 0) for at in range(0, len(body), _MOST)]
+            unsent[-1] = (unsent[-1][0], flags)
+        self._send_unsent(stream)
 
     def reset(self, stream: int) -> None:
         """Leaves the call, as a caller does who cancels it."""
         if self.calls.pop(stream, None):
+            self._unsent.pop(stream, None)
             self._out.append(framed(_RESET, 0, stream, struct.pack(">I", 8)))
 
     def flush(self) -> None:
@@ -151,9 +158,10 @@ class Connection:
             call.take(payload)
         elif kind == _WINDOW:
             call.window += int.from_bytes(payload)
-            self._send_waiting()
+            self._send_unsent(stream)
         if kind == _RESET or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
             del self.calls[stream]
+            self._unsent.pop(stream, None)
             call.answers.end()
 
     def _of_connection(self, kind: int, flags: int, payload: bytes) -> None:
@@ -171,20 +179,21 @@ class Connection:
             self._window += int.from_bytes(payload)
         elif kind == _GOAWAY:
             raise ConnectionError(f"the server said GOAWAY: {payload[8:].decode(errors='replace')}")
-        self._send_waiting()
+        for waiting in list(self._unsent):
+            self._send_unsent(waiting)
 
-    def _send_waiting(self) -> None:
-        """Sends in order what flow control allows."""
-        while self._waiting:
-            stream, piece, flags = self._waiting[0]
-            call = self.calls.get(stream)
-            if call is not None:
-                if min(self._window, call.window) < len(piece):
-                    return
-                self._window -= len(piece)
-                call.window -= len(piece)
-                self._out.append(framed(_DATA, flags, stream, piece))
-            self._waiting.popleft()
+    def _send_unsent(self, stream: int) -> None:
+        """Sends of a call what flow control allows."""
+        if not (unsent := self._unsent.get(stream)):
+            return
+        call = self.calls[stream]
+        while unsent and min(self._window, call.window) >= len(unsent[0][0]):
+            piece, flags = unsent.popleft()
+            self._window -= len(piece)
+            call.window -= len(piece)
+            self._out.append(framed(_DATA, flags, stream, piece))
+        if not unsent:
+            del self._unsent[stream]
 
     def _header_block(self, path: str) -> bytes:
         """Known headers as a byte each, as every client sends them; new ones are made known."""

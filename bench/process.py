@@ -51,8 +51,9 @@ def pinned(
     *,
     cores: Sequence[int] = (SERVER_CORE,),
     env: Mapping[str, str] | None = None,
+    tree: Path = ROOT,
 ) -> Iterator[Process]:
-    """Runs a command on these cores while entered; its output goes to `log`.
+    """Runs a command of a source tree on these cores while entered; its output goes to `log`.
 
     It ends with us, however we end.
     """
@@ -60,8 +61,8 @@ def pinned(
     with log.open("ab") as output:
         child = subprocess.Popen(
             ["setpriv", "--pdeathsig=TERM", "taskset", "-c", on, *command],
-            cwd=ROOT,
-            env={**os.environ, **(env or {})},
+            cwd=tree,
+            env={**environment(tree), **(env or {})},
             stdout=output,
             stderr=output,
         )
@@ -74,6 +75,11 @@ def pinned(
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Ours, with what is imported coming from a source tree."""
+    return {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'generated'}"}
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -14,16 +14,12 @@ from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from bench.measure import Result, Sample, Shape, compare, repeated
 from bench.seed import DEFINITION, KEY, MILLION, RUN
 from bench.stand import Stand
-from bench.trial import answer_to
+from bench.trial import CACHE, DEFINITIONS, RECORDS, answer_to
 
 SHAPE = Shape(callers=128)
 _TYPICAL = 330
 """Bytes of an answer."""
 STRONG = {"x-vwed-consistency": "strong"}
-
-DEFINITIONS = "/vwed.v1.TaskDefService"
-RECORDS = "/vwed.v1.RecordService"
-CACHE = "/vwed.v1.CacheService"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What the cases read and write: definitions, runs, entries; a million runs by SQL."""
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from bench.trial import RECORDS, answer_to
 from vwed_grpc.client import Client
 
 DEFINITION, RUN, KEY = "bench-def", "bench-run", "robot"
@@ -36,21 +39,35 @@ class Seed:
 
     async def run(self, id_: str) -> str:
         """A run that an executor has started."""
-        record = TaskRecord(
-            id=id_,
-            task_def_id=DEFINITION,
-            external_id=f"WMS-{id_}",
-            labels={"zone": "A"},
-            input=struct({"station": "P-07"}),
-        )
-        await self.client.records.CreateTaskRecord(CreateTaskRecordRequest(task_record=record))
-        await self.client.records.StartTaskRecord(
-            StartTaskRecordRequest(id=id_, executor_id="executor-1")
-        )
+        await self.client.records.CreateTaskRecord(_create(id_))
+        await self.client.records.StartTaskRecord(_start(id_))
         return id_
 
     async def runs(self, prefix: str, count: int) -> list[str]:
         return list(await asyncio.gather(*(self.run(f"{prefix}-{n}") for n in range(count))))
+
+
+def more_runs(target: str, prefix: str) -> Iterator[str]:
+    """Further runs that an executor has started, without end."""
+    for id_ in (f"{prefix}-{n}" for n in itertools.count()):
+        answer_to(target, f"{RECORDS}/CreateTaskRecord", _create(id_).SerializeToString())
+        answer_to(target, f"{RECORDS}/StartTaskRecord", _start(id_).SerializeToString())
+        yield id_
+
+
+def _create(id_: str) -> CreateTaskRecordRequest:
+    record = TaskRecord(
+        id=id_,
+        task_def_id=DEFINITION,
+        external_id=f"WMS-{id_}",
+        labels={"zone": "A"},
+        input=struct({"station": "P-07"}),
+    )
+    return CreateTaskRecordRequest(task_record=record)
+
+
+def _start(id_: str) -> StartTaskRecordRequest:
+    return StartTaskRecordRequest(id=id_, executor_id="executor-1")
 
 
 def struct(content: dict[str, Any]) -> Struct:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -9,12 +10,19 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import LOAD_CORE, SERVER_CORE, Process, pinned, python, wait_until
+from bench.process import (
+    LOAD_CORE,
+    ROOT,
+    SERVER_CORE,
+    Process,
+    environment,
+    pinned,
+    python,
+    wait_until,
+)
 from vwed_grpc import embedded
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
 
-_SERVE = [sys.executable, "-c", "from vwed_grpc.cli.main import main; main()", "serve"]
+_COMMAND = [sys.executable, "-c", "from vwed_grpc.cli.main import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -26,21 +34,27 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Stand:
+class Stores:
+    room: Path
+    """For logs."""
     database_url: str
     redis_url: str
-    room: Path
+
+
+@dataclass(frozen=True)
+class Stand:
+    stores: Stores
     server: Server
     floor: Server
+    tree: Path = ROOT
+    """Of the server's source."""
 
     @contextmanager
     def another(
         self, name: str, cores: Sequence[int] = (SERVER_CORE,), **settings: str
     ) -> Iterator[Server]:
         """A further server on the same stores; settings by their VWED_ name."""
-        with serving(
-            self.room, self.database_url, self.redis_url, name, cores=cores, **settings
-        ) as server:
+        with serving(self.stores, name, cores=cores, tree=self.tree, **settings) as server:
             yield server
 
 
@@ -52,11 +66,11 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    room: Path,
-    database_url: str,
-    redis_url: str,
+    stores: Stores,
     name: str,
+    *,
     cores: Sequence[int] = (SERVER_CORE,),
+    tree: Path = ROOT,
     **settings: str,
 ) -> Iterator[Server]:
     """`vwed-grpc serve` on its core, or cores."""
@@ -64,12 +78,12 @@ def serving(
     env = {
         "VWED_LISTEN": target,
         "VWED_METRICS_LISTEN": metrics,
-        "VWED_DATABASE_URL": database_url,
-        "VWED_REDIS_URL": redis_url,
+        "VWED_DATABASE_URL": stores.database_url,
+        "VWED_REDIS_URL": stores.redis_url,
         **settings,
     }
-    log = room / f"{name}.log"
-    with pinned(_SERVE, log, cores=cores, env=env) as process:
+    log = stores.room / f"{name}.log"
+    with pinned([*_COMMAND, "serve"], log, cores=cores, env=env, tree=tree) as process:
         wait_until(log, "listening")
         yield Server(target, process, metrics)
 
@@ -84,17 +98,30 @@ def floor(room: Path, *arguments: str) -> Iterator[Server]:
 
 
 @asynccontextmanager
-async def stand(database_url: str | None = None) -> AsyncIterator[Stand]:
-    """Everything that the cases need; `database_url` names an empty database of another server."""
-    os.sched_setaffinity(0, {LOAD_CORE})  # what is started from here on runs there too
+async def embedded_stores(database_url: str | None = None) -> AsyncIterator[Stores]:
+    """PostgreSQL and Valkey; `database_url` names an empty database of another server."""
     async with AsyncExitStack() as stack:
         room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vwed-bench-")))
         await stack.enter_async_context(embedded.lock_data_dir(room))
         if database_url is None:
             database_url = await stack.enter_async_context(embedded.postgres(room))
         redis_url = await stack.enter_async_context(embedded.valkey(room))
-        engine = sync_engine(database_url)
-        schema.migrate(engine)
-        engine.dispose()
-        server = stack.enter_context(serving(room, database_url, redis_url, "server"))
-        yield Stand(database_url, redis_url, room, server, stack.enter_context(floor(room)))
+        yield Stores(room, database_url, redis_url)
+
+
+@contextmanager
+def stand_on(stores: Stores, name: str = "server", tree: Path = ROOT) -> Iterator[Stand]:
+    """A server of a source tree, with a schema of its own making, and the floor."""
+    migrate = [*_COMMAND, "migrate", "--database-url", stores.database_url]
+    subprocess.run(migrate, cwd=tree, env=environment(tree), stdout=subprocess.DEVNULL, check=True)
+    with serving(stores, name, tree=tree) as server, floor(stores.room) as constant:
+        yield Stand(stores, server, constant, tree)
+
+
+@asynccontextmanager
+async def stand(database_url: str | None = None) -> AsyncIterator[Stand]:
+    """Everything that the cases need; `database_url` names an empty database of another server."""
+    os.sched_setaffinity(0, {LOAD_CORE})  # what is started from here on runs there too
+    async with embedded_stores(database_url) as stores:
+        with stand_on(stores) as made:
+            yield made

@@ -21,10 +21,12 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from bench import seed
 from bench.measure import Result, Sample, Shape, compare, repeated, summed_up, various
 from bench.process import ROOT, SERVER_CORE, python
-from bench.reads import CACHE, RECORDS
 from bench.stand import Stand
 from bench.streams import stream_reports
+from bench.trial import CACHE, RECORDS
 
+_rounds = itertools.count()
+"""No two have blocks of the same names, or they would report nothing new."""
 RUNNING = BlockRecordStatus.BLOCK_RECORD_STATUS_RUNNING
 SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 ANSWER_BYTES = 330
@@ -79,7 +81,7 @@ def sets(stand: Stand, runs: list[str], rounds: int, seconds: float) -> Result:
 
 
 def reports(stand: Stand, runs: list[str], rounds: int, seconds: float) -> Result:
-    requests = lives(runs, "single")
+    requests = lives(runs, f"single-{next(_rounds)}")
     return _against_floor(
         stand,
         "ReportBlock, 64 callers, 200 runs",
@@ -115,7 +117,7 @@ def _against_floor(
 def streams(stand: Stand, runs: list[str], rounds: int, seconds: float) -> Result:
     """StreamBlockReports beside plain asyncpg, which writes the same rows from the same core."""
     shares, plain_rates, samples = [], [], []
-    for n in range(rounds):
+    for n in itertools.islice(_rounds, rounds):
         plain = _plain_writes(stand, seconds, n)
         sample = stream_reports(
             stand.server, [batches(run, f"stream-{n}") for run in runs], seconds
@@ -142,7 +144,7 @@ def _plain_writes(stand: Stand, seconds: float, nth: int) -> float:
             "taskset",
             "-c",
             str(SERVER_CORE),
-            *python("bench.plain_writes", stand.database_url, str(seconds), str(nth)),
+            *python("bench.plain_writes", stand.stores.database_url, str(seconds), str(nth)),
         ],
         capture_output=True,
         text=True,
@@ -161,10 +163,9 @@ def claims(stand: Stand, engine: sa.Engine, rounds: int, seconds: float) -> Resu
     shape = Shape(callers=CLAIMERS, connections=4)
     size = answer.ByteSize()
     calls = min(PENDING - 1000, int(700 * seconds))
-    numbers = itertools.count()
 
     def run() -> Sample:
-        seed.fill_pending(engine, PENDING, str(next(numbers)))
+        seed.fill_pending(engine, PENDING, str(next(_rounds)))
         before = seed.claimed(engine)
         sample = repeated(stand.server, path, body, shape, seconds, metadata=metadata, calls=calls)
         if (taken := seed.claimed(engine) - before) != calls:

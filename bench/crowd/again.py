@@ -52,7 +52,7 @@ class Crowd:
     """All of them, by kind."""
 
     def __init__(self) -> None:
-        self.wires: list[Connection] = []
+        self.wires = list[Connection]()
         self.counts: dict[str, Count] = defaultdict(Count)
         self._callers: list[Again] = []
 

@@ -1,4 +1,4 @@
-"""How long tenant A waits while tenant B is a crowd, beside what it waits for B's reporters alone."""
+"""How long tenant A waits beside the crowd of B, and how long beside its reporters alone."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -12,7 +12,8 @@ _END_SECONDS = 60
 
 
 class Companion:
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, name: str, process: "subprocess.Popen[str]") -> None:
+        self._name = name
         self._process = process
 
     def tell(self, line: str) -> None:
@@ -24,7 +25,7 @@ class Companion:
         """What came of it. Raises RuntimeError if it failed."""
         said, _ = self._process.communicate(timeout=_END_SECONDS)
         if self._process.returncode:
-            raise RuntimeError(f"{self._process.args} failed")
+            raise RuntimeError(f"a {self._name} failed")
         return json.loads(said)
 
 
@@ -47,7 +48,7 @@ def companion(nice: int, module: str, *arguments: str) -> Iterator[Companion]:
             assert process.stdout is not None
             if not process.stdout.readline():
                 raise RuntimeError(f"{module} failed")
-            yield Companion(process)
+            yield Companion(module, process)
         finally:
             if process.poll() is None:
                 process.kill()

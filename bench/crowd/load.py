@@ -18,7 +18,7 @@ def hold(target: str, *parts: str) -> dict[str, object]:
     for part in parts:
         PARTS[part](crowd, target)
     crowd.begin()
-    print("open", flush=True)  # noqa: T201 - to the bench
+    print("open", flush=True)
     waiting = Thread(target=sys.stdin.read, daemon=True)
     waiting.start()
 
@@ -31,4 +31,4 @@ def hold(target: str, *parts: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(hold(*sys.argv[1:])))  # noqa: T201 - to the bench
+    print(json.dumps(hold(*sys.argv[1:])))

@@ -26,8 +26,8 @@ from vwed.v1.task_def_service_pb2 import (
 from bench.crowd.again import Again, Crowd
 from bench.crowd.tenants import B, metadata, reports, run_ids
 from bench.frames import Connection
-from bench.reads import CACHE, DEFINITIONS, RECORDS
 from bench.seed import struct
+from bench.trial import CACHE, DEFINITIONS, RECORDS
 
 REPORTERS = 64
 FEEDS, UNREAD_FEEDS = 50, 10

@@ -22,7 +22,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 from bench.crowd.tenants import EXECUTOR, RUNS, A, metadata, reports, run_ids
 from bench.frames import Connection
 from bench.load import Caller, Tally, pump
-from bench.reads import RECORDS
+from bench.trial import RECORDS
 
 LEASE_SECONDS = 5
 CALLERS, CONNECTIONS = 16, 4
@@ -123,7 +123,7 @@ class Probe:
 
         self._mark("beginning")
         Thread(target=self._listen, daemon=True).start()
-        print("ready", flush=True)  # noqa: T201 - to the bench
+        print("ready", flush=True)
         pump([self._first, *self._others], beat, 86_400, turn=_TURN)
         self._mark("end")
         found = ask(self._first, "GetTaskRecord", [GetTaskRecordRequest(id=r) for r in run_ids()])
@@ -160,4 +160,4 @@ class Probe:
 
 
 if __name__ == "__main__":
-    print(json.dumps(Probe(sys.argv[1]).run()))  # noqa: T201 - to the bench
+    print(json.dumps(Probe(sys.argv[1]).run()))
