@@ -11,11 +11,12 @@ from bench import reads, seed, watches, workers, writes
 from bench.crowd.case import crowd, prepare
 from bench.measure import Result
 from bench.stand import Stand
+from bench.starvation.cases import starvation
 from vwed_grpc.client import connect
 from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]
-GROUPS = ("gets", "watches", "writes", "workers", "lists", "crowd")
+GROUPS = ("gets", "watches", "writes", "workers", "lists", "starvation", "crowd")
 
 
 @dataclass(frozen=True)
@@ -76,5 +77,6 @@ async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
         "writes": writing,
         "workers": working,
         "lists": lists,
+        "starvation": lambda: starvation(s, engine, rounds),
         "crowd": lambda: crowd(s, engine, rounds, effort.crowd_seconds),
     }

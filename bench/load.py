@@ -2,12 +2,13 @@
 
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.frames import Connection
 
 DRAIN_SECONDS = 10.0
+_IN_TURN_SECONDS = 120.0
 
 
 def pump(
@@ -82,6 +83,18 @@ class Caller:
         tally.failed += not self._good
         tally.latencies.append(self._connection.received_at - self._began)
         self.next()
+
+
+def in_turn(
+    wire: Connection, path: str, bodies: Iterable[bytes], beside: Sequence[Connection] = ()
+) -> Tally:
+    """Calls one after the other, while others are received from. Raises TimeoutError."""
+    tally = Tally()
+    caller = Caller(wire, path, iter(bodies), tally)
+    caller.next()
+    if not pump([wire, *beside], lambda: not caller.busy, _IN_TURN_SECONDS):
+        raise TimeoutError(f"{path}: {tally.calls} calls in {_IN_TURN_SECONDS:.0f} s")
+    return tally
 
 
 def closed_loop(

@@ -22,7 +22,7 @@ class Process:
 
     def cpu(self) -> float:
         """Seconds of CPU so far."""
-        return sum(_cpu(pid) for pid in _family(self.pid))
+        return sum(_cpu(pid) for pid in family(self.pid))
 
     def rss(self) -> float:
         """Resident memory in MiB."""
@@ -32,11 +32,11 @@ class Process:
         return 0.0
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            yield from _family(int(child))
+            yield from family(int(child))
 
 
 def _cpu(pid: int) -> float:

@@ -16,7 +16,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from bench.trial import RECORDS, answer_to
+from bench.trial import DEFINITIONS, RECORDS, answer_to
 from vwed_grpc.client import Client
 
 DEFINITION, RUN, KEY = "bench-def", "bench-run", "robot"
@@ -31,8 +31,8 @@ class Seed:
 
     async def basics(self) -> None:
         """One definition, one run of it that is under way, one entry in its data cache."""
-        task_def = TaskDef(id=DEFINITION, name="空托盘配送", config=struct(_CONFIG))
-        await self.client.definitions.CreateTaskDef(CreateTaskDefRequest(task_def=task_def))
+        request = CreateTaskDefRequest(task_def=_definition())
+        await self.client.definitions.CreateTaskDef(request)
         await self.run(RUN)
         entry = DataCache(task_record_id=RUN, key=KEY, string_value="AMR-03")
         await self.client.cache.SetDataCache(SetDataCacheRequest(data_cache=entry))
@@ -47,12 +47,29 @@ class Seed:
         return list(await asyncio.gather(*(self.run(f"{prefix}-{n}") for n in range(count))))
 
 
-def more_runs(target: str, prefix: str) -> Iterator[str]:
-    """Further runs that an executor has started, without end."""
+def more_runs(target: str, prefix: str, tenant: str = "default") -> Iterator[str]:
+    """Further runs that an executor has started, without end; the tenant has the definition."""
+    as_tenant = {"x-vwed-tenant": tenant}
     for id_ in (f"{prefix}-{n}" for n in itertools.count()):
-        answer_to(target, f"{RECORDS}/CreateTaskRecord", _create(id_).SerializeToString())
-        answer_to(target, f"{RECORDS}/StartTaskRecord", _start(id_).SerializeToString())
+        for method, request in (("Create", _create(id_)), ("Start", _start(id_))):
+            body = request.SerializeToString()
+            answer_to(target, f"{RECORDS}/{method}TaskRecord", body, as_tenant)
         yield id_
+
+
+_tenants = itertools.count(1)
+
+
+def new_tenant(target: str, name: str) -> str:
+    """One that nobody has had, with the definition."""
+    tenant = f"{name}-{next(_tenants)}"
+    request = CreateTaskDefRequest(task_def=_definition()).SerializeToString()
+    answer_to(target, f"{DEFINITIONS}/CreateTaskDef", request, {"x-vwed-tenant": tenant})
+    return tenant
+
+
+def _definition() -> TaskDef:
+    return TaskDef(id=DEFINITION, name="空托盘配送", config=struct(_CONFIG))
 
 
 def _create(id_: str) -> CreateTaskRecordRequest:

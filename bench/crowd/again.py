@@ -24,7 +24,7 @@ class Count:
 class Again:
     """One caller, or watcher, of a crowd."""
 
-    def __init__(self, start: Callable[["Again"], None], count: Count) -> None:
+    def __init__(self, start: Callable[["Again"], object], count: Count) -> None:
         self.last = b""
         """The last message of any of its calls."""
         self.heard = False
@@ -56,7 +56,7 @@ class Crowd:
         self.counts: dict[str, Count] = defaultdict(Count)
         self._callers: list[Again] = []
 
-    def add(self, kind: str, start: Callable[[Again], None]) -> None:
+    def add(self, kind: str, start: Callable[[Again], object]) -> None:
         self._callers.append(Again(start, self.counts[kind]))
 
     def begin(self) -> None:

@@ -1,0 +1,1 @@
+"""Cases in which one caller, tenant or store once made all others wait, each on a fresh server."""
