@@ -63,7 +63,7 @@ lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
 
-bench: $(READY) ## Measure every case beside its floor, about ten minutes on two idle cores
+bench: $(READY) ## Measure every case beside its floor, a quarter of an hour on two idle cores
 	@$(BIN)/python -m bench
 
 bench-peers: $(READY) ## The same work with Prefect and etcd, each in an environment of its own

@@ -86,7 +86,7 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def wait_until(ready: Path, words: str, seconds: float = 60) -> str:
+def wait_until(ready: Path, words: str, seconds: float = 180) -> str:
     """The first line of a log that holds `words`. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
