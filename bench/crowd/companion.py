@@ -3,7 +3,8 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from bench.process import ROOT, python
@@ -42,8 +43,12 @@ def companion(nice: int, module: str, *arguments: str) -> Iterator[Companion]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     with process:
+        # Where the kernel groups tasks by session, `nice` compares within one; this compares them.
+        with suppress(OSError):
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
         try:
             assert process.stdout is not None
             if not process.stdout.readline():
