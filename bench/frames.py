@@ -86,6 +86,7 @@ class Connection:
             framed(_SETTINGS, 0, 0, window),
             framed(_WINDOW, 0, 0, struct.pack(">I", _WIDE - self._window)),
         ]
+        self.flush()  # a server does not wait long for this
 
     def open(self, path: str, answers: Answers, message: bytes | None = None) -> int:
         """Begins a call; with a message it is the only one, else `send` sends them."""

@@ -12,9 +12,10 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 
 from bench.measure import Result, Sample, Shape, compare, repeated
+from bench.paths import CACHE, DEFINITIONS, RECORDS
 from bench.seed import DEFINITION, KEY, MILLION, RUN
 from bench.stand import Stand
-from bench.trial import CACHE, DEFINITIONS, RECORDS, answer_to
+from bench.trial import answer_to
 
 SHAPE = Shape(callers=128)
 _TYPICAL = 330

@@ -16,7 +16,8 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from bench.trial import DEFINITIONS, RECORDS, answer_to
+from bench.paths import DEFINITIONS, RECORDS
+from bench.trial import answer_to
 from vwed_grpc.client import Client
 
 DEFINITION, RUN, KEY = "bench-def", "bench-run", "robot"

@@ -4,10 +4,6 @@ from collections.abc import Mapping
 
 import grpc
 
-DEFINITIONS = "/vwed.v1.TaskDefService"
-RECORDS = "/vwed.v1.RecordService"
-CACHE = "/vwed.v1.CacheService"
-
 
 def answer_to(
     target: str, path: str, body: bytes, metadata: Mapping[str, str] | None = None

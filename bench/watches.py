@@ -14,8 +14,8 @@ from vwed.v1.record_service_pb2 import (
 from bench.frames import Connection
 from bench.load import Tally, pump
 from bench.measure import Result, Sample, Stopwatch, summed_up
+from bench.paths import RECORDS
 from bench.stand import Server, Stand
-from bench.trial import RECORDS
 from bench.writes import batches
 
 WATCH = f"{RECORDS}/WatchTaskRecord"

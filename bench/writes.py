@@ -20,10 +20,10 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from bench import seed
 from bench.measure import Result, Sample, Shape, compare, repeated, summed_up, various
+from bench.paths import CACHE, RECORDS
 from bench.process import ROOT, SERVER_CORE, python
 from bench.stand import Stand
 from bench.streams import stream_reports
-from bench.trial import CACHE, RECORDS
 
 _rounds = itertools.count()
 """No two have blocks of the same names, or they would report nothing new."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
 from vwed.v1.common_pb2 import View
 from vwed.v1.data_cache_pb2 import DataCache
@@ -26,8 +27,7 @@ from vwed.v1.task_def_service_pb2 import (
 from bench.crowd.again import Again, Crowd
 from bench.crowd.tenants import B, metadata, reports, run_ids
 from bench.frames import Connection
-from bench.seed import struct
-from bench.trial import CACHE, DEFINITIONS, RECORDS
+from bench.paths import CACHE, DEFINITIONS, RECORDS
 
 REPORTERS = 64
 FEEDS, UNREAD_FEEDS = 50, 10
@@ -102,7 +102,7 @@ def lists(crowd: Crowd, target: str) -> None:
 def summaries(crowd: Crowd, target: str) -> None:
     by = SummarizeTaskRecordsRequest.GroupBy
     request = SummarizeTaskRecordsRequest(group_by=[by.GROUP_BY_TASK_DEF, by.GROUP_BY_HOUR])
-    request.end_time.__getattribute__("from").FromJsonString("2026-01-01T00:00:00Z")
+    getattr(request.end_time, "from").FromJsonString("2026-01-01T00:00:00Z")
     request.end_time.to.FromJsonString("2026-03-01T00:00:00Z")
     (wire,) = _wires(crowd, target, 1)
     for _ in range(SUMMARIES):
@@ -139,7 +139,8 @@ def exports(crowd: Crowd, target: str) -> None:
 def imports(crowd: Crowd, target: str) -> None:
     """Each import has every definition change."""
     blocks = [{"id": f"block-{n}", "type": "drive", "name": f"站 {n}"} for n in range(BLOCKS)]
-    config = struct({"blocks": blocks})
+    config = Struct()
+    config.update({"blocks": blocks})
     options = ImportTaskDefsOptions(conflict=ImportTaskDefsOptions.CONFLICT_OVERWRITE)
     first = ImportTaskDefsRequest(options=options).SerializeToString()
     turns = itertools.count(1)

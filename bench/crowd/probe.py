@@ -22,7 +22,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 from bench.crowd.tenants import EXECUTOR, RUNS, A, metadata, reports, run_ids
 from bench.frames import Connection
 from bench.load import Caller, Tally, pump
-from bench.trial import RECORDS
+from bench.paths import RECORDS
 
 LEASE_SECONDS = 5
 CALLERS, CONNECTIONS = 16, 4

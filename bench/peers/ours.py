@@ -12,11 +12,11 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from bench.measure import Shape, various
+from bench.paths import CACHE, RECORDS
 from bench.peers.etcd import SHAPE
 from bench.peers.prefect import CALLERS
 from bench.seed import DEFINITION, KEY, RUN
 from bench.stand import Stand
-from bench.trial import CACHE, RECORDS
 from bench.watches import latency
 from bench.writes import entries
 

@@ -11,9 +11,9 @@ from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, SummarizeTask
 from bench.frames import Connection
 from bench.load import Caller, Tally, pump
 from bench.measure import Result
+from bench.paths import RECORDS
 from bench.seed import more_runs, new_tenant, vacuum
 from bench.stand import Stand
-from bench.trial import RECORDS
 
 GROUPS, AT_ONCE = 56_000, (0, 1, 4)
 EXECUTORS = 8

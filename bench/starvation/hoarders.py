@@ -15,9 +15,9 @@ from bench.crowd.again import Again, Crowd
 from bench.frames import Connection
 from bench.load import in_turn, pump
 from bench.measure import Result
+from bench.paths import CACHE, RECORDS
 from bench.seed import more_runs, new_tenant
 from bench.stand import Stand
-from bench.trial import CACHE, RECORDS
 
 CLAIMERS, CALLS = 2_100, 50
 UPLOADS, SAID, SENT = 3_000, 4_000_000, 2_000_000

@@ -19,10 +19,11 @@ from vwed.v1.record_service_pb2 import (
 from bench.frames import Connection
 from bench.load import Tally, in_turn, pump
 from bench.measure import Result
+from bench.paths import RECORDS
 from bench.reads import STRONG
 from bench.seed import more_runs, new_tenant, struct
 from bench.stand import Server, Stand
-from bench.trial import RECORDS, answer_to
+from bench.trial import answer_to
 from bench.writes import batches
 
 FEEDS, REPORTS, MOST_BESIDE_FEEDS = (0, 5, 50), 20, 1.3

@@ -1,0 +1,5 @@
+"""Where the services are."""
+
+DEFINITIONS = "/vwed.v1.TaskDefService"
+RECORDS = "/vwed.v1.RecordService"
+CACHE = "/vwed.v1.CacheService"
