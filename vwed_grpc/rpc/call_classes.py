@@ -17,6 +17,9 @@ class CallClass(Enum):
     """Lists, batch gets, and what people do with definitions."""
     FIGURES = "figures"
     """What reads much to say little."""
+    PROBE = "probe"
+    """Health checks: they are answered when all else is at its limits, and while the server
+    drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,13 @@ _BY_PREFIX = {
     "Summarize": CallClass.FIGURES,
     "Prune": CallClass.FIGURES,
 }
-_OF_SERVICE = {"TaskDefService": CallClass.BULK}
-"""Instead of live: people write definitions, robots read them."""
+_OF_SERVICE = {
+    "TaskDefService": CallClass.BULK,  # people write definitions, robots read them
+    "Health": CallClass.PROBE,
+    "ServerReflection": CallClass.BULK,
+    "Channelz": CallClass.BULK,
+}
+"""Instead of live."""
 _EXCEPTIONS = {
     "GetTaskDef": CallClass.LIVE,
     "GetTaskTemplate": CallClass.LIVE,

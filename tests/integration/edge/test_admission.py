@@ -20,12 +20,11 @@ from tests.support.steps import get
 from tests.support.waiting import until_true
 from vwed_grpc import server
 from vwed_grpc.client import connect, error_info
-from vwed_grpc.rpc import reading
+from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.edge import Edge
-from vwed_grpc.rpc.limits import Limits
-from vwed_grpc.rpc.registration import generic_handlers
-from vwed_grpc.server import SERVER_OPTIONS
+from vwed_grpc.rpc.options import server_options
+from vwed_grpc.rpc.registration import Handlers
 from vwed_grpc.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 Calls = list[asyncio.Task[None]]
 RECORDS = "vwed.v1.RecordService"
 LIMITS = Limits(
-    live=4,
-    reserve=2,
-    bulk=4,
-    figures=4,
+    live_calls=4,
+    urgent_calls=2,
+    bulk_calls=4,
+    figures_calls=4,
     waits=4,
     waits_of_connection=100,
-    reading=2,
-    reading_slowly=2,
+    uploads=2,
+    slow_uploads=2,
 )
 
 
@@ -145,9 +144,9 @@ getattr(DAY, "from").seconds = 1
 
 @asynccontextmanager
 async def serving(limits: Limits = LIMITS) -> AsyncIterator[World]:
-    serves = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
+    serves = grpc.aio.server(options=[*server_options(limits), ("grpc.so_reuseport", 0)])
     records = Records()
-    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: records}, Edge(limits)))
+    serves.add_generic_rpc_handlers((Handlers({RECORDS: records}, Edge(limits)),))
     target = f"127.0.0.1:{serves.add_insecure_port('127.0.0.1:0')}"
     await serves.start()
     try:
@@ -214,18 +213,16 @@ async def test_waits_of_who_has_more_than_half_make_room() -> None:
 HALF_SENT = 40
 
 
-async def test_half_sent_requests_hold_little_and_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reading, "READ_SECONDS", 0.5)
+async def test_half_sent_requests_hold_little_and_nobody_up() -> None:
     size = 4_000_000
-    async with serving() as world, half_sending(world.target) as sender:
+    limits = LIMITS.model_copy(update={"upload_seconds": 0.5})
+    async with serving(limits) as world, half_sending(world.target) as sender:
         sender.open(f"/{RECORDS}/CreateTaskRecord", "slow", HALF_SENT, size)
         most = 0
         while sender.sent:
             await world.call("live", "other")
             most = max(most, sender.held)
-        of_reading = (LIMITS.reading + LIMITS.reading_slowly) * size
+        of_reading = (limits.uploads + limits.slow_uploads) * size
         assert 0 < most <= of_reading + HALF_SENT * (64 << 10) * 2
         assert len(sender.trailers) == HALF_SENT  # each has a status
 
@@ -240,7 +237,7 @@ async def test_a_large_request_that_comes_whole_is_taken() -> None:
 
 
 async def test_bytes_of_requests_at_work_are_bounded() -> None:
-    async with serving(Limits(request_bytes=1 << 20)) as world, AsyncExitStack() as stack:
+    async with serving(Limits(large_request_bytes=1 << 20)) as world, AsyncExitStack() as stack:
         run = task_record_pb2.TaskRecord(task_def_id="d")
         run.input["text"] = "x" * 900_000
         request = pb.CreateTaskRecordRequest(task_record=run)
