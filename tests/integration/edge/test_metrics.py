@@ -107,9 +107,10 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
 
 def test_every_figure_says_what_it_is() -> None:
     duties = {"leases": Condition()}
-    lines = metrics.page(
-        CacheCounters(), BreakerState.CLOSED, Lag(), duties, Edge(Limits())
-    ).splitlines()
+    edge = Edge(Limits())
+    edge.refused["TOO_MANY_WAITS"] += 1
+    page = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag(), duties, edge)
+    lines = page.splitlines()
     named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
     typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
     shown = {re.split("[ {]", line)[0] for line in lines if line[0] != "#"}
