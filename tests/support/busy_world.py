@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -140,9 +141,11 @@ getattr(DAY, "from").seconds = 1
 
 
 @asynccontextmanager
-async def serving_world(limits: Limits = LIMITS, **options: int) -> AsyncIterator[World]:
+async def serving_world(
+    limits: Limits = LIMITS, options: Mapping[str, int] = MappingProxyType({})
+) -> AsyncIterator[World]:
     """With health, reflection and channelz; `options` are of gRPC's core, and win over ours."""
-    own = dict(server_options(limits)) | {f"grpc.{name}": each for name, each in options.items()}
+    own = dict(server_options(limits)) | options
     server = grpc.aio.server(options=[*own.items(), ("grpc.so_reuseport", 0)])
     records, edge = Records(), Edge(limits)
 

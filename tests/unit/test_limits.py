@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import vwed_grpc
 from vwed_grpc.limits import Limits
 from vwed_grpc.settings import Settings
@@ -48,7 +50,7 @@ def test_each_limit_is_listed_with_its_setting_and_default() -> None:
         assert shown & {cell.strip() for cell in row.split("|")}, row
 
 
-def test_each_limit_is_a_setting(monkeypatch: "pytest.MonkeyPatch") -> None:
+def test_each_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Limits.model_fields:
         monkeypatch.setenv(f"VWED_{name.upper()}", "7")
     settings = Settings()
