@@ -145,7 +145,7 @@ async def serving_world(
     limits: Limits = LIMITS, options: Mapping[str, int] = MappingProxyType({})
 ) -> AsyncIterator[World]:
     """With health, reflection and channelz; `options` are of gRPC's core, and win over ours."""
-    own = dict(server_options(limits)) | options
+    own = {**dict(server_options(limits)), **options}
     server = grpc.aio.server(options=[*own.items(), ("grpc.so_reuseport", 0)])
     records, edge = Records(), Edge(limits)
 
