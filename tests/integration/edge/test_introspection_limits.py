@@ -114,7 +114,9 @@ async def test_health_is_answered_when_all_else_is_at_its_limits() -> None:
 
 
 async def test_heartbeats_are_not_behind_the_uploads_of_their_own_tenant() -> None:
-    async with serving_world() as world, half_sending(world.target) as sender:
+    """A hundred of those have a place, and two at a time are read."""
+    many = LIMITS.model_copy(update={"live_calls": 100})
+    async with serving_world(many) as world, half_sending(world.target) as sender:
         sender.open(f"/{RECORDS}/CreateTaskRecord", "one", 200, 4_000_000)
         await until_true(lambda: sender.held)
         for _ in range(5):
