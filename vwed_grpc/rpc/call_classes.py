@@ -39,13 +39,14 @@ _BY_PREFIX = {
     "Summarize": CallClass.FIGURES,
     "Prune": CallClass.FIGURES,
 }
-_OF_SERVICE = {
-    "TaskDefService": CallClass.BULK,  # people write definitions, robots read them
+_OF_SERVICE = {"TaskDefService": CallClass.BULK}
+"""Instead of live: people write definitions, robots read them."""
+_STANDARD = {
     "Health": CallClass.PROBE,
     "ServerReflection": CallClass.BULK,
     "Channelz": CallClass.BULK,
 }
-"""Instead of live."""
+"""Services that are not ours, with all their RPCs."""
 _EXCEPTIONS = {
     "GetTaskDef": CallClass.LIVE,
     "GetTaskTemplate": CallClass.LIVE,
@@ -60,10 +61,11 @@ _EXCEPTIONS = {
 
 def rule_of(method: MethodDescriptor) -> Rule:
     """The rule of one RPC."""
-    call_class = _EXCEPTIONS.get(method.name)
+    service = method.containing_service.name
+    call_class = _STANDARD.get(service) or _EXCEPTIONS.get(method.name)
     if call_class is None:
         found = (each for prefix, each in _BY_PREFIX.items() if method.name.startswith(prefix))
-        default = _OF_SERVICE.get(method.containing_service.name, CallClass.LIVE)
+        default = _OF_SERVICE.get(service, CallClass.LIVE)
         call_class = next(found, default)
     return Rule(
         call_class,

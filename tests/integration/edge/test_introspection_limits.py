@@ -78,6 +78,7 @@ async def test_streams_are_bounded_by_connection_and_process(kind: str, reason: 
             assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", reason)
             assert refused.metadata == {"scope": scope, "limit": str(limit)}
             assert refused.retry_seconds > 0
+        assert world.edge.refused == {reason: 2}
         opened.pop().cancel()
         await until_true(lambda: world.edge.open_calls()["waits"] == 3)
         again = open_stream(channels[1], kind)
