@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import uvloop
 
-from vwed_grpc.server import MAX_MESSAGE_BYTES
+from vwed_grpc.rpc.options import MAX_MESSAGE_BYTES
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
+from itertools import chain
+from typing import Protocol
 
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
@@ -21,11 +23,27 @@ _PATIENCE = 5.0
 """Seconds for a request to come."""
 
 
+class Calls(Protocol):
+    """What the edge knows of them."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many met a limit, by its reason."""
+
+    def open_calls(self) -> Mapping[str, int]:
+        """How many there are, by class."""
+
+
 def page(
-    counters: CacheCounters, state: BreakerState, lag: Lag, duties: Mapping[str, Condition]
+    counters: CacheCounters,
+    state: BreakerState,
+    lag: Lag,
+    duties: Mapping[str, Condition],
+    calls: Calls,
 ) -> str:
-    """The cache's counters, the breaker's state, the loop's lag and the duties, for Prometheus."""
-    return "\n".join([*_counters(counters), *_states(state), *_lag(lag), *_conditions(duties), ""])
+    """The cache's counters, the breaker's state, the loop's lag, duties and calls."""
+    parts = _counters(counters), _states(state), _lag(lag), _conditions(duties), _calls(calls)
+    return "\n".join([*chain(*parts), ""])
 
 
 def _counters(counters: CacheCounters) -> Iterator[str]:
@@ -86,6 +104,17 @@ def _conditions(duties: Mapping[str, Condition]) -> Iterator[str]:
         yield f"# TYPE {name} {kind}"
         for duty, condition in duties.items():
             yield f'{name}{{duty="{duty}"}} {value(condition):.3f}'
+
+
+def _calls(calls: Calls) -> Iterator[str]:
+    yield "# HELP vwed_refused_calls_total Calls that met a limit, by its reason."
+    yield "# TYPE vwed_refused_calls_total counter"
+    for reason, count in calls.refused.items():
+        yield f'vwed_refused_calls_total{{reason="{reason}"}} {count}'
+    yield "# HELP vwed_open_calls Calls that are open, by class; waits are claims and streams."
+    yield "# TYPE vwed_open_calls gauge"
+    for call_class, count in calls.open_calls().items():
+        yield f'vwed_open_calls{{class="{call_class}"}} {count}'
 
 
 @asynccontextmanager

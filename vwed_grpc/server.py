@@ -19,9 +19,9 @@ from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
-from vwed_grpc.rpc.introspection import add_introspection
-from vwed_grpc.rpc.limits import Limits
-from vwed_grpc.rpc.registration import generic_handlers
+from vwed_grpc.rpc.introspection import introspection
+from vwed_grpc.rpc.options import server_options
+from vwed_grpc.rpc.registration import Handlers
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -52,34 +52,6 @@ from vwed_grpc.writes.heartbeats import Heartbeats
 from vwed_grpc.writes.pulse import Pulse
 from vwed_grpc.writes.writer import Writer
 
-MAX_MESSAGE_BYTES = 4 << 20
-"""Of a request, and of an answer: the default limit of every client."""
-SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Without the probe a stream that nobody reads holds at most the look-ahead, not 8 MiB and more.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 64 << 10),
-    # Beyond these gRPC cancels calls without a word, from the first on at random; the edge refuses
-    # with details long before.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 40_000),
-    # Twice the waits of a connection: its other calls always get through.
-    ("grpc.max_concurrent_streams", 10_000),
-    # Clients may ping every 10 s (a second less for their clocks), with and without calls.
-    ("grpc.http2.min_ping_interval_without_data_ms", 9_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # A peer that is silent for a minute is asked, and dropped 20 s later; grpc.keepalive_timeout_ms
-    # does nothing in this version.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.http2.ping_timeout_ms", 20_000),
-    # A connection without a call costs memory all the same; its client makes another when it calls.
-    ("grpc.max_connection_idle_ms", 30 * 60_000),
-    # A peer that connects and says nothing counts until the time-out.
-    ("grpc.max_allowed_incoming_connections", 10_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-)
-"""Of gRPC's core, which acts before the edge hears of a call."""
 VERSIONS_BYTES = 64 << 20
 """What immutable versions may take in the process."""
 
@@ -108,7 +80,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         # Only workers share a port: a second server must not, without a word.
         server = grpc.aio.server(
-            options=[*SERVER_OPTIONS, ("grpc.so_reuseport", int(settings.worker))]
+            options=[*server_options(settings), ("grpc.so_reuseport", int(settings.worker))]
         )
         port = _bind(server, settings)
         stores = await open_stores(stack, settings)
@@ -173,27 +145,15 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
+        edge = Edge(settings)
         if settings.metrics_listen:
             lag = Lag()
             keep_going(stack, lag.run)
 
             def page() -> str:
-                return metrics.page(redis.counters, redis.state, lag, duties.conditions)
+                return metrics.page(redis.counters, redis.state, lag, duties.conditions, edge)
 
             await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
-
-        edge = Edge(
-            Limits(
-                live=settings.live_calls,
-                reserve=max(1, settings.live_calls // 4),
-                bulk=settings.bulk_calls,
-                figures=settings.figures_calls,
-                waits=settings.waits,
-                waits_of_connection=max(1, settings.waits // 2),
-                incoming_streams=settings.incoming_streams,
-            )
-        )
-        server.add_generic_rpc_handlers(generic_handlers(services, edge))
 
         async def probe() -> None:
             await database.probe.select(sa.select(sa.literal(1)))
@@ -202,7 +162,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
             probe,
         )
-        add_introspection(server, services, health)
+        services |= introspection(tuple(services), health)
+        server.add_generic_rpc_handlers((Handlers(services, edge),))
         for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
         await server.start()

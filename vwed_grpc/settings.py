@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vwed_grpc.domain.retention import Retention
+from vwed_grpc.limits import Limits
 
 NO_REDIS = "none"
 
@@ -34,7 +35,7 @@ def _redis_url(url: str) -> str:
     return url
 
 
-class Settings(BaseSettings):
+class Settings(BaseSettings, Limits):
     """What `serve` and the other commands run with; options given on the command line win."""
 
     model_config = SettingsConfigDict(env_prefix="VWED_", extra="ignore")
@@ -66,14 +67,6 @@ class Settings(BaseSettings):
     """Seconds after which PostgreSQL gives a query up."""
     database_connections: int = Field(default=18, ge=8)
     """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
-    live_calls: int = Field(default=256, ge=1)
-    """Calls of the live class at work at once; a quarter more for what is urgent."""
-    bulk_calls: int = Field(default=32, ge=1)
-    figures_calls: int = Field(default=4, ge=1)
-    waits: int = Field(default=10_000, ge=1)
-    """Claims that wait and streams out; a connection has half."""
-    incoming_streams: int = Field(default=1_000, ge=1)
-    """Of reports and imports."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
 

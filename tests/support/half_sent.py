@@ -34,6 +34,8 @@ class HalfSent:
         self._initial = self._window = 65_535
         self._windows: dict[int, int] = {}
         self._left: dict[int, int] = {}
+        self._prefixes: dict[int, bytes] = {}
+        """What says how large each message is, until it is sent: flow control counts it, too."""
         self.sent: dict[int, int] = {}
         """Bytes of each request that the server has taken, while the call is open."""
         self.trailers: list[bytes] = []
@@ -48,10 +50,10 @@ class HalfSent:
         first = 1 + 2 * len(self._windows)
         for stream in range(first, first + 2 * count, 2):
             self._windows[stream] = self._initial
-            self._left[stream] = size - 1
+            self._prefixes[stream] = b"\0" + size.to_bytes(4)
+            self._left[stream] = len(self._prefixes[stream]) + size - 1
             self.sent[stream] = 0
             self._writer.write(frame(_HEADERS, _END_HEADERS, stream, headers))
-            self._data(stream, b"\0" + size.to_bytes(4))
             self._send(stream)
 
     @property
@@ -94,11 +96,13 @@ class HalfSent:
     def _send(self, stream: int) -> None:
         while stream in self.sent:
             size = min(self._window, self._windows[stream], self._left[stream], _MOST)
-            if size <= 0:
+            prefix = self._prefixes.get(stream, b"")
+            if size <= len(prefix):
                 return
+            self._prefixes.pop(stream, None)
             self._left[stream] -= size
             self.sent[stream] += size
-            self._data(stream, bytes(size))
+            self._data(stream, prefix.ljust(size, b"\0"))
 
     def _data(self, stream: int, payload: bytes) -> None:
         self._window -= len(payload)

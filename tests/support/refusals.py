@@ -26,6 +26,8 @@ class Refusal:
     """The paths that BadRequest names."""
     metadata: Mapping[str, str]
     message: str
+    retry_seconds: float
+    """What RetryInfo says; 0: there is none."""
 
 
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
@@ -34,7 +36,8 @@ def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.RequestInfo()
     bad = error_details_pb2.BadRequest()
-    for message in (info, request, bad):
+    retry = error_details_pb2.RetryInfo()
+    for message in (info, request, bad, retry):
         for detail in status.details:
             detail.Unpack(message)
     assert info.domain == "vwed"
@@ -43,7 +46,14 @@ def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     shown = [status.message, *(v.description for v in bad.field_violations)]
     assert not [text for text in shown if INSIDES.search(text)]
     fields = [violation.field for violation in bad.field_violations]
-    return Refusal(error.code().name, info.reason, fields, dict(info.metadata), status.message)
+    return Refusal(
+        error.code().name,
+        info.reason,
+        fields,
+        dict(info.metadata),
+        status.message,
+        retry.retry_delay.ToMilliseconds() / 1000,
+    )
 
 
 async def refusal(call: Awaitable[Any]) -> Refusal:

@@ -1,5 +1,8 @@
 """The contract's table of classes, RPC by RPC."""
 
+from grpc_channelz.v1 import channelz_pb2
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # has no types
+from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]  # the same
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
 from vwed_grpc.rpc.call_classes import CallClass, rule_of
@@ -52,3 +55,16 @@ def test_each_rpc_has_its_class() -> None:
 
 def test_streams_last() -> None:
     assert {method.name for method in METHODS if rule_of(method).lasts} == LASTS
+
+
+def test_standard_services_are_admitted_as_well() -> None:
+    for file, call_class in (
+        (health_pb2, CallClass.PROBE),
+        (reflection_pb2, CallClass.BULK),
+        (channelz_pb2, CallClass.BULK),
+    ):
+        (service,) = file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods:
+            rule = rule_of(method)
+            assert rule.call_class is call_class
+            assert rule.lasts is (method.name in {"Watch", "ServerReflectionInfo"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vwed_grpc.domain.errors import Violation
 from vwed_grpc.domain.ids import ID, ID_DEMAND, new_id
-from vwed_grpc.rpc.admission import Standing
+from vwed_grpc.rpc.standing import Standing
 
 TENANT = "x-vwed-tenant"
 ACTOR = "x-vwed-actor"

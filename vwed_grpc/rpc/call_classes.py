@@ -17,6 +17,9 @@ class CallClass(Enum):
     """Lists, batch gets, and what people do with definitions."""
     FIGURES = "figures"
     """What reads much to say little."""
+    PROBE = "probe"
+    """Health checks: they are answered when all else is at its limits, and while the server
+    drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ _BY_PREFIX = {
 }
 _OF_SERVICE = {"TaskDefService": CallClass.BULK}
 """Instead of live: people write definitions, robots read them."""
+_STANDARD = {
+    "Health": CallClass.PROBE,
+    "ServerReflection": CallClass.BULK,
+    "Channelz": CallClass.BULK,
+}
+"""Services that are not ours, with all their RPCs."""
 _EXCEPTIONS = {
     "GetTaskDef": CallClass.LIVE,
     "GetTaskTemplate": CallClass.LIVE,
@@ -52,10 +61,11 @@ _EXCEPTIONS = {
 
 def rule_of(method: MethodDescriptor) -> Rule:
     """The rule of one RPC."""
-    call_class = _EXCEPTIONS.get(method.name)
+    service = method.containing_service.name
+    call_class = _STANDARD.get(service) or _EXCEPTIONS.get(method.name)
     if call_class is None:
         found = (each for prefix, each in _BY_PREFIX.items() if method.name.startswith(prefix))
-        default = _OF_SERVICE.get(method.containing_service.name, CallClass.LIVE)
+        default = _OF_SERVICE.get(service, CallClass.LIVE)
         call_class = next(found, default)
     return Rule(
         call_class,

@@ -6,7 +6,8 @@ Who calls, whether there is room, what an error becomes, and the call's line in 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Never
 
 import grpc
@@ -16,15 +17,15 @@ from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # h
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
 from structlog.contextvars import bind_contextvars
 
-from vwed_grpc.domain.errors import InvalidArgument
-from vwed_grpc.rpc.admission import Admission, Standing
+from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
+from vwed_grpc.limits import Limits
+from vwed_grpc.rpc.admission import Admission
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
-from vwed_grpc.rpc.call_classes import rule_of
+from vwed_grpc.rpc.call_classes import CallClass
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.methods import Context, Method, serve
-from vwed_grpc.rpc.waits import OpenCall
+from vwed_grpc.rpc.standing import Standing
 
 SLOW_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
@@ -36,9 +37,11 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it never changes
+    def __init__(self, limits: Limits) -> None:
+        self.refused = Counter[str]()
+        """Calls that met a limit, by its reason."""
         self._admission = Admission(limits)
-        self._calls: set[OpenCall] = set()
+        self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
         self._refusing = asyncio.Event()
@@ -50,9 +53,11 @@ class Edge:
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
         """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
         answer = serve(method, implementation)
-        rule = rule_of(method)
+        terms = self._admission.terms(method)
+        lasts = terms.lasting is not None
+        probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
-        timed = not rule.lasts and "wait" not in method.input_type.fields_by_name
+        timed = not lasts and "wait" not in method.input_type.fields_by_name
 
         async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
@@ -60,14 +65,14 @@ class Edge:
                 context.invocation_metadata() or (), context.time_remaining()
             )
             bind_contextvars(request_id=call.request_id)
-            opened = OpenCall(asyncio.current_task(), call.tenant)  # type: ignore[arg-type]  # gRPC runs every call in a task
-            standing = call.standing = Standing(self._admission, rule, opened, context)
+            task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
+            standing = call.standing = Standing(terms, context, task, call.tenant)
             header_sent = False
-            self._calls.add(opened)
+            self._calls.add(standing)
             try:
-                if not rule.lasts:
+                if not lasts:
                     await self._gate.enter()
-                if self._draining:
+                if self._draining and not (probes and self._refusing.is_set()):
                     await self._refuse()
                 if problems:
                     raise InvalidArgument(*problems)  # noqa: TRY301 - becomes a status as any other
@@ -76,7 +81,7 @@ class Edge:
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 result = await answer(raw, context, call)
             except asyncio.CancelledError as cancelled:
-                failure = _failure(cancelled, opened)
+                failure = _failure(cancelled, standing)
             except grpc.aio.BaseError as gone:  # how sending to a caller who left ends
                 raise asyncio.CancelledError from gone
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
@@ -86,7 +91,9 @@ class Edge:
                 return result
             finally:
                 standing.close()
-                self._calls.discard(opened)
+                self._calls.discard(standing)
+            if isinstance(failure, ResourceExhausted):
+                self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
             self._note(method, call, began, code_pb2.Code.Name(status.code), timed=timed)
             return await _abort(context, status, None if header_sent else call.request_id)
@@ -114,6 +121,13 @@ class Edge:
         await asyncio.sleep(0)
         self._refusing.set()
         await stopping
+
+    def open_calls(self) -> Mapping[str, int]:
+        """How many there are of each class; of streams and waiting claims, together, as waits."""
+        counts = dict.fromkeys((*(each.value for each in CallClass), "waits"), 0)
+        for call in self._calls:
+            counts[call.counted_as] += 1
+        return counts
 
     async def _refuse(self) -> Never:
         self._refused += 1
@@ -146,15 +160,14 @@ class Edge:
             )
 
 
-def _failure(cancelled: asyncio.CancelledError, opened: OpenCall) -> BaseException:
+def _failure(cancelled: asyncio.CancelledError, call: Standing) -> BaseException:
     """Why a call that was cut did not end as it should; raises if its own caller cut it.
 
     A CancelledError that gRPC gets to see although the caller did not leave sends no status, and
     the caller would wait until its deadline.
     """
-    task = asyncio.current_task()
-    ended = opened.ended
-    if task is not None and (task.uncancel() if ended else task.cancelling()):
+    ended = call.ended
+    if call.task.uncancel() if ended else call.task.cancelling():
         raise cancelled
     return ended or cancelled
 

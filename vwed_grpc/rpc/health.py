@@ -4,20 +4,24 @@ A service is SERVING while the store answers and what the service promises besid
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import structlog
-from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # has no types
-from grpc_health.v1.health import aio  # type: ignore[import-untyped]  # has no types
+from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]  # has no types
+    HealthCheckRequest,
+    HealthCheckResponse,
+)
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.rpc.call import Call
+
+_STATUS = {True: HealthCheckResponse.SERVING, False: HealthCheckResponse.NOT_SERVING}
 
 log = structlog.get_logger()
 
 
 class Health:
-    """Holds the standard servicer and keeps it up to date while `follow` runs."""
+    """The servicer, which is up to date while `follow` runs."""
 
     def __init__(
         self,
@@ -30,25 +34,52 @@ class Health:
 
         Of each service it is asked what else is wrong with it; None: nothing.
         """
-        self.servicer = aio.HealthServicer()
         self._services = services
         self._probe = probe
         self._interval = interval
-        self._serving: dict[str, bool] = {}
+        self._serving = {"": True}
+        self._changed = asyncio.Event()
+        """Set, and replaced, whenever a status changes."""
+
+    async def Check(self, request: HealthCheckRequest, call: Call) -> HealthCheckResponse:  # noqa: N802 - the RPC's name
+        """Raises NotFound."""
+        del call
+        serving = self._serving.get(request.service)
+        if serving is None:
+            raise NotFound("UNKNOWN_SERVICE", f"there is no service {request.service!r}")
+        return HealthCheckResponse(status=_STATUS[serving])
+
+    async def Watch(  # noqa: N802 - the RPC's name
+        self, request: HealthCheckRequest, call: Call
+    ) -> AsyncIterator[HealthCheckResponse]:
+        """The present status, then each change; an unknown service may come to be known."""
+        del call
+        said: bool | None = None
+        first = True
+        while True:
+            changed = self._changed
+            serving = self._serving.get(request.service)
+            if first or serving is not said:
+                status = (
+                    HealthCheckResponse.SERVICE_UNKNOWN if serving is None else _STATUS[serving]
+                )
+                yield HealthCheckResponse(status=status)
+                first, said = False, serving
+            await changed.wait()
 
     async def follow(self) -> None:
         """Probes until cancelled; before and from then on the services are NOT_SERVING."""
         for service in self._services:
-            await self._set(service, serving=False)
+            self._set(service, serving=False)
         try:
             while True:
                 away = await self._store_problem()
                 for service, ask in self._services.items():
-                    await self._tell(service, away or ask())
+                    self._tell(service, away or ask())
                 await asyncio.sleep(self._interval)
         finally:
             for service in self._services:
-                await self._set(service, serving=False)
+                self._set(service, serving=False)
 
     async def _store_problem(self) -> str | None:
         try:
@@ -58,15 +89,16 @@ class Health:
             return repr(error)
         return None
 
-    async def _tell(self, service: str, problem: str | None) -> None:
+    def _tell(self, service: str, problem: str | None) -> None:
         serving = problem is None
         if serving is not self._serving[service]:
             if serving:
                 log.info("serving", service=service)
             else:
                 log.warning("not serving", service=service, why=problem)
-            await self._set(service, serving=serving)
+            self._set(service, serving=serving)
 
-    async def _set(self, service: str, *, serving: bool) -> None:
+    def _set(self, service: str, *, serving: bool) -> None:
         self._serving[service] = serving
-        await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -25,10 +25,8 @@ from google.protobuf.message_factory import GetMessageClass
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import LARGE, offload
+from vwed_grpc.rpc.options import MAX_MESSAGE_BYTES
 from vwed_grpc.rpc.validation import Checked, M, MalformedMessage, checker
-
-MAX_ANSWER_BYTES = 4 << 20
-"""The default limit of every client."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Method = Callable[..., Any]
@@ -120,9 +118,9 @@ async def _caller_left(error: grpc.aio.BaseError) -> Never:
 
 def _encoded(answer: Message | bytes) -> bytes:
     raw = answer if isinstance(answer, bytes) else answer.SerializeToString()
-    if len(raw) > MAX_ANSWER_BYTES:
+    if len(raw) > MAX_MESSAGE_BYTES:
         raise ResourceExhausted(
             "RESPONSE_TOO_LARGE",
-            f"the answer has {len(raw):,} bytes, clients take {MAX_ANSWER_BYTES:,}; ask for less",
+            f"the answer has {len(raw):,} bytes, clients take {MAX_MESSAGE_BYTES:,}; ask for less",
         )
     return raw

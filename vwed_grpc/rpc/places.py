@@ -5,6 +5,7 @@ A place is for a call that works, and it works for a short time. What may last i
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 
 from vwed_grpc.domain.errors import ResourceExhausted
@@ -37,6 +38,7 @@ class Places:
     ) -> None:
         """`queue` calls may wait, for `patience` seconds; a tenant has half of the queue."""
         self.limit = limit
+        self._half = max(1, limit // 2)
         self._reason = reason
         self._what = what
         self._queue = queue
@@ -45,7 +47,8 @@ class Places:
         self._held: dict[str, int] = {}
         self._waiting: OrderedDict[str, dict[asyncio.Future[None], float]] = OrderedDict()
         """By tenant: the calls that wait, and until when."""
-        self._queued = 0
+        self.queued = 0
+        """How many calls wait."""
         self._sweeping = False
         self._asked: set[str] = set()
         self._asked_before: set[str] = set()
@@ -55,16 +58,21 @@ class Places:
         """How many places the tenant may hold now."""
         now, before = self._asked, self._asked_before
         others = len(now) - (tenant in now) + len(before) - (tenant in before)
-        return max(1, self.limit // 2) if others else self.limit
+        return self._half if others else self.limit
 
     def try_enter(self, tenant: str, size: int = 1) -> bool:
         """Takes `size` places if they are free and within the tenant's share."""
-        self._note(tenant)
-        held = self._held.get(tenant, 0)
-        if self._taken + size > self.limit or held + size > self.share(tenant):
+        now = time.monotonic()
+        if now >= self._period_ends:
+            self._begin_period(now)
+        self._asked.add(tenant)
+        taken = self._taken + size
+        held = self._held.get(tenant, 0) + size
+        # Within the first half nobody has more than a half.
+        if taken > self._half and (taken > self.limit or held > self.share(tenant)):
             return False
-        self._taken += size
-        self._held[tenant] = held + size
+        self._taken = taken
+        self._held[tenant] = held
         return True
 
     async def enter(self, tenant: str) -> None:
@@ -72,14 +80,14 @@ class Places:
         if self.try_enter(tenant):
             return
         mine = self._waiting.get(tenant)
-        if self._queued >= self._queue or (mine and len(mine) >= max(1, self._queue // 2)):
+        if self.queued >= self._queue or (mine and len(mine) >= max(1, self._queue // 2)):
             raise self.refusal(tenant)
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         if mine is None:
             mine = self._waiting[tenant] = {}
         mine[turn] = loop.time() + self._patience
-        self._queued += 1
+        self.queued += 1
         self._keep_sweeping(loop)
         try:
             await turn
@@ -93,12 +101,11 @@ class Places:
     def leave(self, tenant: str, size: int = 1) -> None:
         """Gives places back: to whoever waits for one."""
         self._taken -= size
-        held = self._held[tenant] - size
-        if held:
+        if held := self._held[tenant] - size:
             self._held[tenant] = held
         else:
             del self._held[tenant]
-        if self._queued:
+        if self.queued:
             self._serve()
 
     def refusal(self, tenant: str) -> ResourceExhausted:
@@ -107,19 +114,16 @@ class Places:
         scope = "tenant" if share < self.limit else "process"
         return too_many(self._reason, self._what, scope, share)
 
-    def _note(self, tenant: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._period_ends:
-            late = now >= self._period_ends + RECENT_SECONDS
-            self._asked_before = set() if late else self._asked
-            self._asked = set(self._waiting)
-            self._period_ends = now + RECENT_SECONDS
-        self._asked.add(tenant)
+    def _begin_period(self, now: float) -> None:
+        late = now >= self._period_ends + RECENT_SECONDS
+        self._asked_before = set() if late else self._asked
+        self._asked = set(self._waiting)
+        self._period_ends = now + RECENT_SECONDS
 
     def _serve(self) -> None:
         """Gives what is free to the tenants that wait, in turns."""
         passed_over = 0
-        while self._queued and self._taken < self.limit and passed_over < len(self._waiting):
+        while self.queued and self._taken < self.limit and passed_over < len(self._waiting):
             tenant, turns = next(iter(self._waiting.items()))
             turn = next(iter(turns))
             if turn.done():  # its caller has just left
@@ -136,7 +140,7 @@ class Places:
     def _forget(self, tenant: str, turn: asyncio.Future[None]) -> None:
         turns = self._waiting.get(tenant)
         if turns is not None and turns.pop(turn, None) is not None:
-            self._queued -= 1
+            self.queued -= 1
             if not turns:
                 del self._waiting[tenant]
 
@@ -155,5 +159,5 @@ class Places:
                     turn.set_exception(self.refusal(tenant))
         self._serve()
         self._sweeping = False
-        if self._queued:
+        if self.queued:
             self._keep_sweeping(loop)

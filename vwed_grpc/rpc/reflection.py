@@ -4,18 +4,22 @@
 `v1` is the same protocol, message for message, in another package.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
-import grpc
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import Message
 from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no types
     reflection,
     reflection_pb2,
 )
 from vwed.v1 import common_pb2
+
+from vwed_grpc.rpc.call import Call
+from vwed_grpc.rpc.methods import Requests
+from vwed_grpc.rpc.validation import M
 
 V1ALPHA: str = reflection.SERVICE_NAME
 V1 = V1ALPHA.replace(".v1alpha.", ".v1.")
@@ -24,18 +28,27 @@ _IMAGE = Path(common_pb2.__file__).parents[2] / "vwed.binpb"
 """What the protos are with their comments; it stands beside the packages of the generated code."""
 
 
-def reflection_handlers(services: Iterable[str]) -> tuple[grpc.GenericRpcHandler, ...]:
-    """Handlers of both versions; they list `services` (full names) and themselves."""
-    servicer = reflection.aio.ReflectionServicer((*services, V1ALPHA, V1), pool=_Pool())
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return tuple(
-        grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
-        for name in (V1ALPHA, V1)
-    )
+class Reflection:
+    """The servicer of both versions; it lists `services` (full names)."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._servicer = reflection.aio.ReflectionServicer(services, pool=_Pool())
+
+    async def ServerReflectionInfo(  # noqa: N802 - the RPC's name
+        self, requests: Requests[reflection_pb2.ServerReflectionRequest], call: Call
+    ) -> AsyncIterator[Message]:
+        """Answers one request after another."""
+        del call
+        async for answer in self._servicer.ServerReflectionInfo(_good(requests), None):
+            yield answer
+
+
+async def _good(requests: Requests[M]) -> AsyncIterator[M]:
+    """Raises InvalidArgument for a bad one."""
+    async for request, problem in requests:
+        if problem is not None:
+            raise problem
+        yield request
 
 
 class _Pool:

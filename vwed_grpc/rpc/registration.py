@@ -1,7 +1,8 @@
 """gRPC handlers made of service descriptors and plain servicers; no generated stub is involved."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -9,6 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.methods import Method
+from vwed_grpc.rpc.reflection import V1, V1ALPHA
 
 _HANDLERS = {
     False: grpc.stream_unary_rpc_method_handler,
@@ -16,47 +18,53 @@ _HANDLERS = {
 }
 """By whether answers come as a stream. To gRPC requests always do: a single one it would read, and
 hold, before anybody asks whether there is a place for the call."""
+_DESCRIBED_AS = {V1: V1ALPHA}
+"""Services whose messages are those of another, under other names."""
 
 
-def generic_handlers(
-    services: Mapping[str, Iterable[object]], edge: Edge
-) -> tuple[grpc.GenericRpcHandler, ...]:
-    """Handlers for `server.add_generic_rpc_handlers`.
+class Handlers(grpc.GenericRpcHandler):
+    """All methods of a server, in one table."""
 
-    RPCs that no servicer has answer UNIMPLEMENTED. Pre-registering the methods as well, as
-    generated code does, would cost every call about 1 µs a method: the server waits for each anew.
+    def __init__(self, services: Mapping[str, Iterable[object]], edge: Edge) -> None:
+        """Wires the methods of servicers with the RPCs of services.
 
-    Args:
-        services: By full service name (`vwed.v1.RecordService`) its servicers, one for each of its
-            subjects, as `methods` describes them; the module that defines the service must have
-            been imported.
-        edge: What wraps every method.
+        RPCs that no servicer has answer UNIMPLEMENTED. Pre-registering the methods as well, as
+        generated code does, would cost every call about 1 µs a method: the server waits for each
+        anew.
 
-    Raises:
-        KeyError: No such service is known.
-        TypeError: A servicer's method is no RPC of the service, or another servicer has it too, or
-            it is not of its kind.
-    """
-    pool = descriptor_pool.Default()
-    return tuple(
-        _handler(pool.FindServiceByName(name), servicers, edge)
-        for name, servicers in services.items()
-    )
+        Args:
+            services: By full service name (`vwed.v1.RecordService`) its servicers, one for each of
+                its subjects, as `methods` describes them; the module that defines the service must
+                have been imported.
+            edge: What wraps every method.
+
+        Raises:
+            KeyError: No such service is known.
+            TypeError: A servicer's method is no RPC of the service, or another servicer has it
+                too, or it is not of its kind.
+        """
+        self._by_path = {
+            path: handler
+            for name, servicers in services.items()
+            for path, handler in _handlers(name, servicers, edge)
+        }
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """The handler of the RPC with that path; None: UNIMPLEMENTED."""
+        return self._by_path.get(handler_call_details.method)
 
 
-def _handler(
-    service: ServiceDescriptor, servicers: Iterable[object], edge: Edge
-) -> grpc.GenericRpcHandler:
+def _handlers(
+    name: str, servicers: Iterable[object], edge: Edge
+) -> "Iterator[tuple[str, grpc.RpcMethodHandler[Any, Any]]]":
+    described = _DESCRIBED_AS.get(name, name)
+    service: ServiceDescriptor = descriptor_pool.Default().FindServiceByName(described)
     found = _implementations(service, servicers)
-    return grpc.method_handlers_generic_handler(
-        service.full_name,
-        {
-            method.name: _HANDLERS[method.server_streaming](
-                edge.wrap(method, found.get(method.name))
-            )
-            for method in service.methods
-        },
-    )
+    for method in service.methods:
+        handle = edge.wrap(method, found.get(method.name))
+        yield f"/{name}/{method.name}", _HANDLERS[method.server_streaming](handle)
 
 
 def _implementations(service: ServiceDescriptor, servicers: Iterable[object]) -> dict[str, Method]:

@@ -1,21 +1,22 @@
 """Calls that last: claims that wait, and streams. They are counted, and take no places."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.rpc.places import too_many
 
 
-@dataclass(slots=True, eq=False)
 class OpenCall:
     """A call that the server works on, or that waits."""
 
-    task: asyncio.Task[Any]
-    tenant: str
-    ended: VwedError | None = None
-    """Why the server wants it gone: what its caller is told."""
+    __slots__ = ("ended", "task", "tenant")
+
+    def __init__(self, task: asyncio.Task[Any], tenant: str) -> None:
+        self.task = task
+        self.tenant = tenant
+        self.ended: VwedError | None = None
+        """Why the server wants it gone: what its caller is told."""
 
     def end(self, why: VwedError) -> None:
         """Ends the call where it waits; a message on its way out still arrives first."""
@@ -42,8 +43,8 @@ class Waits:
         self._of_tenant: dict[str, dict[OpenCall, None]] = {}
         self._of_connection: dict[str, int] = {}
 
-    def __contains__(self, call: OpenCall) -> bool:
-        return call in self._calls
+    def __len__(self) -> int:
+        return len(self._calls)
 
     def enter(self, call: OpenCall, connection: str) -> None:
         """Counts the call until `leave`. Raises ResourceExhausted."""

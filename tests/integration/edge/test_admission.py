@@ -2,164 +2,26 @@
 
 import asyncio
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from vwed.v1 import record_service_pb2 as pb
-from vwed.v1 import record_service_pb2_grpc, task_record_pb2
+from vwed.v1 import task_record_pb2
 from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 
+from tests.support.busy_world import LIMITS, PLACES, RECORDS, as_tenant, serving_world
 from tests.support.calls import create_def, create_run
 from tests.support.half_sent import half_sending
 from tests.support.steps import get
 from tests.support.waiting import until_true
 from vwed_grpc import server
 from vwed_grpc.client import connect, error_info
-from vwed_grpc.rpc import reading
-from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.edge import Edge
-from vwed_grpc.rpc.limits import Limits
-from vwed_grpc.rpc.registration import generic_handlers
-from vwed_grpc.server import SERVER_OPTIONS
+from vwed_grpc.limits import Limits
 from vwed_grpc.settings import Settings
 
-if TYPE_CHECKING:
-    from vwed.v1.record_service_pb2_grpc import RecordServiceAsyncStub
-
-Calls = list[asyncio.Task[None]]
-RECORDS = "vwed.v1.RecordService"
-LIMITS = Limits(
-    live=4,
-    reserve=2,
-    bulk=4,
-    figures=4,
-    waits=4,
-    waits_of_connection=100,
-    reading=2,
-    reading_slowly=2,
-)
-
-
-class Records:
-    """One method of each class; the calls of tenant "slow" stay until they are released."""
-
-    def __init__(self) -> None:
-        self.released = asyncio.Event()
-        self.working = Counter[str]()
-
-    async def _work(self, call: Call) -> None:
-        self.working[call.tenant] += 1
-        if call.tenant == "slow":
-            await self.released.wait()
-        self.working[call.tenant] -= 1
-
-    async def GetTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        await self._work(call)
-        return b""
-
-    async def CreateTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        await self._work(call)
-        return b""
-
-    async def HeartbeatTaskRecord(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        await self._work(call)
-        return b""
-
-    async def ListTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        await self._work(call)
-        return b""
-
-    async def SummarizeTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        await self._work(call)
-        return b""
-
-    async def ClaimTaskRecords(self, _: Any, call: Call) -> bytes:  # noqa: N802 - the RPC's name
-        async with call.waiting():
-            await self._work(call)
-        return b""
-
-    async def WatchTaskRecord(self, _: Any, call: Call) -> AsyncIterator[bytes]:  # noqa: N802 - the RPC's name
-        yield b""
-        await self._work(call)
-
-
-class World:
-    def __init__(self, target: str, servicer: Records, stub: "RecordServiceAsyncStub") -> None:
-        self.target = target
-        self.servicer = servicer
-        self._stub = stub
-
-    async def call(self, kind: str, tenant: str) -> None:
-        of: dict[str, Callable[..., Awaitable[Any]]] = {
-            "live": lambda **given: self._stub.GetTaskRecord(
-                pb.GetTaskRecordRequest(id="r"), **given
-            ),
-            "urgent": lambda **given: self._stub.HeartbeatTaskRecord(
-                pb.HeartbeatTaskRecordRequest(id="r"), **given
-            ),
-            "bulk": lambda **given: self._stub.ListTaskRecords(
-                pb.ListTaskRecordsRequest(), **given
-            ),
-            "figures": lambda **given: self._stub.SummarizeTaskRecords(
-                pb.SummarizeTaskRecordsRequest(end_time=DAY), **given
-            ),
-            "claims": lambda **given: self._stub.ClaimTaskRecords(
-                pb.ClaimTaskRecordsRequest(executor_id="e"), **given
-            ),
-        }
-        if kind == "watches":
-            watch = self._stub.WatchTaskRecord(
-                pb.WatchTaskRecordRequest(task_record_id="r"), metadata=_as(tenant)
-            )
-            async for _ in watch:
-                pass
-        else:
-            await of[kind](metadata=_as(tenant), timeout=20)
-
-    async def fill(self, stack: AsyncExitStack, kind: str, count: int, working: int) -> Calls:
-        """Calls of tenant "slow", of which so many get to work."""
-        calls = [asyncio.create_task(self.call(kind, "slow")) for _ in range(count)]
-
-        async def end() -> None:
-            self.servicer.released.set()
-            await asyncio.gather(*calls, return_exceptions=True)
-
-        stack.push_async_callback(end)
-        await until_true(lambda: self.servicer.working["slow"] == working)
-        return calls
-
-
-def _as(tenant: str) -> tuple[tuple[str, str], ...]:
-    return (("x-vwed-tenant", tenant),)
-
-
-DAY = pb.SummarizeTaskRecordsRequest().end_time
-DAY.to.seconds = 86_400
-getattr(DAY, "from").seconds = 1
-
-
-@asynccontextmanager
-async def serving(limits: Limits = LIMITS) -> AsyncIterator[World]:
-    serves = grpc.aio.server(options=[*SERVER_OPTIONS, ("grpc.so_reuseport", 0)])
-    records = Records()
-    serves.add_generic_rpc_handlers(generic_handlers({RECORDS: [records]}, Edge(limits)))
-    target = f"127.0.0.1:{serves.add_insecure_port('127.0.0.1:0')}"
-    await serves.start()
-    try:
-        async with grpc.aio.insecure_channel(target) as channel:
-            yield World(target, records, record_service_pb2_grpc.RecordServiceStub(channel))
-    finally:
-        await serves.stop(None)
-
-
 KINDS = ("live", "urgent", "bulk", "figures", "claims", "watches")
-PLACES = {"live": 4, "urgent": 6, "bulk": 4, "figures": 4, "claims": 4, "watches": 4}
-"""All that a tenant gets while it is alone; what is urgent has the reserve and the live places."""
 SHARED = {
     "live": {"live", "claims", "watches"},
     "urgent": {"urgent", "live", "claims", "watches"},
@@ -172,7 +34,7 @@ Of waits the newest are ended when another tenant comes, so they keep nobody out
 
 @pytest.mark.parametrize("full", KINDS)
 async def test_who_fills_a_class_keeps_nobody_out_of_the_others(full: str) -> None:
-    async with serving() as world, AsyncExitStack() as stack:
+    async with serving_world() as world, AsyncExitStack() as stack:
         await world.fill(stack, full, 2 * PLACES[full], PLACES[full])
         for kind in KINDS:
             if kind not in SHARED.get(full, {full}):
@@ -181,7 +43,7 @@ async def test_who_fills_a_class_keeps_nobody_out_of_the_others(full: str) -> No
 
 @pytest.mark.parametrize("full", ["live", "bulk", "figures"])
 async def test_a_place_that_is_given_back_is_for_the_other_tenant(full: str) -> None:
-    async with serving() as world, AsyncExitStack() as stack:
+    async with serving_world() as world, AsyncExitStack() as stack:
         await world.fill(stack, full, 8, 4)
         other = asyncio.create_task(world.call(full, "other"))
         world.servicer.released.set()
@@ -190,7 +52,7 @@ async def test_a_place_that_is_given_back_is_for_the_other_tenant(full: str) -> 
 
 @pytest.mark.parametrize("full", ["live", "bulk", "figures", "urgent"])
 async def test_a_tenant_that_asks_keeps_its_half(full: str) -> None:
-    async with serving() as world, AsyncExitStack() as stack:
+    async with serving_world() as world, AsyncExitStack() as stack:
         await world.call(full, "other")
         half = 5 if full == "urgent" else 2  # of the reserve, and all of the live places
         await world.fill(stack, full, 8, half)
@@ -199,7 +61,7 @@ async def test_a_tenant_that_asks_keeps_its_half(full: str) -> None:
 
 
 async def test_waits_of_who_has_more_than_half_make_room() -> None:
-    async with serving() as world, AsyncExitStack() as stack:
+    async with serving_world() as world, AsyncExitStack() as stack:
         calls = await world.fill(stack, "claims", 4, 4)
         for kind in ("claims", "watches"):
             await world.call(kind, "other")
@@ -214,39 +76,41 @@ async def test_waits_of_who_has_more_than_half_make_room() -> None:
 HALF_SENT = 40
 
 
-async def test_half_sent_requests_hold_little_and_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reading, "READ_SECONDS", 0.5)
+async def test_half_sent_requests_hold_little_and_nobody_up() -> None:
     size = 4_000_000
-    async with serving() as world, half_sending(world.target) as sender:
+    limits = LIMITS.model_copy(update={"upload_seconds": 0.5})
+    async with serving_world(limits) as world, half_sending(world.target) as sender:
         sender.open(f"/{RECORDS}/CreateTaskRecord", "slow", HALF_SENT, size)
         most = 0
         while sender.sent:
             await world.call("live", "other")
             most = max(most, sender.held)
-        of_reading = (LIMITS.reading + LIMITS.reading_slowly) * size
+        of_reading = (limits.uploads + limits.slow_uploads) * size
         assert 0 < most <= of_reading + HALF_SENT * (64 << 10) * 2
         assert len(sender.trailers) == HALF_SENT  # each has a status
+        assert not any(b"are not a" in trailers for trailers in sender.trailers)
 
 
 async def test_a_large_request_that_comes_whole_is_taken() -> None:
-    async with serving() as world:
+    async with serving_world() as world:
         run = task_record_pb2.TaskRecord(task_def_id="d")
         run.input["text"] = "x" * 900_000
         request = pb.CreateTaskRecordRequest(task_record=run)
         for tenant in ("a", "b"):
-            await world._stub.CreateTaskRecord(request, metadata=_as(tenant))
+            await world.stub.CreateTaskRecord(request, metadata=as_tenant(tenant))
 
 
 async def test_bytes_of_requests_at_work_are_bounded() -> None:
-    async with serving(Limits(request_bytes=1 << 20)) as world, AsyncExitStack() as stack:
+    async with (
+        serving_world(Limits(large_request_bytes=1 << 20)) as world,
+        AsyncExitStack() as stack,
+    ):
         run = task_record_pb2.TaskRecord(task_def_id="d")
         run.input["text"] = "x" * 900_000
         request = pb.CreateTaskRecordRequest(task_record=run)
 
         async def create(tenant: str) -> None:
-            await world._stub.CreateTaskRecord(request, metadata=_as(tenant))
+            await world.stub.CreateTaskRecord(request, metadata=as_tenant(tenant))
 
         first = asyncio.create_task(create("slow"))
         stack.callback(world.servicer.released.set)
@@ -263,7 +127,7 @@ async def test_bytes_of_requests_at_work_are_bounded() -> None:
 
 
 async def test_of_a_burst_none_ends_without_a_word() -> None:
-    async with serving(Limits()) as world:
+    async with serving_world(Limits()) as world:
         ended = await asyncio.gather(
             *(world.call("live", "a") for _ in range(3_000)), return_exceptions=True
         )

@@ -27,14 +27,14 @@ from vwed.v1 import (
 
 from tests.support.waiting import PATIENCE
 from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.health import Health
-from vwed_grpc.rpc.introspection import add_introspection
-from vwed_grpc.rpc.limits import Limits
+from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.methods import Requests
-from vwed_grpc.rpc.registration import generic_handlers
+from vwed_grpc.rpc.registration import Handlers
 
 TaskRecord = task_record_pb2.TaskRecord
 RECORDS = "vwed.v1.RecordService"
@@ -154,10 +154,10 @@ class World:
 
 @asynccontextmanager
 async def serving(edge: Edge | None = None) -> AsyncIterator[World]:
-    edge = edge or Edge()
+    edge = edge or Edge(Limits())
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     records = Records()
-    server.add_generic_rpc_handlers(generic_handlers({RECORDS: [records], DEFS: [Defs()]}, edge))
+    server.add_generic_rpc_handlers((Handlers({RECORDS: [records], DEFS: [Defs()]}, edge),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -479,7 +479,7 @@ async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
 
 
 async def test_streams_and_calls_have_limits_of_their_own() -> None:
-    async with serving(Edge(Limits(live=1, waits=1))) as world:
+    async with serving(Edge(Limits(live_calls=1, waits=1))) as world:
         release = asyncio.Event()
 
         async def hold() -> TaskRecord:
@@ -528,9 +528,9 @@ def test_servicers_are_checked_when_they_are_registered() -> None:
         (NotAStream(), "must be an async generator"),
     ):
         with pytest.raises(TypeError, match=message):
-            generic_handlers({RECORDS: [servicer]}, Edge())
+            Handlers({RECORDS: [servicer]}, Edge(Limits()))
     with pytest.raises(KeyError):
-        generic_handlers({"vwed.v1.NoService": [Records()]}, Edge())
+        Handlers({"vwed.v1.NoService": [Records()]}, Edge(Limits()))
 
 
 async def test_health_reflection_and_channelz() -> None:
@@ -542,7 +542,8 @@ async def test_health_reflection_and_channelz() -> None:
 
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     health = Health({RECORDS: lambda: None}, probe, interval=0.02)
-    add_introspection(server, [RECORDS], health)
+    handlers = Handlers(introspection([RECORDS], health), Edge(Limits()))
+    server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     following = asyncio.ensure_future(health.follow())
@@ -566,7 +567,8 @@ async def test_health_reflection_and_channelz() -> None:
             await becomes(health_pb2.HealthCheckResponse.SERVING)
             following.cancel()
             await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
-        assert [line["event"] for line in logs][-2:] == ["not serving", "serving"]
+        events = [line["event"] for line in logs if line["event"] != "call"]
+        assert events[-2:] == ["not serving", "serving"]
 
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
         await ask.write(reflection_pb2.ServerReflectionRequest(list_services=""))

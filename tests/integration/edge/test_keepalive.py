@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.half_sent import PING, PREFACE, SETTINGS, frame
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.server import SERVER_OPTIONS
+from vwed_grpc.limits import Limits
+from vwed_grpc.rpc.options import server_options
 
 SCALE = 20
 PINGS = 6
@@ -24,7 +25,8 @@ ACK = 1
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     options = [
-        (name, value // SCALE if name.endswith("_ms") else value) for name, value in SERVER_OPTIONS
+        (name, value // SCALE if name.endswith("_ms") else value)
+        for name, value in server_options(Limits())
     ]
     server = grpc.aio.server(options=[*options, ("grpc.so_reuseport", 0)])
     port = server.add_insecure_port("127.0.0.1:0")

@@ -21,6 +21,8 @@ from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import Client, connect
 from vwed_grpc.lag import Lag
+from vwed_grpc.limits import Limits
+from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.stores import CannotServeError
@@ -105,7 +107,10 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
 
 def test_every_figure_says_what_it_is() -> None:
     duties = {"leases": Condition()}
-    lines = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag(), duties).splitlines()
+    edge = Edge(Limits())
+    edge.refused["TOO_MANY_WAITS"] += 1
+    page = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag(), duties, edge)
+    lines = page.splitlines()
     named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
     typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
     shown = {re.split("[ {]", line)[0] for line in lines if line[0] != "#"}
@@ -119,7 +124,7 @@ async def test_what_holds_the_loop_is_seen(address: str) -> None:
     time.sleep(0.06)  # noqa: ASYNC251 - holds the loop
     await asyncio.sleep(0.02)
     looking.cancel()
-    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {})
+    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {}, Edge(Limits()))
     async with metrics.showing(address, lambda: page):
         found = await figures(address)
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
