@@ -96,7 +96,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
-        catch_up = CatchUp()
+        edge = Edge(settings)
+        catch_up = CatchUp(edge.pace)
         hub = Hub(live, wakeups, keys, catch_up)
         committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
@@ -145,7 +146,6 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
-        edge = Edge(settings)
         if settings.metrics_listen:
             lag = Lag()
             keep_going(stack, lag.run)

@@ -98,6 +98,10 @@ class Admission:
             "streams of requests",
         )
 
+    def robots_wait(self) -> bool:
+        """Whether a call is at work that something in the plant may wait for."""
+        return any(places.is_used for places in self.places[CallClass.URGENT])
+
     def terms(self, method: MethodDescriptor) -> Terms:
         rule = rule_of(method)
         lasting = self.incoming_streams if rule.streams_in else self.waits

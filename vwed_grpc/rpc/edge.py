@@ -19,12 +19,13 @@ from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
 from vwed_grpc.limits import Limits
+from vwed_grpc.pacing import Pace
 from vwed_grpc.rpc.admission import Admission
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import CallClass
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.methods import Context, Method, serve
+from vwed_grpc.rpc.methods import Context, Method, Serve, serve
 from vwed_grpc.rpc.standing import Standing
 
 SLOW_SECONDS = 1.0
@@ -41,6 +42,8 @@ class Edge:
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._admission = Admission(limits)
+        self.pace = Pace(self._admission.robots_wait)
+        """Of all work that can wait."""
         self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
@@ -52,8 +55,8 @@ class Edge:
 
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
         """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
-        answer = serve(method, implementation)
         terms = self._admission.terms(method)
+        answer = self._answer(method, implementation, terms.call_class)
         lasts = terms.lasting is not None
         probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
@@ -99,6 +102,13 @@ class Edge:
             return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
+
+    def _answer(
+        self, method: MethodDescriptor, implementation: Method | None, call_class: CallClass
+    ) -> Serve:
+        answer = serve(method, implementation)
+        can_wait = call_class in {CallClass.BULK, CallClass.FIGURES}
+        return self.pace.paced(answer) if can_wait else answer
 
     async def drain(self, grace: float, stop: Callable[[float], Awaitable[None]]) -> None:
         """Refuses new calls, ends what only waits, gives other calls `grace` seconds, and stops.

@@ -54,6 +54,11 @@ class Places:
         self._asked_before: set[str] = set()
         self._period_ends = 0.0
 
+    @property
+    def is_used(self) -> bool:
+        """Whether any place is taken."""
+        return self._taken > 0
+
     def share(self, tenant: str) -> int:
         """How many places the tenant may hold now."""
         now, before = self._asked, self._asked_before

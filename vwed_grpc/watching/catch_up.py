@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vwed_grpc.batching import Asked, Batcher
+from vwed_grpc.pacing import Pace
 
 T = TypeVar("T")
 
@@ -29,8 +30,9 @@ class _Reading:
 class CatchUp:
     """Shared by all watchers of a process."""
 
-    def __init__(self) -> None:
-        self._turns: Batcher[str, Load, Any] = Batcher(_load, most=1, at_once=AT_ONCE)
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._turns: Batcher[str, Load, Any] = Batcher(self._load, most=1, at_once=AT_ONCE)
         self._under_way: dict[Hashable, _Reading] = {}
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
@@ -92,6 +94,5 @@ class CatchUp:
         _, size = self._kept.pop(place, (None, 0))
         self._bytes -= size
 
-
-async def _load(_: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
-    return [await one.question() for one in asked]
+    async def _load(self, _: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
+        return [await self._pace.run(one.question()) for one in asked]

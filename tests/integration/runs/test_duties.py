@@ -20,6 +20,7 @@ from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
+from vwed_grpc.pacing import Pace
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.pool import Pool, ReadingPool
@@ -150,7 +151,7 @@ async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
     pool = ReadingPool(database_url, connections=3, reads=1)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        hub = Hub(pool, wakeups, keys, CatchUp())
+        hub = Hub(pool, wakeups, keys, CatchUp(Pace(lambda: False)))
         yield pool, Committer(redis, keys, hub, wakeups)
     await pool.close()
 

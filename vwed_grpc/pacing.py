@@ -1,0 +1,94 @@
+"""What can wait leaves the event loop to what cannot.
+
+Lists, figures, imports and watches that catch up are made of short steps, none of which holds the
+loop for long. But a report needs some ten turns of the loop, and in each it waits for a step of
+theirs, or for several. So all such work together has a share of the loop while others need it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from time import perf_counter
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+REST = 3.0
+"""Seconds of rest for each second of work: a quarter of the loop."""
+CREDIT = 0.006
+"""Seconds of rest that may be owed: to rest after every little step would cost more than it is."""
+_LOOK = 0.005
+"""Seconds after which who rests looks whether anybody still needs the loop."""
+
+
+class Pace:
+    """Shared by all work of a process that can wait."""
+
+    def __init__(self, needed: Callable[[], bool]) -> None:
+        """`needed`: whether somebody who cannot wait is at work."""
+        self._needed = needed
+        self._rested_at = 0.0
+        """When all rest that is owed is over, by `perf_counter`."""
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Awaitable[T]) -> T:
+        """What `work` answers or raises; between its steps it rests if it must."""
+        return await _Paced(_coroutine(work), self)
+
+    def paced(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """The same function, whose work rests between its steps."""
+
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await self.run(function(*args, **kwargs))
+
+        return run
+
+    def took(self, seconds: float) -> None:
+        self._rested_at = max(self._rested_at, perf_counter()) + REST * seconds
+
+    @property
+    def is_due(self) -> bool:
+        """Whether work is to rest before it goes on."""
+        return self._rested_at > perf_counter() + CREDIT and self._needed()
+
+    async def rest(self) -> None:
+        """Returns to one at a time: who comes next owes the rest for the step before."""
+        async with self._turn:
+            while (left := self._rested_at - perf_counter()) > 0 and self._needed():  # noqa: ASYNC110 - it rests, and waits for nothing
+                await asyncio.sleep(min(left, _LOOK))
+
+
+class _Paced(Generic[T]):
+    """Awaits a coroutine as `await` does, and times each of its steps."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], pace: Pace) -> None:
+        self._work = work
+        self._pace = pace
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        work, pace = self._work, self._pace
+        step: Callable[[Any], Any] = work.send
+        given: Any = None
+        while True:
+            if pace.is_due:
+                try:
+                    yield from pace.rest().__await__()
+                except BaseException as exc:  # noqa: BLE001 - it is for the work to be cancelled
+                    step, given = work.throw, exc
+            began = perf_counter()
+            try:
+                waits_for = step(given)
+            except StopIteration as end:
+                answer: T = end.value
+                return answer
+            finally:
+                pace.took(perf_counter() - began)
+            try:
+                given = yield waits_for
+                step = work.send
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the work
+                step, given = work.throw, exc
+
+
+async def _coroutine(work: Awaitable[T]) -> T:
+    return await work
