@@ -58,15 +58,26 @@ class ExecutorVerbs:
             while True:
                 woken.clear()
                 claimed = await self.claims.claim(call.tenant, claim)
-                left = until - loop.time()
-                if claimed or left <= 0:
+                if claimed or until <= loop.time():
                     return ClaimTaskRecordsResponse(task_records=claimed)
                 async with call.waiting():
-                    try:
-                        async with asyncio.timeout(min(left, _LOOK_AGAIN)):
-                            await woken.wait()
-                    except TimeoutError:
-                        pass
+                    await self._look_again(call.tenant, claim, woken, until=until)
+
+    async def _look_again(
+        self, tenant: str, claim: Claim, woken: asyncio.Event, *, until: float
+    ) -> None:
+        """Returns when there may be something to claim, or when its caller waits no more."""
+        now = asyncio.get_running_loop().time
+        looked = True
+        while looked and until > now():
+            try:
+                async with asyncio.timeout(min(until - now(), _LOOK_AGAIN)):
+                    await woken.wait()
+            except TimeoutError:
+                # Of a thousand who wait for the same, one looks.
+                looked = self.claims.found_nothing_since(now() - _LOOK_AGAIN, tenant, claim)
+            else:
+                return
 
     async def StartTaskRecord(self, request: StartTaskRecordRequest, call: Call) -> TaskRecord:
         async def work(tx: Transaction, effects: Effects) -> TaskRecord:

@@ -4,10 +4,13 @@ Many executors wait for work, and one new run wakes them all: they look once, no
 looks for something else has a transaction apart, so a slow filter is its asker's alone.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+from math import inf
 
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
@@ -26,10 +29,16 @@ from vwed_grpc.writes.runs import RunChange, write_all
 CLAIM_LEASE = timedelta(seconds=60)
 """What a claim without a lease gets."""
 FLUSH_RUNS = 100
-"""Runs that are claimed in one transaction, or a few more."""
+"""Runs that are claimed in one transaction."""
+FLUSH_CLAIMS = 1_000
+"""Claims that share one: mostly there is nothing, or one run, for all of them."""
+_REMEMBERED = 10
+"""Claims that one with a request_id counts for: each is looked up."""
+_LANES = 1_000
+"""Kinds of claims of which it is known when there was nothing for them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Claim:
     request: ClaimTaskRecordsRequest
     actor: str
@@ -39,7 +48,7 @@ class Claim:
     def count(self) -> int:
         return self.request.max_count or 1
 
-    @property
+    @cached_property
     def looks_for(self) -> bytes:
         """Equal for claims that any of the same runs would do for."""
         what = ClaimTaskRecordsRequest(
@@ -55,10 +64,12 @@ class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
     def __init__(self, committer: Committer, pool: Pool) -> None:
+        self._nothing: dict[tuple[str, bytes], float] = {}
+        """When the last transaction began that found too little, in the loop's time."""
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
-            group_commit(committer, pool, _take),
-            most=FLUSH_RUNS,
-            weigh=lambda claim: claim.count,
+            group_commit(committer, pool, self._take),
+            most=FLUSH_CLAIMS,
+            weigh=lambda claim: _REMEMBERED if claim.request.request_id else 1,
             ordering_key=lambda claim: claim.request.request_id.lower(),
         )
 
@@ -68,6 +79,21 @@ class Claims:
         Raises AlreadyExists for a request_id of another request, and the store's own errors.
         """
         return await self._lanes.ask((tenant, claim.looks_for), claim, claim.remaining())
+
+    def found_nothing_since(self, time: float, tenant: str, claim: Claim) -> bool:
+        """Whether another claim that looks for the same has looked in vain since then."""
+        return self._nothing.get((tenant, claim.looks_for), -inf) >= time
+
+    async def _take(
+        self, tx: Transaction, effects: Effects, lane: tuple[str, bytes], claims: Sequence[Claim]
+    ) -> list[Taken | Exception]:
+        began = asyncio.get_running_loop().time()
+        outcomes = await _take(tx, effects, lane, claims)
+        if [] in outcomes:
+            if len(self._nothing) >= _LANES:
+                self._nothing.clear()
+            self._nothing[lane] = began
+        return outcomes
 
 
 async def _take(
@@ -118,7 +144,7 @@ async def _share_out(
     And no more than an answer can hold: the rest waits for the next claim.
     """
     request = next(iter(claims.values())).request
-    wanted = sum(claim.count for claim in claims.values())
+    wanted = min(sum(claim.count for claim in claims.values()), FLUSH_RUNS)
     if request.include_interrupted:
         for run in await task_records.lock_lost(tx, tenant, request.filter, wanted):
             await RunChange(tx, effects, tenant, run).expire()
@@ -127,6 +153,7 @@ async def _share_out(
             tx, tenant, request.filter, wanted, interrupted=request.include_interrupted
         )
     )
+    there_may_be_more = len(found) == wanted
     taken: dict[int, Taken | Exception] = {}
     changes = []
     for n, claim in claims.items():
@@ -143,7 +170,7 @@ async def _share_out(
             status = next_status(Command.START, run.record.status)
             changes.append(await change.prepare(claim.actor, claim.request.reason, status))
             mine.append(run.record)
-        taken[n] = mine
+        taken[n] = mine if mine or not there_may_be_more else Again()
         if claim.request.request_id and mine:
             ids = [record.id for record in mine]
             await idempotency.remember(tx, tenant, claim.request.request_id, ids)

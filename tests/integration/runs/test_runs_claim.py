@@ -25,11 +25,12 @@ from tests.support.steps import (
     start,
     struct,
 )
-from tests.support.waiting import promptly
+from tests.support.waiting import promptly, until_true
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
-from vwed_grpc.storage import due
+from vwed_grpc.storage import due, task_records
 from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes import expiry
 
@@ -310,3 +311,28 @@ async def test_a_request_id_of_another_request_is_refused_alone(client: Client) 
     with refused(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
         await claim(client, "another", request_id=request_id)
     assert [record.id for record in await mine] == [run.id]
+
+
+async def test_many_claimers_who_wait_for_the_same_look_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait, a new run, or none for a while, costs a few looks."""
+    looks = 0
+    look = task_records.claim
+
+    async def counted(*args: Any, **fields: Any) -> list[Run]:
+        nonlocal looks
+        looks += 1
+        return await look(*args, **fields)
+
+    monkeypatch.setattr(task_records, "claim", counted)
+    task_def = await define(client)
+    waiting = [
+        asyncio.ensure_future(claim(client, f"robot-{n}", wait=seconds(3))) for n in range(300)
+    ]
+    await until_true(lambda: looks > 0)
+    await asyncio.sleep(0.5)
+    await create(client, task_def.id)
+    found = [runs for runs in await asyncio.gather(*waiting) if runs]
+    assert len(found) == 1
+    assert looks <= 60  # each for itself: above a thousand
