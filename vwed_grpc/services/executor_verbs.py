@@ -26,12 +26,9 @@ from vwed_grpc.storage import rows
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.wakeups import Wakeups
-from vwed_grpc.writes.claims import Claim, Claims
+from vwed_grpc.writes.claims import LOOK_AGAIN, Claim, Claims
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.heartbeats import Heartbeats
-
-_LOOK_AGAIN = 1.0
-"""Seconds after which a waiting claim looks for itself: its wake-up may have been lost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +65,13 @@ class ExecutorVerbs:
     ) -> None:
         """Returns when there may be something to claim, or when its caller waits no more."""
         now = asyncio.get_running_loop().time
-        looked = True
-        while looked and until > now():
+        while (left := until - now()) > 0:
             try:
-                async with asyncio.timeout(min(until - now(), _LOOK_AGAIN)):
+                async with asyncio.timeout(min(left, LOOK_AGAIN)):
                     await woken.wait()
             except TimeoutError:
-                # Of a thousand who wait for the same, one looks.
-                looked = self.claims.found_nothing_since(now() - _LOOK_AGAIN, tenant, claim)
+                if self.claims.is_look_due(tenant, claim):
+                    return
             else:
                 return
 

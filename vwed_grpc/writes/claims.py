@@ -34,8 +34,10 @@ FLUSH_CLAIMS = 1_000
 """Claims that share one: mostly there is nothing, or one run, for all of them."""
 _REMEMBERED = 10
 """Claims that one with a request_id counts for: each is looked up."""
+LOOK_AGAIN = 1.0
+"""Seconds after which one of those who wait for the same looks: a wake-up may have been lost."""
 _LANES = 1_000
-"""Kinds of claims of which it is known when there was nothing for them."""
+"""Of so many kinds of claims it is known when one looked."""
 
 
 @dataclass
@@ -64,8 +66,8 @@ class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
     def __init__(self, committer: Committer, pool: Pool) -> None:
-        self._nothing: dict[tuple[str, bytes], float] = {}
-        """When the last transaction began that found too little, in the loop's time."""
+        self._looked: dict[tuple[str, bytes], float] = {}
+        """When one of those who wait for the same last looked for all, in the loop's time."""
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
             group_commit(committer, pool, self._take),
             most=FLUSH_CLAIMS,
@@ -80,19 +82,25 @@ class Claims:
         """
         return await self._lanes.ask((tenant, claim.looks_for), claim, claim.remaining())
 
-    def found_nothing_since(self, time: float, tenant: str, claim: Claim) -> bool:
-        """Whether another claim that looks for the same has looked in vain since then."""
-        return self._nothing.get((tenant, claim.looks_for), -inf) >= time
+    def is_look_due(self, tenant: str, claim: Claim) -> bool:
+        """Whether who waits is to look without being woken, as a wake-up may have been lost.
+
+        Of all who wait for the same, one is told so each time.
+        """
+        lane, now = (tenant, claim.looks_for), asyncio.get_running_loop().time()
+        if self._looked.get(lane, -inf) > now - LOOK_AGAIN:
+            return False
+        if len(self._looked) >= _LANES:
+            self._looked.clear()
+        self._looked[lane] = now
+        return True
 
     async def _take(
         self, tx: Transaction, effects: Effects, lane: tuple[str, bytes], claims: Sequence[Claim]
     ) -> list[Taken | Exception]:
-        began = asyncio.get_running_loop().time()
         outcomes = await _take(tx, effects, lane, claims)
-        if [] in outcomes:
-            if len(self._nothing) >= _LANES:
-                self._nothing.clear()
-            self._nothing[lane] = began
+        if any(isinstance(outcome, list) and outcome for outcome in outcomes):
+            self._looked.pop(lane, None)  # there may be more, for others
         return outcomes
 
 

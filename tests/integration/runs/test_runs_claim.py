@@ -316,7 +316,8 @@ async def test_a_request_id_of_another_request_is_refused_alone(client: Client) 
 async def test_many_claimers_who_wait_for_the_same_look_once(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When they come, when there is something, and when they leave; in between one of them does."""
+    """When they come, when they are heard of, when there is something (which this server hears of
+    twice), and when they leave; in between one of them looks for all."""
     looks = 0
     look = Claims.claim
 
@@ -335,4 +336,4 @@ async def test_many_claimers_who_wait_for_the_same_look_once(
     await create(client, task_def.id)
     found = [runs for runs in await asyncio.gather(*waiting) if runs]
     assert len(found) == 1
-    assert looks <= 350
+    assert looks <= 600
