@@ -30,7 +30,6 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import retention
@@ -113,9 +112,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
-        catch_up = CatchUp()
-        hub = Hub(database.live, wakeups, keys, catch_up)
-        committer = Committer(redis, keys, hub, wakeups)
+        logs = TailedLogs(database, wakeups, keys, CatchUp())
+        committer = Committer(redis, keys, logs, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         writer = Writer(committer, database.live)
         versions = LocalVersions(VERSIONS_BYTES)
@@ -127,8 +125,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             committer,
             Claims(committer, database.live),
             writer,
-            hub,
-            TailedLogs(database, wakeups, keys, catch_up),
+            logs,
             wakeups,
             settings.retention,
         )
@@ -167,7 +164,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             probe,
         )
         add_introspection(server, SERVICERS, health)
-        for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
+        for background in (wakeups.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)

@@ -23,7 +23,6 @@ from vwed_grpc.storage import idempotency, task_records
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.claims import Claims
@@ -48,7 +47,6 @@ class Backend:
     committer: Committer
     claims: Claims
     writer: Writer
-    hub: Hub
     logs: TailedLogs
     wakeups: Wakeups
     retention: Mapping[str, Retention]

@@ -71,17 +71,17 @@ class History(Servicer):
         self, request: WatchTaskRecordRequest, call: Call
     ) -> AsyncIterator[bytes]:
         b = self.backend
-        watch = Watch(
-            b.hub,
-            b.database.bulk,
-            call.tenant,
-            request.task_record_id,
-            full=request.view == View.VIEW_FULL,
-            bookmark=_bookmark(request.bookmark_interval),
-        )
         after_seq = request.after_seq if request.HasField("after_seq") else None
-        async for message in watch.messages(after_seq):
-            yield message
+        with b.logs.of(call.tenant) as log:
+            watch = Watch(
+                log,
+                b.database.bulk,
+                request.task_record_id,
+                full=request.view == View.VIEW_FULL,
+                bookmark=_bookmark(request.bookmark_interval),
+            )
+            async for message in watch.messages(after_seq):
+                yield message
 
 
 def _bookmark(interval: Duration) -> float:

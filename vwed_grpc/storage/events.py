@@ -42,6 +42,11 @@ class Event:
     event: bytes
     payload: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return len(self.event) + len(self.payload or b"") + 200
+
     def body(self, *, full: bool) -> bytes:
         return merged(self.event, self.payload) if full and self.payload else self.event
 
@@ -168,6 +173,17 @@ async def extent(pool: ReadingPool, tenant: str, run: str) -> Extent | None:
         final_seq=row.final_seq,
         deleted=row.run_seq is None,
     )
+
+
+_NEWEST = Statement(
+    "SELECT id, seq FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
+)
+
+
+async def newest(pool: ReadingPool, tenant: str, runs: Sequence[str]) -> dict[str, int]:
+    """Each run's newest seq; of a run that was deleted none."""
+    found = await pool.fetch(_NEWEST, {"tenant": tenant, "ids": runs})
+    return {row.id: row.seq for row in found}
 
 
 _AGED = Statement("""

@@ -1,7 +1,9 @@
 """Events of a run's history, built as bytes: each is serialized once, however many watch it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
@@ -12,7 +14,11 @@ from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.storage.events import Event, Kind
 
+T = TypeVar("T")
+
 MAX_MESSAGE_BYTES = 3 << 20
+_LARGE_BYTES, _LARGE_NUMBER = 512 << 10, 1000
+"""Events that it takes long to put into messages: it is done beside the event loop."""
 
 
 def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:
@@ -138,6 +144,23 @@ def batch(events: Sequence[Event], *, full: bool) -> Batch:
         if event.kind == Kind.DELETED:
             return Batch(messages(events[:n], full=full), event.seq, Kind.DELETED)
     return Batch(messages(events, full=full), events[-1].seq, None)
+
+
+async def batched(events: Sequence[Event], *, full: bool) -> Batch:
+    """As `batch`; the loop is not held."""
+    return await _offloaded(batch, events, full=full)
+
+
+async def framed(events: Sequence[Event], *, full: bool) -> list[bytes]:
+    """As `messages`; the loop is not held."""
+    return await _offloaded(messages, events, full=full)
+
+
+async def _offloaded(work: Callable[..., T], events: Sequence[Event], *, full: bool) -> T:
+    size = sum(e.size for e in events) if len(events) <= _LARGE_NUMBER else 0
+    if size > _LARGE_BYTES or len(events) > _LARGE_NUMBER:
+        return await asyncio.to_thread(work, events, full=full)
+    return work(events, full=full)
 
 
 _EVENTS = WatchTaskRecordResponse.EVENTS_FIELD_NUMBER

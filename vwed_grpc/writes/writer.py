@@ -235,7 +235,7 @@ class Writer:
             waiting = [entry for entry in entries if not entry.answer.done()]
             outcomes, changed = await flush(tx, tenant, [e.report for e in waiting])
             for state in changed:
-                effects.run_changed(tenant, state.id, state.news)
+                effects.run_changed(tenant, state.id, state.news, state.robot_id)
             return dict(zip(waiting, outcomes, strict=True))
 
         return await self._committer.run(self._pool, work, longest([e.remaining for e in entries]))
