@@ -23,8 +23,9 @@ from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+from vwed_grpc.storage.feed import Snapshot
 from vwed_grpc.watching import reading
-from vwed_grpc.watching.resume import ResumePoint
+from vwed_grpc.watching.resume import Place, ResumePoint
 
 
 async def test_every_token_gives_the_rest_on_any_replica(
@@ -145,8 +146,12 @@ async def test_a_token_of_another_history_is_out_of_range(client: Client, tenant
     async with feeding(client, filter=TaskRecordFilter()) as seen:
         point, copy = opened(seen.token, watch)
     elsewhere = point.token(watch, "another copy")
-    ahead = ResumePoint(point.position._replace(xact=2**62), point.said_at).token(watch, copy)
-    for token in (elsewhere, ahead):
+    later = Snapshot(2**62)
+    ahead = [
+        ResumePoint(place, point.said_at).token(watch, copy)
+        for place in (Place(later), Place(Snapshot(1), later))
+    ]
+    for token in (elsewhere, *ahead):
         with refused(StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_UNKNOWN"):
             await resume(client, token, filter=TaskRecordFilter())
 
@@ -162,7 +167,7 @@ async def test_a_token_older_than_what_is_kept_is_out_of_range(
     async with serving(short) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as there:
         for days, kept in ((6.9, True), (7.1, False)):
             said_at = point.said_at - timedelta(days=days)
-            token = ResumePoint(point.position, said_at).token(watch, copy)
+            token = ResumePoint(point.place, said_at).token(watch, copy)
             if kept:
                 await resume(there, token, filter=TaskRecordFilter())
                 continue
