@@ -140,9 +140,9 @@ def test_a_batch_ends_with_the_run(kind: Kind, told: list[int], end: int) -> Non
 
 def from_elsewhere(news: list[News]) -> list[News]:
     """What another process makes of it."""
-    packed = pack(news)
-    assert not list(unpack(packed)), "a process has no need of its own news"
-    return [heard.unpacked() for heard in unpack(bytes(8) + packed[8:])]
+    packed = pack(b"process1", news)
+    assert not list(unpack(packed, own=b"process1")), "a process has no need of its own news"
+    return [heard.unpacked() for heard in unpack(packed, own=b"process2")]
 
 
 @given(st.lists(histories(), min_size=1, max_size=4))

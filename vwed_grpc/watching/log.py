@@ -7,6 +7,7 @@ turns of `catch_up`, until it has caught up.
 """
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vwed_grpc.storage import events, feed
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.feed import Entry, Stretch
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.news import News, unpack
+from vwed_grpc.watching.news import ORIGIN_BYTES, News, unpack
 from vwed_grpc.watching.reading import after, grouped, next_ones, page, up_to
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.tail import Tail
@@ -37,10 +38,18 @@ class TailedLog:
     """The newest of one tenant's log."""
 
     def __init__(
-        self, tenant: str, database: Database, wakeups: Wakeups, catch_up: CatchUp
+        self,
+        tenant: str,
+        database: Database,
+        wakeups: Wakeups,
+        catch_up: CatchUp,
+        *,
+        origin: bytes,
     ) -> None:
+        """`origin`: of the news that it is told without Redis."""
         self.tenant = tenant
         self.catch_up = catch_up
+        self._origin = origin
         self._database = database
         self._wakeups = wakeups
         self._topics: dict[str, Topic] = {}
@@ -87,7 +96,7 @@ class TailedLog:
         if data is None:
             self.look()
             return
-        for heard in unpack(data):
+        for heard in unpack(data, own=self._origin):
             if self._tail is not None or heard.run in self._topics:
                 self.tell(heard.unpacked())
 
@@ -213,6 +222,8 @@ class TailedLogs:
         self._wakeups = wakeups
         self._keys = keys
         self._catch_up = catch_up
+        self.origin = os.urandom(ORIGIN_BYTES)
+        """Of this process's news, which it has no need to hear from Redis as well."""
         self._followed: dict[str, _Followed] = {}
 
     @contextmanager
@@ -238,7 +249,7 @@ class TailedLogs:
                 followed.log.tell(one)
 
     def _follow(self, tenant: str) -> _Followed:
-        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up)
+        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up, origin=self.origin)
 
         async def follow() -> None:
             with self._wakeups.listen(self._keys.key("watch", tenant), log.hear):

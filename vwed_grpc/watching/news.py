@@ -3,7 +3,6 @@
 Small events travel whole, of others just how far the run is.
 """
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ MAX_BYTES = 32 * 1024
 of a commit beyond MAX_COMMIT_BYTES: Redis cuts subscribers that lag by megabytes."""
 MAX_COMMIT_BYTES = 128 * 1024
 
-_ORIGIN = os.urandom(8)
-"""Of this process's news, which it has no need to hear from Redis."""
+ORIGIN_BYTES = 8
 _HEAD = struct.Struct("<qHhI")  # the newest seq; bytes of id, robot (-1: none) and events
 _EVENT = struct.Struct("<qqBIi")  # seq, group_seq, kind, event bytes, payload bytes (-1: none)
 
@@ -51,9 +49,9 @@ class Heard:
         return News(self.run, self.newest, list(_unpacked(self.packed)), self.robot_id)
 
 
-def pack(news: Sequence[News]) -> bytes:
-    """What one commit has to say."""
-    parts = [_ORIGIN]
+def pack(origin: bytes, news: Sequence[News]) -> bytes:
+    """What one commit has to say. `origin` has ORIGIN_BYTES and names who made it."""
+    parts = [origin]
     left = MAX_COMMIT_BYTES
     for one in news:
         size = sum(len(e.event) + len(e.payload or b"") for e in one.events)
@@ -66,11 +64,11 @@ def pack(news: Sequence[News]) -> bytes:
     return b"".join(parts)
 
 
-def unpack(data: bytes) -> Iterator[Heard]:
-    """What another process's commit has to say; of this one's nothing."""
-    if data.startswith(_ORIGIN):
+def unpack(data: bytes, *, own: bytes) -> Iterator[Heard]:
+    """What a commit of any origin but one's own has to say."""
+    if data.startswith(own):
         return
-    at = len(_ORIGIN)
+    at = ORIGIN_BYTES
     while at < len(data):
         newest, run_size, robot_size, size = _HEAD.unpack_from(data, at)
         at += _HEAD.size

@@ -118,7 +118,8 @@ class Committer:
 
     async def _announce(self, effects: Effects) -> None:
         publish = [
-            (self._keys.key("watch", tenant), pack(news)) for tenant, news in effects.news.items()
+            (self._keys.key("watch", tenant), pack(self._logs.origin, news))
+            for tenant, news in effects.news.items()
         ]
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
         publish += [(channel, b"") for channel in claims]

@@ -20,7 +20,7 @@ from vwed_grpc.watching.wakeups import Wakeups
 async def log(database_url: str, tenant: str) -> AsyncIterator[TailedLog]:
     """Nobody follows it: what it has, it was told or asked for."""
     database = Database(database_url)
-    yield TailedLog(tenant, database, Wakeups(None), CatchUp())
+    yield TailedLog(tenant, database, Wakeups(None), CatchUp(), origin=b"process1")
     await database.close()
 
 
