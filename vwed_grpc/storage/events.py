@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import merged
+from vwed_grpc.storage.chunks import in_turns
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.pool import ReadingPool
@@ -118,7 +119,7 @@ async def read(
             "max_bytes": max_bytes,
         },
     )
-    return [Event(r.seq, r.group_seq, r.kind, r.event, r.payload) for r in rows]
+    return await in_turns(lambda r: Event(r.seq, r.group_seq, r.kind, r.event, r.payload), rows)
 
 
 async def read_groups(

@@ -31,6 +31,16 @@ class Snapshot(NamedTuple):
         """Every transaction below this number had ended."""
         return self.running[0] if self.running else self.xmax
 
+    def sees(self, xact: int) -> bool:
+        """Whether the transaction had ended."""
+        return xact < self.xmax and xact not in self.running
+
+    def covers(self, other: "Snapshot") -> bool:
+        """Whether it sees all that the other does."""
+        return self.xmax >= other.xmax and all(
+            running >= other.xmax or running in other.running for running in self.running
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -58,6 +68,8 @@ class Entry:
     robot_id: str | None
     """With a block's event: the run's robot as it is now, which heartbeats change without an event.
     None with others, and if the run is gone."""
+    xact: int = 0
+    """The transaction's number; 0 if it was not asked for."""
 
 
 _NOW = """

@@ -11,7 +11,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.run_filter import predicate
 from vwed_grpc.storage.events import Event, Kind
-from vwed_grpc.watching.events import framed
+from vwed_grpc.watching.events import is_large, messages
 from vwed_grpc.watching.resume import Place
 
 _SHARED = 4
@@ -121,7 +121,7 @@ class Told:
         """To be sent as they are."""
         self.progress: dict[str, Change] = {}
         """Run -> its last report that no change of the run follows."""
-        self._framed: dict[bool, asyncio.Future[list[bytes]]] = {}
+        self._framed: dict[bool, list[bytes] | asyncio.Future[list[bytes]]] = {}
         for change in changes:
             if blocks or change.event.kind != Kind.BLOCK:
                 self.changes.append(change)
@@ -136,8 +136,12 @@ class Told:
         found = self._framed.get(full)
         if found is None:
             events = [change.event for change in self.changes]
-            found = self._framed[full] = asyncio.ensure_future(framed(events, full=full))
-        return await asyncio.shield(found)
+            if is_large(events):
+                making = asyncio.to_thread(messages, events, full=full)
+                found = self._framed[full] = asyncio.ensure_future(making)
+            else:
+                found = self._framed[full] = messages(events, full=full)
+        return found if isinstance(found, list) else await asyncio.shield(found)
 
     def only(self, wanted: Callable[[Change], bool], *, blocks: bool) -> "Told":
         """Itself, with the messages that are made, if that is all of it."""

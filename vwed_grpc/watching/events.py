@@ -1,9 +1,7 @@
 """Events of a run's history, built as bytes: each is serialized once, however many watch it."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
@@ -14,11 +12,8 @@ from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.storage.events import Event, Kind
 
-T = TypeVar("T")
-
 MAX_MESSAGE_BYTES = 3 << 20
-_LARGE_BYTES, _LARGE_NUMBER = 512 << 10, 1000
-"""Events that it takes long to put into messages: it is done beside the event loop."""
+_LARGE_BYTES, _LARGE_NUMBER = 1 << 20, 1000
 
 
 def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:
@@ -146,21 +141,9 @@ def batch(events: Sequence[Event], *, full: bool) -> Batch:
     return Batch(messages(events, full=full), events[-1].seq, None)
 
 
-async def batched(events: Sequence[Event], *, full: bool) -> Batch:
-    """As `batch`; the loop is not held."""
-    return await _offloaded(batch, events, full=full)
-
-
-async def framed(events: Sequence[Event], *, full: bool) -> list[bytes]:
-    """As `messages`; the loop is not held."""
-    return await _offloaded(messages, events, full=full)
-
-
-async def _offloaded(work: Callable[..., T], events: Sequence[Event], *, full: bool) -> T:
-    size = sum(e.size for e in events) if len(events) <= _LARGE_NUMBER else 0
-    if size > _LARGE_BYTES or len(events) > _LARGE_NUMBER:
-        return await asyncio.to_thread(work, events, full=full)
-    return work(events, full=full)
+def is_large(events: Sequence[Event]) -> bool:
+    """It takes long to put them into messages: that is done in a thread, beside the event loop."""
+    return len(events) > _LARGE_NUMBER or sum(event.size for event in events) > _LARGE_BYTES
 
 
 _EVENTS = WatchTaskRecordResponse.EVENTS_FIELD_NUMBER

@@ -109,7 +109,7 @@ class Feed:
         point = ResumePoint.of(token, what.fingerprint, what.incarnation)
         now = await feed.now(self._pool)
         since, upto, *_ = point.place
-        if max(since.xmax, upto.xmax if upto else 0) > now.snapshot.xmax:
+        if not all(now.snapshot.covers(told) for told in (since, upto or since)):
             raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another history")
         if what.kept is not None and point.said_at < now.time - what.kept:
             raise OutOfRange("RESUME_TOKEN_EXPIRED", "the token is older than what retention kept")
@@ -203,10 +203,7 @@ class Feed:
             self._fall_behind()
         if self._next is None:
             if not self._number or self._number < tail.forgotten:
-                if self._number == mark.number:
-                    self._log.look()
-                    mark = await tail.marked(mark.number + 1)
-                return await self._read_on(mark)
+                return await self._read_on(tail, mark)
             self._next = tail.first
         while (chunk := tail.chunk(self._next)) is not None:
             self._next += 1
@@ -214,12 +211,21 @@ class Feed:
                 return chunk
         return None
 
-    async def _read_on(self, mark: Mark) -> Chunk:
+    async def _read_on(self, tail: Tail, mark: Mark) -> Chunk:
+        """Towards the mark, or the next one if this watch has been told more: by another server."""
         pool, tenant, place = self._pool, self._what.tenant, self._place
-        key = "log", place, 0 if place.upto else mark.number
-        return await self._log.catch_up.ask(
-            tenant, key, lambda: read_after(pool, tenant, place, mark), lambda chunk: 2 * chunk.size
+        told = place.upto or place.since
+        while mark.number == self._number or not mark.place.since.covers(told):
+            self._log.look()
+            mark = await tail.marked(mark.number + 1)
+        chunk = await self._log.catch_up.ask(
+            tenant,
+            ("log", place, None if place.upto else mark.place),
+            lambda: read_after(pool, tenant, place, mark.moment),
+            lambda chunk: 2 * chunk.size,
         )
+        number = mark.number if chunk.end == mark.place else 0
+        return replace(chunk, number=number, until=mark.number)
 
     def _fall_behind(self) -> None:
         self._next = None

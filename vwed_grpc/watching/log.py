@@ -172,8 +172,9 @@ class TailedLog:
 
     async def _compare(self) -> None:
         """Learns how far the watched runs are."""
-        newest = await events.newest(self._database.live, self.tenant, [*self._topics])
-        for run, topic in self._topics.items():
+        watched = dict(self._topics)
+        newest = await events.newest(self._database.live, self.tenant, [*watched])
+        for run, topic in watched.items():
             # A run without a row was deleted: its last event says so, one past what we know.
             topic.learn(newest.get(run, topic.end + 1 if topic.end >= 0 else 0))
 

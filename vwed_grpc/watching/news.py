@@ -16,7 +16,7 @@ of a commit beyond MAX_COMMIT_BYTES: Redis cuts subscribers that lag by megabyte
 MAX_COMMIT_BYTES = 128 * 1024
 
 ORIGIN_BYTES = 8
-_HEAD = struct.Struct("<qHhI")  # the newest seq; bytes of id, robot (-1: none) and events
+_HEAD = struct.Struct("<qqHhI")  # xact, the newest seq; bytes of id, robot (-1: none) and events
 _EVENT = struct.Struct("<qqBIi")  # seq, group_seq, kind, event bytes, payload bytes (-1: none)
 
 
@@ -29,11 +29,13 @@ class News:
     events: Sequence[Event]
     robot_id: str | None = None
     """The run's robot since; None if that is not known."""
+    xact: int = 0
+    """The number of the transaction; 0 if that is not known."""
 
     @property
     def entries(self) -> Iterator[Entry]:
         for event in self.events:
-            yield Entry(self.run, event, self.robot_id)
+            yield Entry(self.run, event, self.robot_id, self.xact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,12 @@ class Heard:
     run: str
     newest: int
     robot_id: str | None
+    xact: int
     packed: bytes
 
     def unpacked(self) -> News:
-        return News(self.run, self.newest, list(_unpacked(self.packed)), self.robot_id)
+        events = list(_unpacked(self.packed))
+        return News(self.run, self.newest, events, self.robot_id, self.xact)
 
 
 def pack(origin: bytes, news: Sequence[News]) -> bytes:
@@ -60,7 +64,8 @@ def pack(origin: bytes, news: Sequence[News]) -> bytes:
         run, robot = one.run.encode(), one.robot_id
         named = (robot or "").encode()
         length = -1 if robot is None else len(named)
-        parts += (_HEAD.pack(one.newest, len(run), length, len(events)), run, named, events)
+        head = _HEAD.pack(one.xact, one.newest, len(run), length, len(events))
+        parts += (head, run, named, events)
     return b"".join(parts)
 
 
@@ -70,13 +75,13 @@ def unpack(data: bytes, *, own: bytes) -> Iterator[Heard]:
         return
     at = ORIGIN_BYTES
     while at < len(data):
-        newest, run_size, robot_size, size = _HEAD.unpack_from(data, at)
+        xact, newest, run_size, robot_size, size = _HEAD.unpack_from(data, at)
         at += _HEAD.size
         run = data[at : at + run_size].decode()
         at += run_size
         robot = None if robot_size < 0 else data[at : at + robot_size].decode()
         at += max(robot_size, 0)
-        yield Heard(run, newest, robot, data[at : at + size])
+        yield Heard(run, newest, robot, xact, data[at : at + size])
         at += size
 
 

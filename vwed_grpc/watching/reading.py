@@ -80,14 +80,14 @@ async def page(
     return told, (told[-1].run, told[-1].event.seq)
 
 
-async def read_after(pool: ReadingPool, tenant: str, place: Place, target: Mark) -> Chunk:
+async def read_after(pool: ReadingPool, tenant: str, place: Place, target: Moment) -> Chunk:
     """What goes on from a place towards the target, at most a page of it."""
     since, upto, run, seq = place
-    aim = target.moment.snapshot
     if upto is None:
+        aim = target.snapshot
         upto = await feed.cut(pool, tenant, since, aim, most=MOST_BETWEEN) or aim
     stretches, gaps = await feed.between(pool, tenant, since, upto)
-    if upto != aim:
+    if upto != target.snapshot:
         begin = await feed.overtaking(pool, tenant, stretches, upto)
         gaps |= begin.keys()
         stretches = [replace(one, first=begin.get(one.run, one.first)) for one in stretches]
@@ -100,10 +100,10 @@ async def read_after(pool: ReadingPool, tenant: str, place: Place, target: Mark)
     return Chunk(
         changes,
         Place(upto) if end is None else Place(since, upto, *end),
-        target.number if end is None and upto == aim else 0,
-        target.moment.time,
+        0,
+        target.time,
         beyond={run: own[-1].event.seq for run, own in by_run.items() if run in gaps},
-        until=target.number,
+        until=0,
         size=sum(entry.event.size for entry in entries),
     )
 

@@ -45,6 +45,8 @@ class Tail:
         self._heard: dict[str, dict[int, Entry]] = {}
         self._older: dict[str, dict[int, Entry]] = {}
         """What was heard since the last reading began, and before: that one finds it as well."""
+        self._heard_bytes = 0
+        """Of `_heard`: beyond KEPT_BYTES it is read again."""
         self._unread = False
         """Something was heard of, whose events did not come along."""
         self._moved = asyncio.Event()
@@ -90,10 +92,11 @@ class Tail:
 
     def hear(self, news: News) -> None:
         """What a commit has said, or a reading of one run has found."""
-        entries = {entry.event.seq: entry for entry in news.entries}
-        if entries:
+        if news.events and self._heard_bytes <= KEPT_BYTES:
+            entries = {entry.event.seq: entry for entry in news.entries}
             self._heard.setdefault(news.run, {}).update(entries)
-        elif news.newest > self._last_told(news.run):
+            self._heard_bytes += sum(event.size for event in news.events)
+        elif news.newest > max(self._last_told(news.run), self.known.seq(news.run) or 0):
             self._unread = True
 
     def tell_heard(self) -> bool:
@@ -104,7 +107,7 @@ class Tail:
         rest: dict[str, dict[int, Entry]] = {}
         for run, heard in self._heard.items():
             last = self.known.seq(run)
-            if last is None and 1 in heard and not self._last_told(run):
+            if last is None and self._is_created(run, heard):
                 last = 0
             if last is None:
                 rest[run] = heard
@@ -116,14 +119,23 @@ class Tail:
             if max(heard) > last:
                 rest[run] = {seq: entry for seq, entry in heard.items() if seq > last}
         self._heard = rest
+        if not rest:
+            self._heard_bytes = 0
         if told:
             self._tell(told, until=self.begun + 1)
         return not rest and not self._unread
+
+    def _is_created(self, run: str, heard: Mapping[int, Entry]) -> bool:
+        """Whether the run's first event was heard, and was not told before: it may come late."""
+        assert self.mark is not None  # noqa: S101 - nothing is told before
+        xact = heard[1].xact if 1 in heard else 0
+        return bool(xact and not self._last_told(run) and not self.mark.place.since.sees(xact))
 
     def begin_reading(self) -> None:
         """What was heard until now, the reading will find."""
         self.begun += 1
         self._older, self._heard = self._heard, {}
+        self._heard_bytes = 0
         self._unread = False
 
     def untold(self, found: Iterable[Stretch]) -> list[Stretch]:

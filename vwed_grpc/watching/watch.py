@@ -10,7 +10,7 @@ from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.events import Extent, Kind
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.watching.events import Batch, batched, messages
+from vwed_grpc.watching.events import Batch, batch, is_large, messages
 from vwed_grpc.watching.log import TailedLog
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.snapshot import present_states
@@ -109,7 +109,9 @@ class Watch:
             found = await events.read_groups(self._pool, self._tenant, self._run, seq, full=full)
             if not found or found[0].seq != seq + 1:
                 return None
-            return await batched(found, full=full)
+            if is_large(found):
+                return await asyncio.to_thread(batch, found, full=full)
+            return batch(found, full=full)
 
         place = "events", self._run, seq, full
         read_ = await self._log.catch_up.ask(self._tenant, place, read, _size)

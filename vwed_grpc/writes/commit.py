@@ -23,6 +23,8 @@ class Effects:
     """What follows a commit."""
 
     keys: KeySpace
+    xact: int = 0
+    """The transaction's number."""
     stale: list[str] = field(default_factory=list)
     """Cache keys whose values are no longer true."""
     news: dict[str, list[News]] = field(default_factory=dict)
@@ -36,7 +38,7 @@ class Effects:
         """`robot_id`: the run's robot, if it is known."""
         self.stale.append(self.keys.key("task_record", tenant, run))
         if events:
-            news = News(run, events[-1].seq, events, robot_id)
+            news = News(run, events[-1].seq, events, robot_id, self.xact)
             self.news.setdefault(tenant, []).append(news)
 
     def run_changed_much(self, tenant: str, run: str, newest: int) -> None:
@@ -108,7 +110,7 @@ class Committer:
 
         async def attempt(tx: Transaction) -> T:
             nonlocal effects
-            effects = Effects(self._keys)
+            effects = Effects(self._keys, tx.xact)
             return await work(tx, effects)
 
         answer = await pool.run(attempt, remaining, commit=not validate_only)
