@@ -25,7 +25,7 @@ from tests.integration.watching.test_watch_delivery import replica
 from tests.support.calls import finish_run
 from tests.support.feeding import FeedReader, feeding, labelled
 from tests.support.steps import block, create, history, refused, report, running, sql
-from tests.support.watching import Watcher, watching
+from tests.support.watching import Watcher, watch_to_end, watching
 from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
@@ -186,6 +186,60 @@ async def test_who_lags_behind_one_run_shares_what_is_read(
         assert [event.seq for event in message.events] == [1, 2, 3, 4, 5]
         call.cancel()
     assert reads == [0]
+
+
+async def test_who_resumes_anew_is_told_what_happened_since(
+    client: Client, settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read for the last one who stood there goes up to where the log was then."""
+    monkeypatch.setattr(catch_up, "KEPT_SECONDS", 60)
+    run = (await running(client)).id
+    async with replica(settings, tenant, "none") as silent:
+        async with feeding(client, include_blocks=True) as seen:
+            pass
+        for n in range(3):
+            last = (await report(silent, run, block(f"b{n}", RUNNING))).seqs[-1]
+            async with feeding(client, seen.token, include_blocks=True) as resumed:
+                await resumed.reach(run, last)
+                assert resumed.seqs(run) == list(range(3, last + 1))
+
+
+async def test_who_was_told_more_elsewhere_is_told_none_of_it_again(
+    client: Client, settings: Settings, tenant: str
+) -> None:
+    """A server that has not looked since looks first."""
+    run = (await running(client)).id
+    async with (
+        replica(settings, tenant, "none") as silent,
+        feeding(client, include_blocks=True),
+        feeding(silent, include_blocks=True, bookmark=1) as seen,
+    ):
+        await report(silent, run, block("a", RUNNING))
+        await seen.reach(run, 3)
+        await seen.until(lambda: seen.idle_messages > 0)
+        async with feeding(client, seen.token, include_blocks=True) as resumed:
+            last = (await report(silent, run, block("b", RUNNING))).seqs[-1]
+            await resumed.reach(run, last)
+            assert resumed.seqs(run) == [last]
+
+
+@pytest.mark.parametrize(
+    ("limit", "scope"), [("MOST_WAITING", "process"), ("MOST_OF_TENANT", "tenant")]
+)
+async def test_too_many_who_lag_are_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch, limit: str, scope: str
+) -> None:
+    run = await running(client)
+    async with feeding(client) as seen:
+        pass
+    monkeypatch.setattr(catch_up, limit, 0)
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    with refused(exhausted, "TOO_MANY_CATCHING_UP") as one:
+        await watch_to_end(client, run.id, 0)
+    with refused(exhausted, "TOO_MANY_CATCHING_UP") as many:
+        async with feeding(client, seen.token) as resumed:
+            await resumed.until(lambda: False)  # it ends
+    assert one.metadata == many.metadata == {"limit": "0", "scope": scope}
 
 
 async def test_who_finds_nothing_kept_is_told_everything_all_the_same(

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from tests.support.steps import running
 from vwed_grpc.client import Client
-from vwed_grpc.storage import feed
+from vwed_grpc.storage import events, feed
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.watching.catch_up import CatchUp
@@ -82,3 +84,25 @@ async def test_a_read_that_a_wake_up_made_needless_passes_nothing_over(
         batch = topic.after(1, full=False)
         assert batch is not None
         assert batch.end == 2
+
+
+async def test_a_watch_that_begins_while_others_are_compared_is_told_of_nothing_new(
+    client: Client, log: TailedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not asked for: that does not mean that its run is gone."""
+    one, other = (await running(client)).id, (await running(client)).id
+    newest = events.newest
+    with ExitStack() as later:
+
+        async def slow(*args: Any) -> dict[str, int]:
+            found = await newest(*args)
+            later.enter_context(log.topic(other)).begin(2)
+            return found
+
+        monkeypatch.setattr(events, "newest", slow)
+        with log.topic(one) as topic:
+            topic.begin(1)
+            await log._compare()
+            assert topic.newest == 2
+            with log.topic(other) as begun:
+                assert begun.newest == 2
