@@ -7,7 +7,7 @@ so of each run that is a stretch of adjacent seqs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -114,45 +114,47 @@ def _stretches(found: Sequence[sa.Row[Any]]) -> list[Stretch]:
     return sorted(stretches, key=lambda one: one.run)
 
 
-_CUT = Statement("""
-    SELECT xact FROM task_record_events
-     WHERE tenant = :tenant AND xact >= :xmax AND xact < :below
-     ORDER BY xact, task_record_id, seq OFFSET :most LIMIT 1
-""")
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What one snapshot sees that another did not."""
 
-
-async def cut(
-    pool: ReadingPool, tenant: str, since: Snapshot, upto: Snapshot, *, most: int
-) -> Snapshot | None:
-    """A place between two snapshots with about `most` events before it; None: there are fewer.
-
-    All transactions up to some number, each of which had ended by `upto`. So it is no snapshot that
-    was ever taken: see `overtaking`.
-    """
-    found = await pool.fetch(
-        _CUT, {"tenant": tenant, "xmax": since.xmax, "below": upto.xmin, "most": most}
-    )
-    return Snapshot(found[0].xact + 1) if found else None
+    upto: Snapshot
+    stretches: Sequence[Stretch]
+    """By order of runs."""
+    gaps: frozenset[str]
+    """Runs that have events amid or before theirs which `upto` does not see."""
 
 
 _BETWEEN = Statement("""
-    SELECT task_record_id AS run, min(seq) AS first, max(seq) AS last, count(*) AS events
-      FROM (SELECT task_record_id, seq, xact FROM task_record_events
-             WHERE tenant = :tenant AND xact >= :xmax AND xact < :upto
-             UNION ALL
-            SELECT task_record_id, seq, xact FROM task_record_events
-             WHERE tenant = :tenant AND xact = ANY(CAST(:running AS bigint[]))) e
-     WHERE xact <> ALL(CAST(:excluded AS bigint[]))
-     GROUP BY task_record_id
+    WITH cut AS MATERIALIZED (
+         SELECT xact FROM task_record_events
+          WHERE tenant = :tenant AND xact >= :xmax AND xact < :settled
+          ORDER BY xact, task_record_id, seq OFFSET :most LIMIT 1)
+    SELECT cut.xact, c.* FROM (SELECT 1) one
+      LEFT JOIN cut ON true
+      LEFT JOIN (
+           SELECT task_record_id AS run, min(seq) AS first, max(seq) AS last, count(*) AS events
+             FROM (SELECT task_record_id, seq, xact FROM task_record_events
+                    WHERE tenant = :tenant AND xact >= :xmax
+                      AND xact < coalesce((SELECT xact + 1 FROM cut), :upto)
+                    UNION ALL
+                   SELECT task_record_id, seq, xact FROM task_record_events
+                    WHERE tenant = :tenant AND xact = ANY(CAST(:running AS bigint[]))) e
+            WHERE xact <> ALL(CAST(:excluded AS bigint[]))
+            GROUP BY task_record_id) c ON true
 """)
 
 
 async def between(
-    pool: ReadingPool, tenant: str, since: Snapshot, upto: Snapshot
-) -> tuple[list[Stretch], set[str]]:
-    """Which events `upto` sees that `since` did not, and the runs of which some are missing.
+    pool: ReadingPool, tenant: str, since: Snapshot, upto: Snapshot, *, most: int | None = None
+) -> Way:
+    """Which events are to be read to come from one snapshot to another.
 
-    That is so at a place that `cut` made: a later transaction's event may stand amid them.
+    If they are more than about `most`, the way is cut (None: it was, maybe): up to the number of a
+    transaction below which all had ended by `upto`. That is no snapshot that was ever taken. A
+    transaction may get its number, then wait for a run that a younger one has: so an event can stand
+    before the cut, although its predecessor, surely committed, stands after. It is in the stretch
+    all the same.
     """
     found = await pool.fetch(
         _BETWEEN,
@@ -160,11 +162,23 @@ async def between(
             "tenant": tenant,
             **since._asdict(),
             "upto": upto.xmax,
+            "settled": 0 if most is None else upto.xmin,
+            "most": most or 0,
             "excluded": upto.running,
         },
     )
-    gaps = {row.run for row in found if row.events <= row.last - row.first}
-    return _stretches(found), gaps
+    stretches = _stretches(found)
+    if (cut := found[0].xact) is not None:
+        upto = Snapshot(cut + 1)
+    begins: dict[str, int] = {}
+    if stretches and (cut is not None or most is None):  # which `upto` may have come from a cut
+        begins = await _overtaking(pool, tenant, stretches, upto)
+    gaps = {row.run for row in found if row.run and row.events <= row.last - row.first}
+    return Way(
+        upto,
+        [replace(one, first=begins.get(one.run, one.first)) for one in stretches],
+        frozenset(gaps | begins.keys()),
+    )
 
 
 _OVERTAKING = Statement("""
@@ -181,14 +195,10 @@ _OVERTAKING = Statement("""
 """)
 
 
-async def overtaking(
+async def _overtaking(
     pool: ReadingPool, tenant: str, stretches: Sequence[Stretch], upto: Snapshot
 ) -> dict[str, int]:
-    """Where those runs really begin of which the stretch overtook what was written before it.
-
-    A transaction may get its number, then wait for a run that a younger one has. So an event can
-    stand before a place that `cut` made, although its predecessor, surely committed, stands after.
-    """
+    """Where those runs really begin of which the stretch overtook what was written before it."""
     found = await pool.fetch(
         _OVERTAKING,
         {

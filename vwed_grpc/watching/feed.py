@@ -21,7 +21,7 @@ from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.chunk import Change, Chunk, Selection
 from vwed_grpc.watching.events import messages
 from vwed_grpc.watching.log import TailedLog
-from vwed_grpc.watching.reading import Mark, read_after
+from vwed_grpc.watching.reading import Mark, find_way, read_on
 from vwed_grpc.watching.resume import Place, ResumePoint
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.snapshot import present_states, state
@@ -218,10 +218,17 @@ class Feed:
         while mark.number == self._number or not mark.place.since.covers(told):
             self._log.look()
             mark = await tail.marked(mark.number + 1)
-        chunk = await self._log.catch_up.ask(
+        ask, aim = self._log.catch_up.ask, place.upto or mark.place.since
+        way = await ask(
             tenant,
-            ("log", place, None if place.upto else mark.place),
-            lambda: read_after(pool, tenant, place, mark.moment),
+            ("way", place.since, place.upto, aim),
+            lambda: find_way(pool, tenant, place, aim),
+            lambda way: 100 * len(way.stretches),
+        )
+        chunk = await ask(
+            tenant,
+            ("log", place, way.upto),
+            lambda: read_on(pool, tenant, place, way, mark.moment.time),
             lambda chunk: 2 * chunk.size,
         )
         number = mark.number if chunk.end == mark.place else 0

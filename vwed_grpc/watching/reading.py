@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vwed_grpc.storage import feed
-from vwed_grpc.storage.feed import Entry, Moment, Stretch
+from vwed_grpc.storage.feed import Entry, Moment, Snapshot, Stretch, Way
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.chunk import Chunk
 from vwed_grpc.watching.known import KnownRuns
@@ -14,7 +15,7 @@ MAX_EVENTS = 1000
 MAX_BYTES = 256 << 10
 LARGER = 1, 4, 16, 64
 """So many times MAX_BYTES are read if it takes that to read a report or transition whole."""
-MOST_BETWEEN = 20_000
+MOST_ON_A_WAY = 20_000
 """Events, about, up to the place at which a way is cut that goes over more of them."""
 
 
@@ -80,18 +81,15 @@ async def page(
     return told, (told[-1].run, told[-1].event.seq)
 
 
-async def read_after(pool: ReadingPool, tenant: str, place: Place, target: Moment) -> Chunk:
-    """What goes on from a place towards the target, at most a page of it."""
-    since, upto, run, seq = place
-    if upto is None:
-        aim = target.snapshot
-        upto = await feed.cut(pool, tenant, since, aim, most=MOST_BETWEEN) or aim
-    stretches, gaps = await feed.between(pool, tenant, since, upto)
-    if upto != target.snapshot:
-        begin = await feed.overtaking(pool, tenant, stretches, upto)
-        gaps |= begin.keys()
-        stretches = [replace(one, first=begin.get(one.run, one.first)) for one in stretches]
-    left = after(stretches, run, seq)
+async def find_way(pool: ReadingPool, tenant: str, place: Place, aim: Snapshot) -> Way:
+    """What is to be read from a place on, to come to a snapshot or as near as is not too far."""
+    most = None if place.upto else MOST_ON_A_WAY
+    return await feed.between(pool, tenant, place.since, place.upto or aim, most=most)
+
+
+async def read_on(pool: ReadingPool, tenant: str, place: Place, way: Way, time: datetime) -> Chunk:
+    """What goes on from a place on its way, at most a page of it."""
+    left = after(way.stretches, place.run, place.seq)
     entries, end = await page(pool, tenant, left) if left else ([], None)
     by_run = grouped(entries)
     known = KnownRuns()
@@ -99,10 +97,10 @@ async def read_after(pool: ReadingPool, tenant: str, place: Place, target: Momen
     changes = [change for run, own in by_run.items() for change in known.changes(run, own)]
     return Chunk(
         changes,
-        Place(upto) if end is None else Place(since, upto, *end),
+        Place(way.upto) if end is None else Place(place.since, way.upto, *end),
         0,
-        target.time,
-        beyond={run: own[-1].event.seq for run, own in by_run.items() if run in gaps},
+        time,
+        beyond={run: own[-1].event.seq for run, own in by_run.items() if run in way.gaps},
         until=0,
         size=sum(entry.event.size for entry in entries),
     )

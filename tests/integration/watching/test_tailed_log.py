@@ -425,7 +425,7 @@ async def test_transactions_that_overlap_are_told_in_order_and_without_a_gap(
     The readers check that each run's events come in order and none twice.
     """
     monkeypatch.setattr(reading, "MAX_EVENTS", most)
-    monkeypatch.setattr(reading, "MOST_BETWEEN", 2 * most)
+    monkeypatch.setattr(reading, "MOST_ON_A_WAY", 2 * most)
     monkeypatch.setattr(tail, "KEPT_BYTES", 500)
     url = sa.make_url(database_url).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url)
