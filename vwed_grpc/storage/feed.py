@@ -150,9 +150,9 @@ async def between(
 ) -> Way:
     """Which events are to be read to come from one snapshot to another.
 
-    If they are more than about `most`, the way is cut (None: it was, maybe): up to the number of a
+    If they are more than about `most` the way is cut (None: it was, maybe), at the number of a
     transaction below which all had ended by `upto`. That is no snapshot that was ever taken. A
-    transaction may get its number, then wait for a run that a younger one has: so an event can stand
+    transaction may get its number, then wait for a run that a younger one has: an event can stand
     before the cut, although its predecessor, surely committed, stands after. It is in the stretch
     all the same.
     """
