@@ -120,7 +120,7 @@ def _never_look(patch: pytest.MonkeyPatch) -> None:
         with listen(self, channel, lambda data: None if data is None else listener(data)):
             yield
 
-    async def look(log: TailedLog) -> None:
+    async def look(log: TailedLog, _: object) -> None:
         log._look_at = asyncio.get_running_loop().time() + 1e6
 
     patch.setattr(Wakeups, "listen", deaf)

@@ -142,33 +142,31 @@ class TailedLog:
         while True:
             self._woken.clear()
             tail = self._tail
-            complete = tail is None or tail.tell_heard()
-            if not complete or clock() >= self._look_at:
-                await self._look()
+            try:
+                if (tail is not None and not tail.tell_heard()) or clock() >= self._look_at:
+                    await self._look(tail)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, it is looked again soon
+                log.warning("log.look_failed", tenant=self.tenant, error=repr(exc))
+                self._look_at = clock() + POLL_SECONDS_ALONE
+                if tail is not None:
+                    tail.fail(exc)
+                    self._tail = None
             if tail is not None:
                 await asyncio.sleep(min(PAUSE_SECONDS * tail.watchers, LONGEST_PAUSE))
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._look_at):
                     await self._woken.wait()
 
-    async def _look(self) -> None:
+    async def _look(self, tail: Tail | None) -> None:
         """Finds what was not heard."""
-        now = asyncio.get_running_loop().time()
-        self._look_at = now + (POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE)
-        tail = self._tail
-        try:
-            if tail is not None:
-                await self._read(tail)
-            elif self._topics:
-                await self._compare()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is looked again soon
-            log.warning("log.look_failed", tenant=self.tenant, error=repr(exc))
-            self._look_at = min(self._look_at, now + POLL_SECONDS_ALONE)
-            if tail is not None:
-                tail.fail(exc)
-                self._tail = None
+        every = POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE
+        self._look_at = asyncio.get_running_loop().time() + every
         for topic in self._topics.values():
             topic.trim()
+        if tail is not None:
+            await self._read(tail)
+        elif self._topics:
+            await self._compare()
 
     async def _compare(self) -> None:
         """Learns how far the watched runs are."""
