@@ -144,6 +144,17 @@ async def test_a_mark_covers_what_was_told_before_its_reading_began() -> None:
     assert before.until <= tail.mark.number < during.until  # type: ignore[union-attr]  # it has one
 
 
+async def test_a_mark_says_what_it_saw_of_what_was_told_meanwhile() -> None:
+    tail = begun()
+    tail.begin_reading()
+    for one in (news("late", 1, 2), news("new", 1, 1)):
+        tail.hear(one)
+    tail.tell_heard()
+    tail.end_reading(moment(2), [Stretch("late", 1, 2), Stretch("other", 1, 1)])
+    assert tail.mark is not None
+    assert tail.mark.seen == {"late": 2}
+
+
 async def test_what_is_dropped_can_be_joined_from_a_later_mark_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -231,8 +231,10 @@ class Feed:
             lambda: read_on(pool, tenant, place, way, mark.moment.time),
             lambda chunk: 2 * chunk.size,
         )
-        number = mark.number if chunk.end == mark.place else 0
-        return replace(chunk, number=number, until=mark.number)
+        if chunk.end != mark.place:
+            return replace(chunk, until=mark.number)
+        beyond = {**chunk.beyond, **mark.seen}
+        return replace(chunk, number=mark.number, beyond=beyond, until=mark.number + 1)
 
     def _fall_behind(self) -> None:
         self._next = None

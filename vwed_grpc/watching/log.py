@@ -201,7 +201,7 @@ class TailedLog:
             left = after(left, *(end or (some[-1].run, some[-1].last)))
             if not entries or entries[-1].event.seq == entries[-1].event.group_seq:
                 tail.tell_heard()  # nothing comes amid a report
-        tail.end_reading(moment)
+        tail.end_reading(moment, found)
 
 
 @dataclass(slots=True)

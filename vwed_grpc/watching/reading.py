@@ -25,6 +25,9 @@ class Mark:
 
     number: int
     moment: Moment
+    seen: Mapping[str, int]
+    """Run -> the last seq that it saw, of runs that were told of while it was read: what is kept of
+    these pieces repeats what a watch has had that comes to the mark from elsewhere."""
 
     @property
     def place(self) -> Place:

@@ -169,10 +169,11 @@ class Tail:
         if told:
             self._tell(told, until=self.begun)
 
-    def end_reading(self, moment: Moment) -> None:
-        self.mark = Mark(self.begun, moment)
+    def end_reading(self, moment: Moment, found: Iterable[Stretch] = ()) -> None:
         self._older = {}
         self._told = {run: told for run, told in self._told.items() if told[1] > self.begun}
+        seen = {one.run: one.last for one in found if one.run in self._told}
+        self.mark = Mark(self.begun, moment, seen)
         self._drop()
         self._moved.set()
         self._moved = asyncio.Event()
