@@ -39,7 +39,6 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import retention
@@ -97,9 +96,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         cache = await stack.enter_async_context(ReadThrough(redis))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         edge = Edge(settings)
-        catch_up = CatchUp(edge.pace)
-        hub = Hub(live, wakeups, keys, catch_up)
-        committer = Committer(redis, keys, hub, wakeups)
+        logs = TailedLogs(database, wakeups, keys, CatchUp(edge.pace))
+        committer = Committer(redis, keys, logs, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         reads = DefinitionReads(
             live=live,
@@ -131,8 +129,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 History(
                     live=live,
                     bulk=bulk,
-                    hub=hub,
-                    logs=TailedLogs(database, wakeups, keys, catch_up),
+                    logs=logs,
                     incarnation=stores.incarnation,
                     retention=settings.retention,
                 ),
@@ -164,7 +161,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         services |= introspection(tuple(services), health)
         server.add_generic_rpc_handlers((Handlers(services, edge),))
-        for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
+        for background in (wakeups.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)

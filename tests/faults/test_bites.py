@@ -33,7 +33,7 @@ from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching import events, topic, watch
 from vwed_grpc.watching.events import Batch, messages
-from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.log import TailedLog
 from vwed_grpc.watching.topic import Topic
 from vwed_grpc.watching.wakeups import Listener, Wakeups
 from vwed_grpc.writes.commit import Committer, Effects, Work
@@ -86,6 +86,10 @@ class _Conflict(Exception):
     sqlstate = "40001"
 
 
+def _seqs(effects: Effects) -> set[int]:
+    return {e.seq for news in effects.news.values() for one in news for e in one.events}
+
+
 def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
     """And once the transaction does not come to its end at the first try, as may happen."""
     failed = False
@@ -98,7 +102,7 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
             effects = Effects(self._keys)
             answer = await work(tx, effects)
             await self._announce(effects)
-            if not failed and any(e.seq == UNLUCKY for news in effects.news for e in news.events):
+            if not failed and UNLUCKY in _seqs(effects):
                 failed = True
                 raise DBAPIError(None, None, _Conflict())
             return answer
@@ -116,11 +120,11 @@ def _never_look(patch: pytest.MonkeyPatch) -> None:
         with listen(self, channel, lambda data: None if data is None else listener(data)):
             yield
 
-    async def compare(_: Hub, __: object) -> None:
-        pass
+    async def look(log: TailedLog, _: object) -> None:
+        log._look_at = asyncio.get_running_loop().time() + 1e6
 
     patch.setattr(Wakeups, "listen", deaf)
-    patch.setattr(Hub, "_compare", compare)
+    patch.setattr(TailedLog, "_look", look)
 
 
 def skip_the_catch_up(patch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """How events travel: in messages to watchers, and as news to other replicas."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from vwed_grpc.domain.wire_format import field
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.watching import events, news
 from vwed_grpc.watching.events import batch, messages
-from vwed_grpc.watching.news import pack, unpack
+from vwed_grpc.watching.news import News, pack, unpack
 
 LIMIT = 500
 """Of a message here, so that small events are enough."""
@@ -24,6 +25,7 @@ def _small_messages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events, "MAX_MESSAGE_BYTES", LIMIT)
         patch.setattr(news, "MAX_BYTES", 4 * LIMIT)
+        patch.setattr(news, "MAX_COMMIT_BYTES", 100 * LIMIT)
         yield
 
 
@@ -136,15 +138,33 @@ def test_a_batch_ends_with_the_run(kind: Kind, told: list[int], end: int) -> Non
     assert made.closed_by == (None if kind == Kind.RUN else kind)
 
 
-@given(histories())
-def test_news_bring_back_what_was_packed(history: list[Event]) -> None:
-    newest, unpacked = unpack(pack(history[-1].seq, history))
-    assert newest == history[-1].seq
-    size = sum(len(e.event) + len(e.payload or b"") for e in history)
-    assert unpacked == (history if size <= 4 * LIMIT else [])
+def from_elsewhere(news: list[News]) -> list[News]:
+    """What another process makes of it."""
+    packed = pack(b"process1", news)
+    assert not list(unpack(packed, own=b"process1")), "a process has no need of its own news"
+    return [heard.unpacked() for heard in unpack(packed, own=b"process2")]
+
+
+@given(st.lists(histories(), min_size=1, max_size=4))
+def test_news_bring_back_what_was_packed(each: list[list[Event]]) -> None:
+    told = [
+        News(f"löp-{n}", events[-1].seq, events, [None, "", "r7"][n % 3])
+        for n, events in enumerate(each)
+    ]
+    for before, after in zip(told, from_elsewhere(told), strict=True):
+        size = sum(len(e.event) + len(e.payload or b"") for e in before.events)
+        assert after == (before if size <= 4 * LIMIT else replace(before, events=[]))
 
 
 def test_an_empty_payload_is_not_none() -> None:
-    one = Event(7, 7, Kind.SIGNAL, b"", b"")
-    other = Event(8, 8, Kind.DELETED, b"e", None)
-    assert unpack(pack(other.seq, [one, other])) == (8, [one, other])
+    events = [Event(7, 7, Kind.SIGNAL, b"", b""), Event(8, 8, Kind.DELETED, b"e", None)]
+    assert from_elsewhere([News("a", 8, events)]) == [News("a", 8, events)]
+
+
+def test_a_commit_that_is_large_tells_of_its_last_runs_only_how_far_they_are() -> None:
+    history = [Event(1, 1, Kind.BLOCK, b"x" * LIMIT, None)]
+    told = from_elsewhere([News(str(n), 1, history) for n in range(120)])
+    whole = [bool(one.events) for one in told]
+    assert whole == [True] * whole.count(True) + [False] * whole.count(False)
+    assert 90 < whole.count(True) < 100
+    assert all(one.newest == 1 for one in told)

@@ -20,7 +20,6 @@ from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import events, rows, task_records
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.feed import Feed, Request
-from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.watch import Watch, resume
 
@@ -31,7 +30,6 @@ BOOKMARK_SECONDS = 15.0
 class History:
     live: ReadingPool
     bulk: ReadingPool
-    hub: Hub
     logs: TailedLogs
     incarnation: str
     retention: Mapping[str, Retention]
@@ -80,17 +78,17 @@ class History:
     async def WatchTaskRecord(
         self, request: WatchTaskRecordRequest, call: Call
     ) -> AsyncIterator[bytes]:
-        watch = Watch(
-            self.hub,
-            self.bulk,
-            call.tenant,
-            request.task_record_id,
-            full=request.view == View.VIEW_FULL,
-            bookmark=_bookmark(request.bookmark_interval),
-        )
         after_seq = request.after_seq if request.HasField("after_seq") else None
-        async for message in watch.messages(after_seq):
-            yield message
+        with self.logs.of(call.tenant) as log:
+            watch = Watch(
+                log,
+                self.bulk,
+                request.task_record_id,
+                full=request.view == View.VIEW_FULL,
+                bookmark=_bookmark(request.bookmark_interval),
+            )
+            async for message in watch.messages(after_seq):
+                yield message
 
 
 def _bookmark(interval: Duration) -> float:

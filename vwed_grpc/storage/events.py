@@ -16,6 +16,7 @@ from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.turns import in_turns
 
 events = models.TaskRecordEvent.__table__
 
@@ -43,6 +44,11 @@ class Event:
     kind: int
     event: bytes
     payload: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return len(self.event) + len(self.payload or b"") + 200
 
     def body(self, *, full: bool) -> bytes:
         return merged(self.event, self.payload) if full and self.payload else self.event
@@ -115,7 +121,7 @@ async def read(
             "max_bytes": max_bytes,
         },
     )
-    return [Event(r.seq, r.group_seq, r.kind, r.event, r.payload) for r in rows]
+    return await in_turns(lambda r: Event(r.seq, r.group_seq, r.kind, r.event, r.payload), rows)
 
 
 async def read_groups(
@@ -170,6 +176,17 @@ async def extent(pool: ReadingPool, tenant: str, run: str) -> Extent | None:
         final_seq=row.final_seq,
         deleted=row.run_seq is None,
     )
+
+
+_NEWEST = Statement(
+    "SELECT id, seq FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"
+)
+
+
+async def newest(pool: ReadingPool, tenant: str, runs: Sequence[str]) -> dict[str, int]:
+    """Each run's newest seq; of a run that was deleted none."""
+    found = await pool.fetch(_NEWEST, {"tenant": tenant, "ids": runs})
+    return {row.id: row.seq for row in found}
 
 
 _AGED = Statement("""

@@ -1,12 +1,13 @@
-"""The event log of a whole tenant, in the order in which a reader can follow it without a miss.
+"""The event log of a whole tenant, read from one snapshot of PostgreSQL to a later one.
 
-Transactions commit out of order, so seqs and times cannot tell what is new. Each event bears its
-transaction's number; below the oldest transaction still running nothing can be added any more, so
-reading by (number, run, seq) below that horizon misses nothing.
+Transactions commit out of order, so neither seqs nor times nor their numbers alone tell what is
+new. Each event bears its transaction's number, and a snapshot says which transactions had ended:
+new is what one sees and the one before does not. A run's events are written under its row's lock,
+so of each run that is a stretch of adjacent seqs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,143 +19,243 @@ from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 
 
-class Position(NamedTuple):
-    """Everything up to here has been read."""
+class Snapshot(NamedTuple):
+    """Which transactions had ended: all below `xmax`, but for those that were `running`."""
 
-    xact: int
-    run: str = ""
-    seq: int = 0
+    xmax: int
+    running: tuple[int, ...] = ()
+    """In ascending order."""
+
+    @property
+    def xmin(self) -> int:
+        """Every transaction below this number had ended."""
+        return self.running[0] if self.running else self.xmax
+
+    def sees(self, xact: int) -> bool:
+        """Whether the transaction had ended."""
+        return xact < self.xmax and xact not in self.running
+
+    def covers(self, other: "Snapshot") -> bool:
+        """Whether it sees all that the other does."""
+        return self.xmax >= other.xmax and all(
+            running >= other.xmax or running in other.running for running in self.running
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
-    """What can be read now, and from when on everything that was under way then is readable."""
+class Moment:
+    """A snapshot, and when it was taken by the database's clock."""
 
-    readable: int
-    """Every transaction below this number has ended."""
-    begun: int
-    """No transaction from this number on has begun."""
+    snapshot: Snapshot
     time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An event of a run, where it stands in the tenant's log."""
+class Stretch:
+    """Adjacent events of a run."""
 
-    position: Position
+    run: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event of a run."""
+
+    run: str
     event: Event
     robot_id: str | None
     """With a block's event: the run's robot as it is now, which heartbeats change without an event.
     None with others, and if the run is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The events after one position, and up to the horizon if they are `complete`."""
-
-    horizon: Horizon
-    entries: list[Entry]
-    complete: bool
-    too_large: bool
-    """Bytes, not their number, kept the rest out."""
+    xact: int = 0
+    """The transaction's number; 0 if it was not asked for."""
 
 
 _NOW = """
-    SELECT (pg_snapshot_xmin(s)::text)::bigint AS readable,
-           (pg_snapshot_xmax(s)::text)::bigint AS begun, clock_timestamp() AS now
+    SELECT (pg_snapshot_xmax(s)::text)::bigint AS xmax, clock_timestamp() AS now,
+           ARRAY(SELECT (x::text)::bigint FROM pg_snapshot_xip(s) x ORDER BY 1) AS running
       FROM pg_current_snapshot() s
 """
-_HORIZON = Statement(_NOW)
+_MOMENT = Statement(_NOW)
 
 
-async def horizon(pool: ReadingPool) -> Horizon:
-    return _horizon((await pool.fetch(_HORIZON))[0])
+async def now(pool: ReadingPool) -> Moment:
+    return _moment((await pool.fetch(_MOMENT))[0])
 
 
-def _horizon(row: sa.Row[Any]) -> Horizon:
-    return Horizon(row.readable, row.begun, codecs.moment(row.now))
+def _moment(row: sa.Row[Any]) -> Moment:
+    return Moment(Snapshot(row.xmax, tuple(row.running)), codecs.moment(row.now))
 
 
-_ORDER = "xact, task_record_id, seq"
-_READ = Statement(f"""
-    SELECT h.readable, h.begun, h.now, e.*,
-           CASE e.kind WHEN 2 THEN (SELECT r.robot_id FROM task_records r
-                                     WHERE r.tenant = :tenant AND r.id = e.task_record_id)
-           END AS robot_id
-      FROM ({_NOW}) h
-      LEFT JOIN LATERAL (
-           SELECT * FROM (
-                  SELECT *, count(*) OVER () AS found,
-                         sum(weight) OVER (ORDER BY {_ORDER}) - weight AS before
-                    FROM (SELECT {_ORDER}, group_seq, kind, event, payload,
-                                 octet_length(event) + coalesce(octet_length(payload), 0) AS weight
-                            FROM task_record_events
-                           WHERE tenant = :tenant AND xact >= :xact AND xact < h.readable
-                             AND ({_ORDER}) > (:xact, CAST(:run AS text), CAST(:seq AS bigint))
-                           ORDER BY {_ORDER} LIMIT :limit) page) sized
-            WHERE before < :max_bytes) e ON true
-     ORDER BY {_ORDER}
-""")  # noqa: S608 - texts of our own
-
-
-async def read(
-    pool: ReadingPool, tenant: str, after: Position, *, limit: int, max_bytes: int
-) -> Reading:
-    """What can be read after a position: at most `limit` events, and about `max_bytes` or one."""
-    found = await pool.fetch(
-        _READ,
-        {"tenant": tenant, **after._asdict(), "limit": limit, "max_bytes": max_bytes},
-    )
-    entries = [
-        Entry(Position(row.xact, row.task_record_id, row.seq), _event(row), row.robot_id)
-        for row in found
-        if row.seq is not None
-    ]
-    there_are = found[0].found or 0
-    return Reading(
-        _horizon(found[0]),
-        entries,
-        complete=len(entries) == there_are < limit,
-        too_large=len(entries) < there_are,
-    )
-
-
-def _event(row: sa.Row[Any]) -> Event:
-    return Event(row.seq, row.group_seq, row.kind, row.event, row.payload)
-
-
-_OVERTAKEN = Statement(f"""
-    SELECT e.task_record_id, e.seq, e.group_seq, e.kind, e.xact, e.event, e.payload
-      FROM unnest(CAST(:runs AS text[]), CAST(:seqs AS bigint[])) AS u (of_run, below)
-      LEFT JOIN LATERAL (
-           SELECT seq FROM task_record_events
-            WHERE tenant = :tenant AND task_record_id = u.of_run AND seq < u.below
-              AND ({_ORDER}) <= (:xact, CAST(:run AS text), CAST(:seq AS bigint))
-            ORDER BY seq DESC LIMIT 1) passed ON true
-     CROSS JOIN LATERAL (
-           SELECT * FROM task_record_events
-            WHERE tenant = :tenant AND task_record_id = u.of_run
-              AND seq > coalesce(passed.seq, 0) AND seq < u.below
-            ORDER BY seq) e
+_NEW = Statement(f"""
+    SELECT n.*, c.* FROM ({_NOW}) n
+      LEFT JOIN (
+           SELECT task_record_id AS run, min(seq) AS first, max(seq) AS last
+             FROM (SELECT task_record_id, seq FROM task_record_events
+                    WHERE tenant = :tenant AND xact >= :xmax
+                    UNION ALL
+                   SELECT task_record_id, seq FROM task_record_events
+                    WHERE tenant = :tenant AND xact = ANY(CAST(:running AS bigint[]))) e
+            GROUP BY task_record_id) c ON true
 """)  # noqa: S608 - a text of our own
 
 
-async def overtaken(
-    pool: ReadingPool, tenant: str, after: Position, edges: Sequence[tuple[str, int]]
-) -> list[Entry]:
-    """Events that stand after a position, although an event (run, seq) of `edges` follows them.
+async def new_since(
+    pool: ReadingPool, tenant: str, since: Snapshot
+) -> tuple[Moment, list[Stretch]]:
+    """Which events are there that `since` did not see. None of them is read."""
+    found = await pool.fetch(_NEW, {"tenant": tenant, **since._asdict()})
+    return _moment(found[0]), _stretches(found)
 
-    A transaction may get its number, then wait for a run that a younger one has; so an event can
-    stand before its predecessor, which has surely been committed. Looked for from each edge down to
-    the first event that stands where it should: who was told that one was told all before it.
+
+def _stretches(found: Sequence[sa.Row[Any]]) -> list[Stretch]:
+    stretches = [Stretch(row.run, row.first, row.last) for row in found if row.run is not None]
+    return sorted(stretches, key=lambda one: one.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What one snapshot sees that another did not."""
+
+    upto: Snapshot
+    stretches: Sequence[Stretch]
+    """By order of runs."""
+    gaps: frozenset[str]
+    """Runs that have events amid or before theirs which `upto` does not see."""
+
+
+_BETWEEN = Statement("""
+    WITH cut AS MATERIALIZED (
+         SELECT xact FROM task_record_events
+          WHERE tenant = :tenant AND xact >= :xmax AND xact < :settled
+          ORDER BY xact, task_record_id, seq OFFSET :most LIMIT 1)
+    SELECT cut.xact, c.* FROM (SELECT 1) one
+      LEFT JOIN cut ON true
+      LEFT JOIN (
+           SELECT task_record_id AS run, min(seq) AS first, max(seq) AS last, count(*) AS events
+             FROM (SELECT task_record_id, seq, xact FROM task_record_events
+                    WHERE tenant = :tenant AND xact >= :xmax
+                      AND xact < coalesce((SELECT xact + 1 FROM cut), :upto)
+                    UNION ALL
+                   SELECT task_record_id, seq, xact FROM task_record_events
+                    WHERE tenant = :tenant AND xact = ANY(CAST(:running AS bigint[]))) e
+            WHERE xact <> ALL(CAST(:excluded AS bigint[]))
+            GROUP BY task_record_id) c ON true
+""")
+
+
+async def between(
+    pool: ReadingPool, tenant: str, since: Snapshot, upto: Snapshot, *, most: int | None = None
+) -> Way:
+    """Which events are to be read to come from one snapshot to another.
+
+    If they are more than about `most` the way is cut (None: it was, maybe), at the number of a
+    transaction below which all had ended by `upto`. That is no snapshot that was ever taken. A
+    transaction may get its number, then wait for a run that a younger one has: an event can stand
+    before the cut, although its predecessor, surely committed, stands after. It is in the stretch
+    all the same.
     """
-    runs, seqs = zip(*edges, strict=True)
     found = await pool.fetch(
-        _OVERTAKEN, {"tenant": tenant, **after._asdict(), "runs": runs, "seqs": seqs}
+        _BETWEEN,
+        {
+            "tenant": tenant,
+            **since._asdict(),
+            "upto": upto.xmax,
+            "settled": 0 if most is None else upto.xmin,
+            "most": most or 0,
+            "excluded": upto.running,
+        },
     )
-    return [
-        Entry(Position(row.xact, row.task_record_id, row.seq), _event(row), None) for row in found
+    stretches = _stretches(found)
+    if (cut := found[0].xact) is not None:
+        upto = Snapshot(cut + 1)
+    begins: dict[str, int] = {}
+    if stretches and (cut is not None or most is None):  # which `upto` may have come from a cut
+        begins = await _overtaking(pool, tenant, stretches, upto)
+    gaps = {row.run for row in found if row.run and row.events <= row.last - row.first}
+    return Way(
+        upto,
+        [replace(one, first=begins.get(one.run, one.first)) for one in stretches],
+        frozenset(gaps | begins.keys()),
+    )
+
+
+_OVERTAKING = Statement("""
+    SELECT u.run, coalesce(passed.seq, 0) + 1 AS first
+      FROM unnest(CAST(:runs AS text[]), CAST(:firsts AS bigint[])) AS u (run, first)
+      LEFT JOIN LATERAL (
+           SELECT seq FROM task_record_events e
+            WHERE e.tenant = :tenant AND e.task_record_id = u.run AND e.seq < u.first
+              AND e.xact < :upto
+            ORDER BY seq DESC LIMIT 1) passed ON true
+     WHERE EXISTS (SELECT FROM task_record_events e
+                    WHERE e.tenant = :tenant AND e.task_record_id = u.run AND e.seq = u.first - 1
+                      AND e.xact >= :upto)
+""")
+
+
+async def _overtaking(
+    pool: ReadingPool, tenant: str, stretches: Sequence[Stretch], upto: Snapshot
+) -> dict[str, int]:
+    """Where those runs really begin of which the stretch overtook what was written before it."""
+    found = await pool.fetch(
+        _OVERTAKING,
+        {
+            "tenant": tenant,
+            "upto": upto.xmax,
+            "runs": [one.run for one in stretches],
+            "firsts": [one.first for one in stretches],
+        },
+    )
+    return {row.run: row.first for row in found}
+
+
+_READ = Statement("""
+    SELECT sized.*,
+           CASE kind WHEN 2 THEN (SELECT r.robot_id FROM task_records r
+                                   WHERE r.tenant = :tenant AND r.id = sized.run) END AS robot_id
+      FROM (SELECT *, count(*) OVER () AS found,
+                   sum(weight) OVER (ORDER BY n, seq) - weight AS before
+              FROM (SELECT u.n, u.run, e.seq, e.group_seq, e.kind, e.event, e.payload,
+                           octet_length(e.event) + coalesce(octet_length(e.payload), 0) AS weight
+                      FROM unnest(CAST(:runs AS text[]), CAST(:firsts AS bigint[]),
+                                  CAST(:lasts AS bigint[]))
+                           WITH ORDINALITY AS u (run, first, last, n)
+                      JOIN task_record_events e
+                        ON e.tenant = :tenant AND e.task_record_id = u.run
+                       AND e.seq BETWEEN u.first AND u.last) page) sized
+     WHERE before < :max_bytes
+     ORDER BY n, seq
+""")
+
+
+async def read(
+    pool: ReadingPool, tenant: str, stretches: Sequence[Stretch], *, max_bytes: int
+) -> tuple[list[Entry], bool]:
+    """The events of some stretches that are still kept, and whether these are all.
+
+    They are about `max_bytes` or one event, in the order of the stretches.
+    """
+    found = await pool.fetch(
+        _READ,
+        {
+            "tenant": tenant,
+            "runs": [one.run for one in stretches],
+            "firsts": [one.first for one in stretches],
+            "lasts": [one.last for one in stretches],
+            "max_bytes": max_bytes,
+        },
+    )
+    entries = [
+        Entry(
+            row.run,
+            Event(row.seq, row.group_seq, row.kind, row.event, row.payload),
+            row.robot_id,
+        )
+        for row in found
     ]
+    return entries, not found or len(found) == found[0].found
 
 
 _BEFORE = Statement("""

@@ -21,6 +21,7 @@ class ReportedRun:
     id: str
     status: TaskRecordStatus.ValueType
     executor_id: str
+    robot_id: str
     lease_epoch: int
     renewable: bool
     """It has a lease, which has not run out."""
@@ -34,8 +35,9 @@ class ReportedRun:
 
 
 LOCK = Statement(f"""
-    SELECT id, status, executor_id, lease_epoch, lease, lease_expire_time, seq, config_blocks,
-           blocks_recorded, update_time, {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
+    SELECT id, status, executor_id, robot_id, lease_epoch, lease, lease_expire_time, seq,
+           config_blocks, blocks_recorded, update_time,
+           {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
       FROM task_records
      WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
@@ -55,7 +57,7 @@ async def lock(
         # Events of one run never go back in time, whichever transaction began first.
         tx.now = max(tx.now, row.update_time)
         runs[row.id] = ReportedRun(
-            row.id, row.status, row.executor_id, row.lease_epoch,
+            row.id, row.status, row.executor_id, row.robot_id, row.lease_epoch,
             row.lease_expire_time is not None and not tx.ran_out(row.lease_expire_time, row.lease),
             row.seq, row.config_blocks, row.blocks_recorded, list(row[-len(BLOCK_COUNTS):]),
         )  # fmt: skip

@@ -1,17 +1,22 @@
 """Reading for watchers that lag: few at a time, and once for all who stand at the same place."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vwed_grpc.batching import Asked, Batcher
+from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.pacing import Pace
 
 T = TypeVar("T")
 
 AT_ONCE = 2
 """Readings of all tenants, one of each: what is live keeps the other connections."""
+MOST_WAITING, MOST_OF_TENANT = 8192, 4096
+"""Readings that wait for their turn. A watch that finds more ends, and its client resumes it."""
+RETRY_SECONDS = 2.0
 KEPT_SECONDS = 2.0
 KEPT_BYTES = 16 << 20
 """What was read is kept for those who come next, at most so long and so much of it."""
@@ -33,13 +38,30 @@ class CatchUp:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._turns: Batcher[str, Load, Any] = Batcher(self._load, most=1, at_once=AT_ONCE)
+        self._waiting: Counter[str] = Counter()
+        self._waiting_in_all = 0
         self._under_way: dict[Hashable, _Reading] = {}
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
 
     async def take_turn(self, tenant: str, load: Callable[[], Awaitable[T]]) -> T:
-        """What `load` answers, which is nobody else's to have."""
-        answer: T = await self._turns.ask(tenant, load)
+        """What `load` answers, which is nobody else's to have.
+
+        Raises what `load` does, and ResourceExhausted if too many wait for their turn.
+        """
+        if self._waiting[tenant] >= MOST_OF_TENANT:
+            raise _too_many("tenant", MOST_OF_TENANT)
+        if self._waiting_in_all >= MOST_WAITING:
+            raise _too_many("process", MOST_WAITING)
+        self._waiting[tenant] += 1
+        self._waiting_in_all += 1
+        try:
+            answer: T = await self._turns.ask(tenant, load)
+        finally:
+            self._waiting_in_all -= 1
+            self._waiting[tenant] -= 1
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
         return answer
 
     async def ask(
@@ -47,7 +69,7 @@ class CatchUp:
     ) -> T:
         """What `load` answers, or answered to another who asked for the same a moment ago.
 
-        Raises what `load` does. `size` is in bytes; what has none is not kept.
+        Raises what `take_turn` does. `size` is in bytes; what has none is not kept.
         """
         place = tenant, key
         if place in self._kept:
@@ -67,7 +89,7 @@ class CatchUp:
     def _begin(
         self, tenant: str, place: Hashable, load: Load, size: Callable[[Any], int]
     ) -> _Reading:
-        reading = _Reading(asyncio.ensure_future(self._turns.ask(tenant, load)))
+        reading = _Reading(asyncio.ensure_future(self.take_turn(tenant, load)))
 
         def done(future: asyncio.Future[Any]) -> None:
             self._forget(place, reading)
@@ -96,3 +118,12 @@ class CatchUp:
 
     async def _load(self, _: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
         return [await self._pace.run(one.question()) for one in asked]
+
+
+def _too_many(scope: str, limit: int) -> ResourceExhausted:
+    return ResourceExhausted(
+        "TOO_MANY_CATCHING_UP",
+        f"watches that catch up: the limit of a {scope} is {limit:,}",
+        metadata={"limit": str(limit), "scope": scope},
+        retry_after=RETRY_SECONDS,
+    )

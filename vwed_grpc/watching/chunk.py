@@ -1,7 +1,9 @@
-"""A stretch of a tenant's log, and what watches of many runs are told of it."""
+"""A piece of a tenant's log, and what watches of many runs are told of it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
@@ -9,8 +11,8 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.run_filter import predicate
 from vwed_grpc.storage.events import Event, Kind
-from vwed_grpc.storage.feed import Horizon, Position
-from vwed_grpc.watching.events import messages
+from vwed_grpc.watching.events import is_large, messages
+from vwed_grpc.watching.resume import Place
 
 _SHARED = 4
 """Readers with different filters for whom a chunk keeps what they are told; others work it out."""
@@ -45,15 +47,11 @@ class State:
 class Change:
     """An event of a run, with the run as it was before and after."""
 
-    position: Position
+    run: str
     event: Event
     before: State | None
     after: State | None
     """None: there is no such run yet, or any more."""
-
-    @property
-    def run(self) -> str:
-        return self.position.run
 
     @cached_property
     def progress(self) -> Event | None:
@@ -123,7 +121,7 @@ class Told:
         """To be sent as they are."""
         self.progress: dict[str, Change] = {}
         """Run -> its last report that no change of the run follows."""
-        self._framed: dict[bool, list[bytes]] = {}
+        self._framed: dict[bool, list[bytes] | asyncio.Future[list[bytes]]] = {}
         for change in changes:
             if blocks or change.event.kind != Kind.BLOCK:
                 self.changes.append(change)
@@ -131,13 +129,19 @@ class Told:
             else:
                 self.progress[change.run] = change
 
-    def framed(self, *, full: bool) -> list[bytes]:
+    async def framed(self, *, full: bool) -> list[bytes]:
         """In messages, made once for all who read it."""
+        if not self.changes:
+            return []
         found = self._framed.get(full)
         if found is None:
             events = [change.event for change in self.changes]
-            found = self._framed[full] = messages(events, full=full)
-        return found
+            if is_large(events):
+                making = asyncio.to_thread(messages, events, full=full)
+                found = self._framed[full] = asyncio.ensure_future(making)
+            else:
+                found = self._framed[full] = messages(events, full=full)
+        return found if isinstance(found, list) else await asyncio.shield(found)
 
     def only(self, wanted: Callable[[Change], bool], *, blocks: bool) -> "Told":
         """Itself, with the messages that are made, if that is all of it."""
@@ -146,40 +150,21 @@ class Told:
         return self if len(left) == len(changes) else Told(left, blocks=blocks)
 
 
-Recent = Mapping[str, tuple[int, int]]
-"""Run -> the last seq that was told, and the transaction number from which on no earlier event of
-the run can come: one that had been overtaken, and was told before its turn."""
-
-
-def still_recent(recent: Recent, at: Position) -> Recent:
-    """What can still come at a position, or after it."""
-    return {run: (seq, until) for run, (seq, until) in recent.items() if until > at.xact}
-
-
-def both(one: Recent, other: Recent) -> Recent:
-    """What two readers have told."""
-    later = {
-        run: (max(seq, one[run][0]), max(until, one[run][1])) if run in one else (seq, until)
-        for run, (seq, until) in other.items()
-    }
-    return {**one, **later}
-
-
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Chunk:
-    """All changes between two positions, those of each run together and in the order of its seqs.
+    """Some changes, those of each run together and in the order of its seqs."""
 
-    `changes` lacks what was told before its turn, and has what is: see `storage.feed.overtaken`.
-    """
-
-    reader: object
-    """Who read it, and left out what it had read before."""
-    start: Position
-    end: Position
     changes: Sequence[Change]
-    recent: Recent
-    """What its reader has told by its end."""
-    horizon: Horizon
+    end: Place
+    """Where a watch stands that was told it."""
+    number: int
+    """Of the reading of the log up to which `end` goes; 0: of none."""
+    time: datetime
+    """By the database's clock: until then `end` was true."""
+    beyond: Mapping[str, int]
+    """Run -> the last seq that was told although it stands after `end`."""
+    until: int
+    """Of the first reading that goes beyond that, too."""
     size: int = 0
     """Bytes of the events."""
     _told: dict[tuple[bytes, bool], Told] = field(default_factory=dict)

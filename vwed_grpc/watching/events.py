@@ -17,6 +17,7 @@ from vwed_grpc.storage.events import Event, Kind
 MAX_MESSAGE_BYTES = 3 << 20
 _BASIC = frozenset(TaskRecord.DESCRIPTOR.fields_by_name) - {"input", "result"}
 """What a run's basic view has."""
+_LARGE_BYTES, _LARGE_NUMBER = 1 << 20, 1000
 
 
 def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:
@@ -145,6 +146,11 @@ def batch(events: Sequence[Event], *, full: bool) -> Batch:
         if event.kind == Kind.DELETED:
             return Batch(messages(events[:n], full=full), event.seq, Kind.DELETED)
     return Batch(messages(events, full=full), events[-1].seq, None)
+
+
+def is_large(events: Sequence[Event]) -> bool:
+    """It takes long to put them into messages: that is done in a thread, beside the event loop."""
+    return len(events) > _LARGE_NUMBER or sum(event.size for event in events) > _LARGE_BYTES
 
 
 _EVENTS = WatchTaskRecordResponse.EVENTS_FIELD_NUMBER

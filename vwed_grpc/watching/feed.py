@@ -1,9 +1,10 @@
 """Watching many runs: the tenant's log, filtered, from wherever a resume token says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 
@@ -15,14 +16,16 @@ from vwed_grpc.domain.lifecycle import OPEN
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage import feed, rows, run_lists, task_records
 from vwed_grpc.storage.events import Event
-from vwed_grpc.storage.feed import Horizon, Position
+from vwed_grpc.storage.feed import Snapshot
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.watching.chunk import Change, Chunk, Recent, Selection, both, still_recent
+from vwed_grpc.watching.chunk import Change, Chunk, Selection
 from vwed_grpc.watching.events import messages
 from vwed_grpc.watching.log import TailedLog
-from vwed_grpc.watching.resume import ResumePoint
+from vwed_grpc.watching.reading import Mark, find_way, read_on
+from vwed_grpc.watching.resume import Place, ResumePoint
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.snapshot import present_states, state
+from vwed_grpc.watching.tail import Tail
 
 PROGRESS_SECONDS = 1.0
 """Without block events, a run's progress is told at most this often."""
@@ -62,17 +65,21 @@ class Feed:
         self._log = log
         self._what = what
         self._selection = Selection(what.filter, blocks=what.blocks)
-        self._at = Position(0)
-        self._floor = Position(0)
-        """Where to resume while progress waits to be told."""
-        self._delivered: Recent = {}
-        """By the snapshot, or as other readers of the log have read it."""
-        self._read_by: object = None
-        self._recent: Recent = {}
-        """Who read the last chunk, and what it had told by then."""
+        self._place = self._floor = Place(Snapshot(0))
+        """Where to resume, and where to while progress waits to be told."""
+        self._number = 0
+        """Of the mark at which the watch stands; 0: it stands at none."""
+        self._next: int | None = None
+        """The number of the next piece of the tail; None: the watch lags behind it."""
+        self._told: dict[str, int] = {}
+        self._told_until = 0
+        """Run -> the last seq that was told although it stands after `_place`; and the mark from
+        which on there are none."""
+        self._early: deque[tuple[int, Mapping[str, int]]] = deque()
+        """The same of pieces of the tail, each with its mark: wanted if the watch falls behind."""
         self._progress: dict[str, Change] = {}
         """Run -> its newest report that was not yet told as progress."""
-        self._told: dict[str, float] = {}
+        self._progress_told: dict[str, float] = {}
         """Run -> when its progress was told."""
         self._told_at = 0.0
         """When that of any run was."""
@@ -82,29 +89,35 @@ class Feed:
 
         Raises InvalidArgument or OutOfRange for a token that leads nowhere.
         """
+        with self._log.tail() as (tail, sleep):
+            if token:
+                point = await self._resume(token)
+            else:
+                mark = await tail.marked(1)
+                point = ResumePoint(mark.place, mark.moment.time, in_snapshot=True)
+                self._number, self._next = mark.number, tail.end
+            self._place = self._floor = point.place
+            if point.in_snapshot:
+                async for message in self._snapshot(point):
+                    yield message
+                self._told_until = tail.begun + 1  # which sees all that the states were read from
+            async for message in self._changes(tail, sleep, point.said_at):
+                yield message
+
+    async def _resume(self, token: str) -> ResumePoint:
         what = self._what
-        now = await feed.horizon(self._pool)
-        point = ResumePoint(Position(now.readable), now.time, in_snapshot=True)
-        if token:
-            point = ResumePoint.of(token, what.fingerprint, what.incarnation)
-            if point.position.xact > now.begun:
-                raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another history")
-            if what.kept is not None and point.said_at < now.time - what.kept:
-                raise OutOfRange(
-                    "RESUME_TOKEN_EXPIRED", "the token is older than what retention kept"
-                )
-        self._at = point.position
-        if point.in_snapshot:
-            async for message in self._snapshot(point):
-                yield message
-        with self._log.watcher() as sleep:
-            async for message in self._changes(sleep, now):
-                yield message
+        point = ResumePoint.of(token, what.fingerprint, what.incarnation)
+        now = await feed.now(self._pool)
+        since, upto, *_ = point.place
+        if not all(now.snapshot.covers(told) for told in (since, upto or since)):
+            raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another history")
+        if what.kept is not None and point.said_at < now.time - what.kept:
+            raise OutOfRange("RESUME_TOKEN_EXPIRED", "the token is older than what retention kept")
+        return replace(point, said_at=now.time)
 
     async def _snapshot(self, point: ResumePoint) -> AsyncIterator[bytes]:
         what, listing = self._what, run_lists.LISTING
         where = [*run_lists.where(what.tenant, what.filter), task_records.among(OPEN)]
-        told: dict[str, int] = {}
         more = True
         while more:
             read = partial(
@@ -126,15 +139,13 @@ class Feed:
                             yield message
                         held, sent = [], point
                     held += states
-                told[record.id] = record.seq  # as the states told it, which may be newer
+                self._told[record.id] = record.seq  # as the states told it, which may be newer
                 # All that is held or sent are whole runs now.
                 point = replace(point, after=(rows.moment(record.create_time), record.id))
             more = page.next_position is not None
             point = replace(point, in_snapshot=more, after=page.next_position)
             for message in self._framed(held, sent, point):
                 yield message
-        now = await feed.horizon(self._pool)
-        self._delivered = {run: (seq, now.begun) for run, seq in told.items()}
 
     def _framed(
         self, states: Sequence[Event], before: ResumePoint, after: ResumePoint
@@ -160,78 +171,139 @@ class Feed:
             ):
                 yield page
 
-    async def _changes(self, sleep: Sleep, now: Horizon) -> AsyncIterator[bytes]:
+    async def _changes(self, tail: Tail, sleep: Sleep, time: datetime) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
         said = clock()
         while True:
-            chunk = await self._log.after(self._at)
+            chunk = await self._following(tail)
             if chunk is not None:
-                out = self._take(chunk)
-                now = chunk.horizon
+                time = chunk.time
+                out = await self._take(chunk)
             else:
+                mark = await tail.marked(1)
+                time = mark.moment.time
+                self._stand(mark.place, mark.number)
                 out = []
-                now = self._log.horizon or now
-                self._at = max(self._at, self._log.end)
-            out += self._due_progress(clock(), now)
+            out += self._due_progress(clock(), time)
             if not out and clock() >= said + self._what.bookmark:
-                out = [self._token(self._point(now))]
+                out = [self._token(self._point(time))]
             for message in out:
                 yield message
                 said = clock()
             if chunk is None:
                 await sleep.until(min(said + self._what.bookmark, self._next_progress()))
 
-    def _take(self, chunk: Chunk) -> list[bytes]:
+    async def _following(self, tail: Tail) -> Chunk | None:
+        """What comes next, by the tail or, for a watch that lags, from the log; None: nothing yet.
+
+        Raises what keeps the log from being read.
+        """
+        mark = await tail.marked(1)
+        if self._next is not None and self._next < tail.first:
+            self._fall_behind()
+        if self._next is None:
+            if not self._number or self._number < tail.forgotten:
+                return await self._read_on(tail, mark)
+            self._next = tail.first
+        while (chunk := tail.chunk(self._next)) is not None:
+            self._next += 1
+            if chunk.until > self._number:  # else the watch has read it
+                return chunk
+        return None
+
+    async def _read_on(self, tail: Tail, mark: Mark) -> Chunk:
+        """Towards the mark, or the next one if this watch has been told more: by another server."""
+        pool, tenant, place = self._pool, self._what.tenant, self._place
+        told = place.upto or place.since
+        while mark.number == self._number or not mark.place.since.covers(told):
+            self._log.look()
+            mark = await tail.marked(mark.number + 1)
+        ask, aim = self._log.catch_up.ask, place.upto or mark.place.since
+        way = await ask(
+            tenant,
+            ("way", place.since, place.upto, aim),
+            lambda: find_way(pool, tenant, place, aim),
+            lambda way: 100 * len(way.stretches),
+        )
+        chunk = await ask(
+            tenant,
+            ("log", place, way.upto),
+            lambda: read_on(pool, tenant, place, way, mark.moment.time),
+            lambda chunk: 2 * chunk.size,
+        )
+        if chunk.end != mark.place:
+            return replace(chunk, until=mark.number)
+        beyond = {**chunk.beyond, **mark.seen}
+        return replace(chunk, number=mark.number, beyond=beyond, until=mark.number + 1)
+
+    def _fall_behind(self) -> None:
+        self._next = None
+        for until, beyond in self._early:
+            self._tell_beyond(beyond, until)
+        self._early.clear()
+
+    def _tell_beyond(self, beyond: Mapping[str, int], until: int) -> None:
+        for run, seq in beyond.items():
+            self._told[run] = max(seq, self._told.get(run, 0))
+        self._told_until = max(until, self._told_until)
+
+    def _stand(self, place: Place, number: int) -> None:
+        self._place, self._number = place, number
+        if number >= self._told_until:
+            self._told.clear()
+        while self._early and self._early[0][0] <= number:
+            self._early.popleft()
+
+    async def _take(self, chunk: Chunk) -> list[bytes]:
         """What is to be sent of a chunk: each run's events by seq, none twice."""
-        what, now = self._what, chunk.horizon
+        what = self._what
         told = chunk.told(self._selection)
-        if chunk.reader is not self._read_by:
-            self._delivered = both(self._delivered, self._recent)
-        self._read_by, self._recent = chunk.reader, chunk.recent
-        self._delivered = still_recent(self._delivered, self._at)
-        if self._at > chunk.start or self._delivered:
+        if self._told:
             told = told.only(self._is_news, blocks=what.blocks)
         if not self._progress:
-            self._floor = max(self._at, chunk.start)
+            self._floor = self._place
         for change in told.changes:
             self._progress.pop(change.run, None)  # this says it too
         self._progress |= told.progress
-        before = self._floor_token(now)
-        self._at = chunk.end
-        framed = told.framed(full=what.full)
+        before = self._token(ResumePoint(self._floor, chunk.time))
+        if self._next is None:
+            self._tell_beyond(chunk.beyond, chunk.until)
+        else:
+            self._early.append((chunk.until, chunk.beyond))
+        self._stand(chunk.end, chunk.number)
+        framed = await told.framed(full=what.full)
         if not framed:
             return []
         *firsts, last = framed
-        return [*(message + before for message in firsts), last + self._token(self._point(now))]
+        token = self._token(self._point(chunk.time))
+        return [*(message + before for message in firsts), last + token]
 
     def _is_news(self, change: Change) -> bool:
-        sent, _ = self._delivered.get(change.run, (0, 0))
-        return change.position > self._at and change.event.seq > sent
+        return change.event.seq > self._told.get(change.run, 0)
 
-    def _due_progress(self, clock: float, now: Horizon) -> Iterator[bytes]:
+    def _due_progress(self, clock: float, time: datetime) -> Iterator[bytes]:
         """The runs whose progress was last told long enough ago, as states of theirs."""
         if clock < self._next_progress():
             return
         self._told_at = clock
-        self._told = {r: at for r, at in self._told.items() if clock - at < PROGRESS_SECONDS}
-        due = [run for run in self._progress if run not in self._told]
+        self._progress_told = {
+            r: at for r, at in self._progress_told.items() if clock - at < PROGRESS_SECONDS
+        }
+        due = [run for run in self._progress if run not in self._progress_told]
         states = [s for run in due if (s := self._progress.pop(run).progress) is not None]
-        self._told |= dict.fromkeys(due, clock)
+        self._progress_told |= dict.fromkeys(due, clock)
         for message in messages(states, full=False):
-            yield message + self._token(self._point(now))
+            yield message + self._token(self._point(time))
 
     def _next_progress(self) -> float:
         """When that of a run is due."""
         if not self._progress:
             return inf
-        first = min(self._told.get(run, -inf) for run in self._progress) + PROGRESS_SECONDS
+        first = min(self._progress_told.get(run, -inf) for run in self._progress) + PROGRESS_SECONDS
         return max(first, self._told_at + PROGRESS_PAUSE)
 
-    def _point(self, now: Horizon) -> ResumePoint:
-        return ResumePoint(self._floor if self._progress else self._at, now.time)
-
-    def _floor_token(self, now: Horizon) -> bytes:
-        return self._token(ResumePoint(self._floor, now.time))
+    def _point(self, time: datetime) -> ResumePoint:
+        return ResumePoint(self._floor if self._progress else self._place, time)
 
     def _token(self, point: ResumePoint) -> bytes:
         token = point.token(self._what.fingerprint, self._what.incarnation)

@@ -1,153 +1,207 @@
-"""A tenant's new events in this process: read once, however many watch.
+"""A tenant's new events in this process: each read at most once, however many watch.
 
-While somebody watches many runs of a tenant, one task reads its log in the order of transactions
-and keeps the newest of it. Watchers that are up to date are fed from here; who lags reads the
-pool, in the turns of `catch_up`, until it has caught up.
+While somebody watches anything of a tenant, one task follows its log. Events come from this
+process's own commits, with Redis's wake-ups, and from PostgreSQL where these leave a gap. Watches
+of one run have a topic each, those of many share the tail; whoever lags reads the bulk pool, in the
+turns of `catch_up`, until it has caught up.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import structlog
+
 from vwed_grpc.cache.keys import KeySpace
-from vwed_grpc.storage import feed
+from vwed_grpc.storage import events, feed
 from vwed_grpc.storage.database import Database
-from vwed_grpc.storage.feed import Horizon, Position
+from vwed_grpc.storage.feed import Entry, Stretch
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.chunk import Chunk
-from vwed_grpc.watching.reading import LogReader
+from vwed_grpc.watching.news import ORIGIN_BYTES, News, unpack
+from vwed_grpc.watching.reading import after, grouped, next_ones, page, up_to
 from vwed_grpc.watching.sleep import Sleep
+from vwed_grpc.watching.tail import Tail
+from vwed_grpc.watching.topic import MAX_EVENTS, Topic
 from vwed_grpc.watching.wakeups import POLL_SECONDS, POLL_SECONDS_ALONE, Wakeups
 
-KEPT_SECONDS = 10.0
-KEPT_BYTES = 4 << 20
-"""The newest of a tenant's log, for watchers that take it as it comes."""
-SETTLE_SECONDS = 0.05
-"""After a wake-up: how soon to look again while older transactions are still under way."""
+log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 0.5
+"""How soon the log is read after something was told: up to there watches can be resumed."""
 PAUSE_SECONDS, LONGEST_PAUSE = 0.002, 0.2
-"""Between two readings, for each watcher: what comes meanwhile is told them together."""
+"""Between two pieces, for each watcher of many runs: what comes meanwhile is told them together."""
 
 
 class TailedLog:
     """The newest of one tenant's log."""
 
     def __init__(
-        self, tenant: str, database: Database, wakeups: Wakeups, catch_up: CatchUp
+        self,
+        tenant: str,
+        database: Database,
+        wakeups: Wakeups,
+        catch_up: CatchUp,
+        *,
+        origin: bytes,
     ) -> None:
+        """`origin`: of the news that it is told without Redis."""
         self.tenant = tenant
-        self.horizon: Horizon | None = None
-        """Of the last reading."""
-        self.end = Position(0)
-        """Everything up to here was read."""
-        self.reads = 0
-        self._start: Position | None = None
+        self.catch_up = catch_up
+        self._origin = origin
         self._database = database
         self._wakeups = wakeups
-        self.catch_up = catch_up
-        self._chunks: deque[tuple[float, Chunk]] = deque()
-        self._bytes = 0
-        self._watchers: set[Sleep] = set()
+        self._topics: dict[str, Topic] = {}
+        self._tail: Tail | None = None
+        self._reading = asyncio.Lock()
+        """Held by whoever reads events: the next one has them."""
+        self._look_at = 0.0
+        """When the log is to be read, if nothing is heard before."""
         self._woken = asyncio.Event()
-        self._failure: Exception | None = None
 
     @contextmanager
-    def watcher(self) -> Iterator[Sleep]:
-        """A sleep that whatever is new ends."""
-        sleep = Sleep()
-        self._watchers.add(sleep)
+    def topic(self, run: str) -> Iterator[Topic]:
+        """The run's topic, kept up to date while somebody watches it."""
+        topic = self._topics.setdefault(run, Topic())
+        topic.watchers += 1
         try:
-            yield sleep
+            yield topic
         finally:
-            self._watchers.discard(sleep)
-            sleep.end()
+            topic.watchers -= 1
+            if not topic.watchers:
+                del self._topics[run]
 
-    async def after(self, at: Position) -> Chunk | None:
-        """The chunk that goes on from a position, made once for all who stand there or near.
+    @contextmanager
+    def tail(self) -> Iterator[tuple[Tail, Sleep]]:
+        """What watches of many runs are told, kept up to date while there are any."""
+        tail = self._tail
+        if tail is None:
+            tail = self._tail = Tail()
+            self.look()
+        try:
+            with tail.watcher() as sleep:
+                yield tail, sleep
+        finally:
+            if not tail.watchers and self._tail is tail:
+                self._tail = None
 
-        None: there is nothing after it up to `end`. Raises what kept the log from being read.
-        """
-        if self._failure is not None:
-            raise self._failure
-        if self._start is None or at >= self.end:
-            return None
-        if at < self._start:
-            return await self.catch_up.ask(
-                self.tenant,
-                ("log", at),
-                lambda: self._read_after(at),
-                lambda chunk: 2 * chunk.size,
-            )
-        found = None
-        for _, chunk in reversed(self._chunks):
-            if chunk.end <= at:
-                break
-            found = chunk
-        return found
-
-    async def _read_after(self, at: Position) -> Chunk:
-        chunk, _ = await LogReader(self._database.bulk, self.tenant, at).next()
-        return chunk
-
-    def wake(self, _: bytes | None = None) -> None:
+    def look(self) -> None:
+        """Has the log read at once."""
+        self._look_at = 0.0
         self._woken.set()
 
+    def hear(self, data: bytes | None) -> None:
+        """What Redis has brought; None: something may have been lost."""
+        if data is None:
+            self.look()
+            return
+        for heard in unpack(data, own=self._origin):
+            if self._tail is not None or heard.run in self._topics:
+                self.tell(heard.unpacked())
+
+    def tell(self, news: News) -> None:
+        """Watchers of the run hear it at once, those of many with what else is new."""
+        topic = self._topics.get(news.run)
+        if topic is not None:
+            topic.extend(news.events)
+            topic.learn(news.newest)
+        if self._tail is not None:
+            self._tail.hear(news)
+            soon = asyncio.get_running_loop().time() + SETTLE_SECONDS
+            self._look_at = min(self._look_at, soon)
+            self._woken.set()
+
+    async def fill(self, run: str) -> None:
+        """Reads what the run's topic lacks, and what others lack with it."""
+        topic = self._topics[run]
+        async with self._reading:
+            if topic.newest - topic.end > MAX_EVENTS:
+                topic.pass_over(topic.newest)  # it cannot hold that many
+            if topic.end >= topic.newest:  # or another has read it, or it was heard
+                return
+            own = Stretch(run, topic.end + 1, topic.newest)
+            others = [
+                Stretch(name, one.end + 1, one.newest)
+                for name, one in self._topics.items()
+                if name != run and 0 <= one.end < one.newest <= one.end + MAX_EVENTS
+            ]
+            entries, _ = await page(self._database.live, self.tenant, [own, *others])
+            self._spread(entries)
+            if topic.end < own.first:
+                topic.pass_over(own.last)
+
+    def _spread(self, entries: Sequence[Entry]) -> None:
+        for run, own in grouped(entries).items():
+            robot = next((e.robot_id for e in reversed(own) if e.robot_id is not None), None)
+            self.tell(News(run, own[-1].event.seq, [entry.event for entry in own], robot))
+
     async def run(self) -> None:
-        """Follows the log until cancelled, or until it cannot be read."""
-        try:
-            await self._follow()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, each watcher tells its caller
-            self._failure = exc
-            self._wake_watchers()
-
-    async def _follow(self) -> None:
-        self.horizon = await feed.horizon(self._database.live)
-        self.end = self._start = Position(self.horizon.readable)
-        self._wake_watchers()
-        reader = LogReader(self._database.live, self.tenant, self.end)
-        settled = 0
+        """Follows the log until cancelled."""
+        clock = asyncio.get_running_loop().time
         while True:
-            woken = self._woken.is_set()
             self._woken.clear()
-            complete = await self._read(reader)
-            if woken:
-                settled = self.horizon.begun  # what woke us has a number below this
-            if not complete:
-                continue
-            await asyncio.sleep(min(PAUSE_SECONDS * len(self._watchers), LONGEST_PAUSE))
-            await self._pause(settling=self.horizon.readable < settled)
+            tail = self._tail
+            try:
+                if (tail is not None and not tail.tell_heard()) or clock() >= self._look_at:
+                    await self._look(tail)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, it is looked again soon
+                log.warning("log.look_failed", tenant=self.tenant, error=repr(exc))
+                self._look_at = clock() + POLL_SECONDS_ALONE
+                if tail is not None:
+                    tail.fail(exc)
+                    self._tail = None
+            if tail is not None:
+                await asyncio.sleep(min(PAUSE_SECONDS * tail.watchers, LONGEST_PAUSE))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._look_at):
+                    await self._woken.wait()
 
-    async def _read(self, reader: LogReader) -> bool:
-        """Whether everything that can be read was."""
-        chunk, complete = await reader.next()
-        self.reads += 1
-        self.horizon, self.end = chunk.horizon, chunk.end
-        now = asyncio.get_running_loop().time()
-        if chunk.changes:
-            if self._chunks:
-                self._chunks[-1][1].forget_told()
-            self._chunks.append((now, chunk))
-            self._bytes += chunk.size
-            self._wake_watchers()
-        while self._chunks and (
-            self._bytes > KEPT_BYTES or self._chunks[0][0] < now - KEPT_SECONDS
-        ):
-            _, oldest = self._chunks.popleft()
-            self._bytes -= oldest.size
-            self._start = oldest.end
-        return complete
+    async def _look(self, tail: Tail | None) -> None:
+        """Finds what was not heard."""
+        every = POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE
+        self._look_at = asyncio.get_running_loop().time() + every
+        for topic in self._topics.values():
+            topic.trim()
+        if tail is not None:
+            await self._read(tail)
+        elif self._topics:
+            await self._compare()
 
-    async def _pause(self, *, settling: bool) -> None:
-        """Until something may have happened."""
-        wait = POLL_SECONDS if self._wakeups.connected else POLL_SECONDS_ALONE
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS if settling else wait):
-                await self._woken.wait()
+    async def _compare(self) -> None:
+        """Learns how far the watched runs are."""
+        watched = dict(self._topics)
+        newest = await events.newest(self._database.live, self.tenant, [*watched])
+        for run, topic in watched.items():
+            # A run without a row was deleted: its last event says so, one past what we know.
+            topic.learn(newest.get(run, topic.end + 1 if topic.end >= 0 else 0))
 
-    def _wake_watchers(self) -> None:
-        for sleep in self._watchers:
-            sleep.wake()
+    async def _read(self, tail: Tail) -> None:
+        """Goes on to where the log is now; tells what was not told."""
+        pool = self._database.live
+        tail.begin_reading()
+        if tail.mark is None:
+            tail.end_reading(await feed.now(pool))
+            return
+        moment, found = await feed.new_since(pool, self.tenant, tail.mark.moment.snapshot)
+        for one in found:
+            if one.run in self._topics:
+                self._topics[one.run].learn(one.last)
+        left = tail.untold(found)
+        while left:
+            async with self._reading:
+                some = next_ones(left)
+                await tail.known.learn(pool, self.tenant, {one.run: one.first for one in some})
+                missing = tail.missing(some)
+                entries, end = await page(pool, self.tenant, missing) if missing else ([], None)
+                tail.tell_read(up_to(some, end), grouped(entries))
+                for run, own in grouped(entries).items():
+                    if run in self._topics:
+                        self._topics[run].extend([entry.event for entry in own])
+            left = after(left, *(end or (some[-1].run, some[-1].last)))
+            if not entries or entries[-1].event.seq == entries[-1].event.group_seq:
+                tail.tell_heard()  # nothing comes amid a report
+        tail.end_reading(moment, found)
 
 
 @dataclass(slots=True)
@@ -158,7 +212,7 @@ class _Followed:
 
 
 class TailedLogs:
-    """Those of all tenants of whom somebody watches many runs."""
+    """Those of all tenants of whom somebody watches anything."""
 
     def __init__(
         self, database: Database, wakeups: Wakeups, keys: KeySpace, catch_up: CatchUp
@@ -167,13 +221,15 @@ class TailedLogs:
         self._wakeups = wakeups
         self._keys = keys
         self._catch_up = catch_up
+        self.origin = os.urandom(ORIGIN_BYTES)
+        """Of this process's news, which it has no need to hear from Redis as well."""
         self._followed: dict[str, _Followed] = {}
 
     @contextmanager
     def of(self, tenant: str) -> Iterator[TailedLog]:
         """The tenant's, followed while somebody is in here."""
         followed = self._followed.get(tenant)
-        if followed is None or followed.task.done():
+        if followed is None:
             followed = self._followed[tenant] = self._follow(tenant)
         followed.watchers += 1
         try:
@@ -182,14 +238,20 @@ class TailedLogs:
             followed.watchers -= 1
             if not followed.watchers:
                 followed.task.cancel()
-                if self._followed.get(tenant) is followed:
-                    del self._followed[tenant]
+                del self._followed[tenant]
+
+    def tell(self, tenant: str, news: Sequence[News]) -> None:
+        """What a commit of this process has to say."""
+        followed = self._followed.get(tenant)
+        if followed is not None:
+            for one in news:
+                followed.log.tell(one)
 
     def _follow(self, tenant: str) -> _Followed:
-        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up)
+        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up, origin=self.origin)
 
         async def follow() -> None:
-            with self._wakeups.listen(self._keys.key("feed", tenant), log.wake):
+            with self._wakeups.listen(self._keys.key("watch", tenant), log.hear):
                 await log.run()
 
         return _Followed(log, asyncio.create_task(follow()))

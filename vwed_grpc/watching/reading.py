@@ -1,149 +1,125 @@
-"""Reading a tenant's log: a chunk from a position on, with what its runs were before."""
+"""Reading a tenant's log: events in pages, and from a resume token on."""
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vwed_grpc.storage import feed
-from vwed_grpc.storage.events import Event, Kind
-from vwed_grpc.storage.feed import Entry, Position
+from vwed_grpc.storage.feed import Entry, Moment, Snapshot, Stretch, Way
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.watching.chunk import Change, Chunk, Recent, State, still_recent
+from vwed_grpc.watching.chunk import Chunk
+from vwed_grpc.watching.known import KnownRuns
+from vwed_grpc.watching.resume import Place
 
 MAX_EVENTS = 1000
 MAX_BYTES = 256 << 10
 LARGER = 1, 4, 16, 64
 """So many times MAX_BYTES are read if it takes that to read a report or transition whole."""
-MOST_KNOWN = 4096
-"""Runs of which a reader knows what they are; it asks about others that change."""
+MOST_ON_A_WAY = 20_000
+"""Events, about, up to the place at which a way is cut that goes over more of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    seq: int
-    state: State | None
+class Mark:
+    """A reading of the log: where it stands, of those of one process."""
+
+    number: int
+    moment: Moment
+    seen: Mapping[str, int]
+    """Run -> the last seq that it saw, of runs that were told of while it was read: what is kept of
+    these pieces repeats what a watch has had that comes to the mark from elsewhere."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.moment.snapshot)
 
 
-class LogReader:
-    """One reader of a tenant's log: each chunk begins where the one before it ended."""
-
-    def __init__(self, pool: ReadingPool, tenant: str, at: Position) -> None:
-        self.at = at
-        self._pool = pool
-        self._tenant = tenant
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._recent: Recent = {}
-
-    async def next(self) -> tuple[Chunk, bool]:
-        """The next chunk, which may be empty, and whether it goes up to the horizon."""
-        reading = await self._read()
-        entries = reading.entries
-        end = entries[-1].position if entries else self.at
-        if reading.complete:
-            end = max(self.at, Position(reading.horizon.readable))
-        runs = _by_run(entry for entry in entries if not self._was_told(entry))
-        await self._overtaken(runs, end)
-        before = await self._states_before(runs)
-        changes = [
-            change for run, found in runs.items() for change in self._changes(run, found, before)
-        ]
-        told = {run: (max(found), reading.horizon.begun) for run, found in runs.items()}
-        self._recent = still_recent({**self._recent, **told}, end)
-        while len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
-        size = sum(_size(change.event) for change in changes)
-        chunk = Chunk(self, self.at, end, changes, self._recent, reading.horizon, size)
-        self.at = end
-        return chunk, reading.complete
-
-    async def _read(self) -> feed.Reading:
-        """Whole reports and transitions, unless one of them is too large."""
-        for times in LARGER:
-            found = await feed.read(
-                self._pool, self._tenant, self.at, limit=MAX_EVENTS, max_bytes=times * MAX_BYTES
-            )
-            if found.complete:
-                return found
-            if whole := _whole_groups(found.entries):
-                return feed.Reading(found.horizon, whole, complete=False, too_large=False)
-            if not found.too_large:
-                break
-        return found
-
-    def _was_told(self, entry: Entry) -> bool:
-        """Before its turn, with an event that had overtaken it."""
-        seq, _ = self._recent.get(entry.position.run, (0, 0))
-        return entry.event.seq <= seq
-
-    async def _overtaken(self, runs: Mapping[str, dict[int, Entry]], end: Position) -> None:
-        """Adds what has its turn only after `end`."""
-        edges = [
-            (run, seq)
-            for run, found in runs.items()
-            for seq in found
-            if seq > 1 and seq - 1 not in found and not self._knows(run, seq - 1)
-        ]
-        if edges:
-            for entry in await feed.overtaken(self._pool, self._tenant, end, edges):
-                runs[entry.position.run][entry.event.seq] = entry
-
-    def _knows(self, run: str, seq: int) -> bool:
-        known = self._known.get(run)
-        return known is not None and known.seq >= seq
-
-    async def _states_before(self, runs: Mapping[str, dict[int, Entry]]) -> dict[str, bytes]:
-        firsts = {run: min(found) for run, found in runs.items() if run not in self._known}
-        unknown = {run: seq for run, seq in firsts.items() if seq > 1}
-        return await feed.states_before(self._pool, self._tenant, unknown) if unknown else {}
-
-    def _changes(
-        self, run: str, found: Mapping[int, Entry], before: Mapping[str, bytes]
-    ) -> Iterable[Change]:
-        """In order of seq, each with the run as it was before and after."""
-        known = self._known.pop(run, None)
-        if known is not None:
-            state = known.state
-        else:
-            state = State(run, before.get(run)) if min(found) > 1 else None
-        for seq in sorted(found):
-            entry = found[seq]
-            after = _after(state, run, entry)
-            yield Change(entry.position, entry.event, state, after)
-            state = after
-        if state is not None:  # else the run is gone
-            self._known[run] = _Known(max(found), state)
+def next_ones(stretches: Sequence[Stretch]) -> Sequence[Stretch]:
+    """The first of them, with a page's events or more."""
+    events = 0
+    for n, one in enumerate(stretches, start=1):
+        events += one.last - one.first + 1
+        if events >= MAX_EVENTS:
+            return stretches[:n]
+    return stretches
 
 
-def _after(state: State | None, run: str, entry: Entry) -> State | None:
-    match entry.event.kind:
-        case Kind.RUN | Kind.FINISHED:
-            return State(run, entry.event.event)
-        case Kind.DELETED:
-            return None
-        case _ if state is not None and entry.robot_id is not None:
-            return state.with_robot(entry.robot_id)
-        case _:
-            return state
+def up_to(stretches: Iterable[Stretch], end: tuple[str, int] | None) -> Iterable[Stretch]:
+    """What of them is not after an event, by order of runs."""
+    for one in stretches:
+        if end is None or one.run < end[0]:
+            yield one
+        elif one.run == end[0]:
+            yield replace(one, last=end[1])
 
 
-def _by_run(entries: Iterable[Entry]) -> dict[str, dict[int, Entry]]:
-    runs: dict[str, dict[int, Entry]] = {}
+def after(stretches: Iterable[Stretch], run: str, seq: int) -> list[Stretch]:
+    """What of them is left after an event, by order of runs."""
+    rest = [one for one in stretches if (one.run, one.last) > (run, seq)]
+    if rest and rest[0].run == run:
+        rest[0] = replace(rest[0], first=max(rest[0].first, seq + 1))
+    return rest
+
+
+async def page(
+    pool: ReadingPool, tenant: str, stretches: Sequence[Stretch]
+) -> tuple[list[Entry], tuple[str, int] | None]:
+    """The first events, and up to which of them if there are more.
+
+    Whole reports and transitions, unless one of them is too large.
+    """
+    *wanted, last = next_ones(stretches)
+    room = MAX_EVENTS - sum(one.last - one.first + 1 for one in wanted)
+    wanted.append(replace(last, last=min(last.last, last.first + room - 1)))
+    for times in LARGER:
+        entries, all_read = await feed.read(pool, tenant, wanted, max_bytes=times * MAX_BYTES)
+        if all_read and wanted == list(stretches):
+            return entries, None
+        whole = _whole_groups(entries)
+        if whole or all_read:
+            break
+    if not entries:  # retention was faster
+        return [], (wanted[-1].run, wanted[-1].last)
+    told = whole or entries
+    return told, (told[-1].run, told[-1].event.seq)
+
+
+async def find_way(pool: ReadingPool, tenant: str, place: Place, aim: Snapshot) -> Way:
+    """What is to be read from a place on, to come to a snapshot or as near as is not too far."""
+    most = None if place.upto else MOST_ON_A_WAY
+    return await feed.between(pool, tenant, place.since, place.upto or aim, most=most)
+
+
+async def read_on(pool: ReadingPool, tenant: str, place: Place, way: Way, time: datetime) -> Chunk:
+    """What goes on from a place on its way, at most a page of it."""
+    left = after(way.stretches, place.run, place.seq)
+    entries, end = await page(pool, tenant, left) if left else ([], None)
+    by_run = grouped(entries)
+    known = KnownRuns()
+    await known.learn(pool, tenant, {run: own[0].event.seq for run, own in by_run.items()})
+    changes = [change for run, own in by_run.items() for change in known.changes(run, own)]
+    return Chunk(
+        changes,
+        Place(way.upto) if end is None else Place(place.since, way.upto, *end),
+        0,
+        time,
+        beyond={run: own[-1].event.seq for run, own in by_run.items() if run in way.gaps},
+        until=0,
+        size=sum(entry.event.size for entry in entries),
+    )
+
+
+def grouped(entries: Iterable[Entry]) -> Mapping[str, list[Entry]]:
+    """By run."""
+    runs: dict[str, list[Entry]] = {}
     for entry in entries:
-        runs.setdefault(entry.position.run, {})[entry.event.seq] = entry
+        runs.setdefault(entry.run, []).append(entry)
     return runs
 
 
 def _whole_groups(entries: list[Entry]) -> list[Entry]:
     """The entries but for a report that is cut off at the end."""
-    last = entries[-1]
-    if last.event.seq == last.event.group_seq:
+    if not entries or entries[-1].event.seq == entries[-1].event.group_seq:
         return entries
-    return [
-        e
-        for e in entries
-        if (e.position.run, e.event.group_seq) != (last.position.run, last.event.group_seq)
-    ]
-
-
-def _size(event: Event) -> int:
-    return len(event.event) + len(event.payload or b"") + 200
+    last = entries[-1]
+    return [e for e in entries if (e.run, e.event.group_seq) != (last.run, last.event.group_seq)]

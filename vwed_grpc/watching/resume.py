@@ -2,19 +2,35 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from vwed_grpc.domain import paging
 from vwed_grpc.domain.errors import InvalidArgument, OutOfRange
-from vwed_grpc.storage.feed import Position
+from vwed_grpc.storage.feed import Snapshot
 
-_KINDS = (str, datetime, int, str, int, int, datetime, str)
+_KINDS = (str, datetime, int, str, int, str, str, int, int, datetime, str)
+_MOST_RUNNING = 64
+"""Transactions that a token names. With more it stands before some that have ended: what these
+wrote is told once more."""
+
+
+class Place(NamedTuple):
+    """How much of a tenant's log was told: all that one snapshot sees.
+
+    And, if `upto` is set, of what that one sees besides all up to `seq` of `run`, by order of runs.
+    """
+
+    since: Snapshot
+    upto: Snapshot | None = None
+    run: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
     """A place in the tenant's log, and how far the snapshot before it had come."""
 
-    position: Position
+    place: Place
     said_at: datetime
     """When the token was given out, by the database's clock."""
     in_snapshot: bool = False
@@ -23,7 +39,12 @@ class ResumePoint:
 
     def token(self, fingerprint: bytes, incarnation: str) -> str:
         create_time, run = self.after or (None, None)
-        where = (incarnation, self.said_at, *self.position, int(self.in_snapshot), create_time, run)
+        place = self.place
+        where = (
+            *(incarnation, self.said_at, *_numbers(place.since)),
+            *(_numbers(place.upto) if place.upto else (0, "")),
+            *(place.run, place.seq, int(self.in_snapshot), create_time, run),
+        )
         return paging.encode(fingerprint, where)
 
     @classmethod
@@ -39,15 +60,37 @@ class ResumePoint:
             raise InvalidArgument.of(
                 "resume_token", "is not a token of this watch with these arguments"
             ) from None
-        copy, said_at, xact, log_run, seq, in_snapshot, create_time, run = parts
+        copy, said_at, since, running, upto, upto_running, *row = parts
         if copy != incarnation:
             raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another copy of the data")
+        try:
+            place = Place(
+                _snapshot(since, running), _snapshot(upto, upto_running) if upto else None
+            )
+        except ValueError:
+            raise InvalidArgument.of("resume_token", "is not a token of this watch") from None
         after: tuple[datetime, str] | None
-        match said_at, xact, log_run, seq, create_time, run:
-            case datetime(), int(), str(), int(), datetime(), str():
-                after = create_time, run
-            case datetime(), int(), str(), int(), None, None:
+        match said_at, row:
+            case datetime(), [str(log_run), int(seq), int(in_snapshot), datetime() as at, str(run)]:
+                after = at, run
+            case datetime(), [str(log_run), int(seq), int(in_snapshot), None, None]:
                 after = None
             case _:
                 raise InvalidArgument.of("resume_token", "is not a token of this watch")
-        return cls(Position(xact, log_run, seq), said_at, bool(in_snapshot), after)
+        return cls(place._replace(run=log_run, seq=seq), said_at, bool(in_snapshot), after)
+
+
+def _numbers(snapshot: Snapshot) -> tuple[int, str]:
+    running = snapshot.running
+    xmax = running[_MOST_RUNNING] if len(running) > _MOST_RUNNING else snapshot.xmax
+    return xmax, " ".join(map(str, running[:_MOST_RUNNING]))
+
+
+def _snapshot(xmax: object, running: object) -> Snapshot:
+    """Raises ValueError if it is none."""
+    if not isinstance(xmax, int) or not isinstance(running, str):
+        raise ValueError(xmax)  # noqa: TRY004 - to its caller it is the same
+    numbers = tuple(map(int, running.split(" "))) if running else ()
+    if list(numbers) != sorted(set(numbers)) or not all(0 < n < xmax for n in numbers):
+        raise ValueError(running)
+    return Snapshot(xmax, numbers)

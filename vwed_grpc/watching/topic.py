@@ -7,15 +7,11 @@ up, so it costs no memory and delays nobody.
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
 
 from vwed_grpc.storage.events import Event
 from vwed_grpc.watching.events import Batch, batch
 from vwed_grpc.watching.sleep import Sleep
-
-if TYPE_CHECKING:
-    import asyncio
 
 MAX_EVENTS = 1000
 MAX_BYTES = 512 * 1024
@@ -31,8 +27,6 @@ class Topic:
         self.end = -1
         """The last seq that is (or was) held; -1: nothing is known yet."""
         self.newest = -1
-        self.filling: asyncio.Task[None] | None = None
-        self.listening = ExitStack()
         self._events: deque[tuple[float, Event]] = deque()
         self._bytes = 0
         self._framed: dict[tuple[int, bool], Batch] = {}
@@ -56,7 +50,7 @@ class Topic:
         if fresh and self.end >= 0 and fresh[0].seq == self.end + 1:
             now = time.monotonic()
             self._events.extend((now, e) for e in fresh)
-            self._bytes += sum(_size(e) for e in fresh)
+            self._bytes += sum(e.size for e in fresh)
             self.end = fresh[-1].seq
             self._framed.clear()
             self._trim(0)
@@ -107,9 +101,5 @@ class Topic:
             self._events[0][0] < before or len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES
         ):
             _, event = self._events.popleft()
-            self._bytes -= _size(event)
+            self._bytes -= event.size
             self._framed.clear()
-
-
-def _size(event: Event) -> int:
-    return len(event.event) + len(event.payload or b"") + 200

@@ -10,8 +10,8 @@ from vwed_grpc.domain.lifecycle import FINAL
 from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.events import Extent, Kind
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.watching.events import Batch, batch, messages
-from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.events import Batch, batch, is_large, messages
+from vwed_grpc.watching.log import TailedLog
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.snapshot import present_states
 from vwed_grpc.watching.topic import Topic
@@ -23,11 +23,11 @@ class Watch:
     """One stream: where it stands is `seq`, the last one that was sent."""
 
     def __init__(
-        self, hub: Hub, pool: ReadingPool, tenant: str, run: str, *, full: bool, bookmark: float
+        self, log: TailedLog, pool: ReadingPool, run: str, *, full: bool, bookmark: float
     ) -> None:
-        self._hub = hub
+        self._log = log
         self._pool = pool
-        self._tenant = tenant
+        self._tenant = log.tenant
         self._run = run
         self._full = full
         self._bookmark = bookmark
@@ -40,7 +40,7 @@ class Watch:
             NotFound: no such run, or TASK_RECORD_DELETED.
             OutOfRange: `after_seq` is before what retention kept, or after what exists.
         """
-        with self._hub.topic(self._tenant, self._run) as topic:
+        with self._log.topic(self._run) as topic:
             extent = await events.extent(self._pool, self._tenant, self._run)
             if extent is None:
                 raise task_records.missing(self._run)
@@ -67,7 +67,7 @@ class Watch:
         """Present states; the last message of all says how far they go."""
         held: bytes | None = None
         async for states in present_states(
-            self._pool, self._hub.catch_up, self._tenant, run, full=self._full
+            self._pool, self._log.catch_up, self._tenant, run, full=self._full
         ):
             for message in messages(states, full=True):
                 if held is not None:
@@ -94,7 +94,7 @@ class Watch:
                 if news.closed_by == Kind.FINISHED:
                     return
             elif self.seq < topic.newest:
-                await self._hub.fill(self._tenant, self._run, topic)
+                await self._log.fill(self._run)
             elif now() >= said + self._bookmark:
                 yield _bookmark(self.seq)
                 said = now()
@@ -107,10 +107,14 @@ class Watch:
 
         async def read() -> Batch | None:
             found = await events.read_groups(self._pool, self._tenant, self._run, seq, full=full)
-            return batch(found, full=full) if found and found[0].seq == seq + 1 else None
+            if not found or found[0].seq != seq + 1:
+                return None
+            if is_large(found):
+                return await asyncio.to_thread(batch, found, full=full)
+            return batch(found, full=full)
 
         place = "events", self._run, seq, full
-        read_ = await self._hub.catch_up.ask(self._tenant, place, read, _size)
+        read_ = await self._log.catch_up.ask(self._tenant, place, read, _size)
         if read_ is None:
             raise await self._why_lost()
         return read_

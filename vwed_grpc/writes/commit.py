@@ -11,21 +11,11 @@ from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.watching.hub import Hub
-from vwed_grpc.watching.news import pack
+from vwed_grpc.watching.log import TailedLogs
+from vwed_grpc.watching.news import News, pack
 from vwed_grpc.watching.wakeups import Wakeups
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What is new of a run: its events up to `newest`, or without any just how far it is."""
-
-    tenant: str
-    run: str
-    newest: int
-    events: Sequence[Event]
 
 
 @dataclass(slots=True)
@@ -33,21 +23,28 @@ class Effects:
     """What follows a commit."""
 
     keys: KeySpace
+    xact: int = 0
+    """The transaction's number."""
     stale: list[str] = field(default_factory=list)
     """Cache keys whose values are no longer true."""
-    news: list[News] = field(default_factory=list)
+    news: dict[str, list[News]] = field(default_factory=dict)
+    """By tenant."""
     claimable: set[str] = field(default_factory=set)
     """Tenants in which a run began to wait for an executor."""
 
-    def run_changed(self, tenant: str, run: str, events: Sequence[Event] = ()) -> None:
+    def run_changed(
+        self, tenant: str, run: str, events: Sequence[Event] = (), robot_id: str | None = None
+    ) -> None:
+        """`robot_id`: the run's robot, if it is known."""
         self.stale.append(self.keys.key("task_record", tenant, run))
         if events:
-            self.news.append(News(tenant, run, events[-1].seq, events))
+            news = News(run, events[-1].seq, events, robot_id, self.xact)
+            self.news.setdefault(tenant, []).append(news)
 
     def run_changed_much(self, tenant: str, run: str, newest: int) -> None:
         """As `run_changed`, by more events than are kept in memory: who watches reads them."""
         self.stale.append(self.keys.key("task_record", tenant, run))
-        self.news.append(News(tenant, run, newest, ()))
+        self.news.setdefault(tenant, []).append(News(run, newest, ()))
 
     def entries_changed(self, tenant: str, run: str, keys: Iterable[str]) -> None:
         """Entries of the run's data cache."""
@@ -61,10 +58,12 @@ Work = Callable[[Transaction, Effects], Awaitable[T]]
 class Committer:
     """Runs transactions; afterwards invalidates, wakes watchers and claimers, in one pipeline."""
 
-    def __init__(self, redis: RedisClient, keys: KeySpace, hub: Hub, wakeups: Wakeups) -> None:
+    def __init__(
+        self, redis: RedisClient, keys: KeySpace, logs: TailedLogs, wakeups: Wakeups
+    ) -> None:
         self._redis = redis
         self._keys = keys
-        self._hub = hub
+        self._logs = logs
         self._wakeups = wakeups
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -125,7 +124,7 @@ class Committer:
 
         async def attempt(tx: Transaction) -> T:
             nonlocal effects
-            effects = Effects(self._keys)
+            effects = Effects(self._keys, tx.xact)
             return await work(tx, effects)
 
         answer = await pool.run(
@@ -137,17 +136,16 @@ class Committer:
 
     async def _announce(self, effects: Effects) -> None:
         publish = [
-            (self._keys.key("watch", one.tenant, one.run), pack(one.newest, one.events))
-            for one in effects.news
+            (self._keys.key("watch", tenant), pack(self._logs.origin, news))
+            for tenant, news in effects.news.items()
         ]
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
-        feeds = [self._keys.key("feed", tenant) for tenant in {one.tenant for one in effects.news}]
-        publish += [(channel, b"") for channel in claims + feeds]
+        publish += [(channel, b"") for channel in claims]
         await self._redis.committed(effects.stale, publish)
-        for channel in claims + feeds:
+        for channel in claims:
             self._wakeups.tell(channel)
-        for one in effects.news:
-            self._hub.publish(one.tenant, one.run, one.newest, one.events)
+        for tenant, news in effects.news.items():
+            self._logs.tell(tenant, news)
 
 
 def _heard(running: asyncio.Future[Any]) -> None:

@@ -45,6 +45,6 @@ async def copy_work(change: RunChange, old: str, actor: str, reason: str) -> Non
     await task_records.save(tx, tenant, change.run, new_etag_too=False)
     await task_records.add_recorded(tx, tenant, record.id, total)
     if len(told) == total:
-        change.effects.run_changed(tenant, record.id, told)
+        change.effects.run_changed(tenant, record.id, told, record.robot_id)
     else:
         change.effects.run_changed_much(tenant, record.id, record.seq)

@@ -188,7 +188,7 @@ class RunChange:
     async def tell(self, told: list[Event]) -> None:
         """Appends events to the history, and to what is announced after the commit."""
         await events.append(self.tx, self.tenant, [(self.record.id, told)])
-        self.effects.run_changed(self.tenant, self.record.id, told)
+        self.effects.run_changed(self.tenant, self.record.id, told, self.record.robot_id)
 
 
 @dataclass(slots=True)
@@ -213,6 +213,6 @@ async def write_all(prepared: Sequence[Prepared]) -> None:
     for one in prepared:
         record = one.change.record
         if one.whole:
-            effects.run_changed(tenant, record.id, one.told)
+            effects.run_changed(tenant, record.id, one.told, record.robot_id)
         else:
             effects.run_changed_much(tenant, record.id, record.seq)

@@ -62,5 +62,5 @@ async def _write(
 ) -> list[Outcome]:
     outcomes, changed = await flush(tx, tenant, reports)
     for state in changed:
-        effects.run_changed(tenant, state.id, state.news)
+        effects.run_changed(tenant, state.id, state.news, state.robot_id)
     return outcomes

@@ -23,9 +23,10 @@ from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.pacing import Pace
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.pool import Pool, ReadingPool
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.hub import Hub
+from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
@@ -148,12 +149,12 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 
 @pytest.fixture
 async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
-    pool = ReadingPool(database_url, connections=3, reads=1)
+    database = Database(database_url, connections=8, statement_timeout=5.0)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        hub = Hub(pool, wakeups, keys, CatchUp(Pace(lambda: False)))
-        yield pool, Committer(redis, keys, hub, wakeups)
-    await pool.close()
+        logs = TailedLogs(database, wakeups, keys, CatchUp(Pace(lambda: False)))
+        yield database.duties, Committer(redis, keys, logs, wakeups)
+    await database.close()
 
 
 class _Flaky:

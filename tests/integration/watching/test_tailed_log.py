@@ -1,8 +1,11 @@
-"""A tenant's log is read once, in the order of its transactions, however many watch it."""
+"""An event is read at most once, however many watch; what was heard is not read at all."""
 
+import asyncio
 import random
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -20,62 +23,121 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.integration.watching.test_watch_delivery import replica
 from tests.support.calls import finish_run
-from tests.support.feeding import feeding, labelled
+from tests.support.feeding import FeedReader, feeding, labelled
 from tests.support.steps import block, create, history, refused, report, running, sql
+from tests.support.watching import Watcher, watch_to_end, watching
 from vwed_grpc.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import events, feed, models
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.feed import Entry, Snapshot
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.watching import catch_up, log, reading
+from vwed_grpc.watching import catch_up, log, reading, tail
 
 
 @pytest.fixture
-def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tenants whose log was read, a name for each time."""
-    names: list[str] = []
-    read = feed.read
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, int]]]:
+    """What was read of all logs, page by page: run and seq of each event."""
+    found: list[list[tuple[str, int]]] = []
+    read, read_of_run = feed.read, events.read
 
-    async def counted(pool: ReadingPool, tenant: str, *args: Any, **kwargs: Any) -> feed.Reading:
-        found = await read(pool, tenant, *args, **kwargs)
-        if found.entries:
-            names.append(tenant)
-        return found
+    async def counted(*args: Any, **kwargs: Any) -> tuple[list[Entry], bool]:
+        entries, complete = await read(*args, **kwargs)
+        found.append([(entry.run, entry.event.seq) for entry in entries])
+        return entries, complete
+
+    async def counted_of_run(
+        pool: ReadingPool, tenant: str, run: str, *args: Any, **kwargs: Any
+    ) -> list[Event]:
+        own = await read_of_run(pool, tenant, run, *args, **kwargs)
+        found.append([(run, event.seq) for event in own])
+        return own
 
     monkeypatch.setattr(feed, "read", counted)
-    return names
+    monkeypatch.setattr(events, "read", counted_of_run)
+    return found
 
 
-@pytest.mark.parametrize("watchers", [1, 20])
-async def test_a_report_is_read_once_for_all_who_watch(
-    client: Client, tenant: str, readings: list[str], watchers: int
-) -> None:
-    """Whatever they ask for: what one sees and another does not is found out in memory."""
-    run = await running(client, labels={"zone": "a"})
-    filters = [labelled(), labelled(zone="a"), labelled(zone="b"), TaskRecordFilter(ids=[run.id])]
+@dataclass
+class Crowd:
+    of_one: list[Watcher]
+    of_many: list[FeedReader]
+    of_others: list[FeedReader]
+    """The run does not match what these ask for."""
+
+    async def reach(self, run: str, seq: int) -> None:
+        for watcher in self.of_one:
+            await watcher.reach(seq)
+        for seen in self.of_many:
+            await seen.reach(run, seq)
+            assert seen.seqs(run) == list(range(3, seq + 1))
+
+
+@asynccontextmanager
+async def crowd(client: Client, run: str, feeds: int, watches: int) -> AsyncIterator[Crowd]:
+    """Watches of many runs, which ask for different things, and of one."""
+    filters = [labelled(), labelled(zone="a"), TaskRecordFilter(ids=[run]), labelled(zone="b")]
     async with AsyncExitStack() as stack:
-        feeds = [
-            await stack.enter_async_context(
-                feeding(client, include_blocks=True, filter=filters[n % 4])
-            )
-            for n in range(watchers)
+        enter = stack.enter_async_context
+        many = [
+            await enter(feeding(client, include_blocks=True, filter=filters[n % 4]))
+            for n in range(feeds)
         ]
-        other = await running(client)
-        await feeds[0].reach(other.id, 2)
-        readings.clear()
-        for n in range(3, 6):
-            await report(client, run.id, block(f"b{n}", RUNNING))
-            for at, seen in enumerate(feeds):
-                if at % 4 != 2:
-                    await seen.reach(run.id, n)
-        assert readings.count(tenant) == 3
-        assert all(not seen.changes for seen in feeds[2::4])
+        one = [await enter(watching(client, run, 2)) for _ in range(watches)]
+        # By then the run is known, and its watches have begun.
+        seq = (await report(client, run, block("first", RUNNING))).seqs[0]
+        told = Crowd(one, [seen for n, seen in enumerate(many) if n % 4 != 3], many[3::4])
+        await told.reach(run, seq)
+        yield told
+        assert all(not seen.changes for seen in told.of_others)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_is_heard_is_not_read(
+    client: Client,
+    settings: Settings,
+    tenant: str,
+    pages: list[list[tuple[str, int]]],
+    elsewhere: bool,
+) -> None:
+    """Neither by a commit of this server, nor with the wake-up of another's."""
+    run = (await running(client, labels={"zone": "a"})).id
+    async with (
+        replica(settings, tenant, settings.redis_url) as other,
+        crowd(client, run, feeds=12, watches=5) as told,
+    ):
+        pages.clear()
+        writer = other if elsewhere else client
+        for n in range(8):
+            answer = await report(writer, run, block(f"a{n}", RUNNING), block(f"b{n}", RUNNING))
+            await told.reach(run, answer.seqs[-1])
+        await asyncio.sleep(2 * log.SETTLE_SECONDS)  # the log is read, and nothing is missing
+        assert not any(pages)
+
+
+async def test_what_no_wake_up_told_is_read_once(
+    client: Client, settings: Settings, tenant: str, pages: list[list[tuple[str, int]]]
+) -> None:
+    run = (await running(client, labels={"zone": "a"})).id
+    async with (
+        replica(settings, tenant, "none") as silent,
+        crowd(client, run, feeds=12, watches=5) as told,
+    ):
+        pages.clear()
+        for n in range(3):
+            lost = await report(silent, run, block(f"a{n}", RUNNING), block(f"b{n}", RUNNING))
+            if n:  # after the gap comes what is heard
+                lost = await report(client, run, block(f"c{n}", RUNNING))
+            await told.reach(run, lost.seqs[-1])
+    read = Counter(event for page in pages for event in page)
+    assert set(read) >= {(run, 4), (run, 5), (run, 6), (run, 7), (run, 9), (run, 10)}
+    assert set(read.values()) == {1}
 
 
 async def test_who_lags_shares_what_is_read(
-    client: Client, tenant: str, readings: list[str], monkeypatch: pytest.MonkeyPatch
+    client: Client, pages: list[list[tuple[str, int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "MAX_EVENTS", 2)
     monkeypatch.setattr(catch_up, "KEPT_SECONDS", 60)
@@ -84,7 +146,7 @@ async def test_who_lags_shares_what_is_read(
     run = await running(client)
     for n in range(8):
         await report(client, run.id, block(f"b{n}", RUNNING))
-    readings.clear()
+    pages.clear()
     async with AsyncExitStack() as stack:
         feeds = [
             await stack.enter_async_context(feeding(client, seen.token, include_blocks=True))
@@ -93,7 +155,7 @@ async def test_who_lags_shares_what_is_read(
         for one in feeds:
             await one.reach(run.id, 10)
             assert one.seqs(run.id) == list(range(1, 11))
-    assert readings.count(tenant) == 5
+    assert [len(page) for page in pages] == [2, 2, 2, 2, 2]
 
 
 async def test_who_lags_behind_one_run_shares_what_is_read(
@@ -125,11 +187,65 @@ async def test_who_lags_behind_one_run_shares_what_is_read(
     assert reads == [0]
 
 
+async def test_who_resumes_anew_is_told_what_happened_since(
+    client: Client, settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read for the last one who stood there goes up to where the log was then."""
+    monkeypatch.setattr(catch_up, "KEPT_SECONDS", 60)
+    run = (await running(client)).id
+    async with replica(settings, tenant, "none") as silent:
+        async with feeding(client, include_blocks=True) as seen:
+            pass
+        for n in range(3):
+            last = (await report(silent, run, block(f"b{n}", RUNNING))).seqs[-1]
+            async with feeding(client, seen.token, include_blocks=True) as resumed:
+                await resumed.reach(run, last)
+                assert resumed.seqs(run) == list(range(3, last + 1))
+
+
+async def test_who_was_told_more_elsewhere_is_told_none_of_it_again(
+    client: Client, settings: Settings, tenant: str
+) -> None:
+    """A server that has not looked since looks first."""
+    run = (await running(client)).id
+    async with (
+        replica(settings, tenant, "none") as silent,
+        feeding(client, include_blocks=True),
+        feeding(silent, include_blocks=True, bookmark=1) as seen,
+    ):
+        await report(silent, run, block("a", RUNNING))
+        await seen.reach(run, 3)
+        await seen.until(lambda: seen.idle_messages > 0)
+        async with feeding(client, seen.token, include_blocks=True) as resumed:
+            last = (await report(silent, run, block("b", RUNNING))).seqs[-1]
+            await resumed.reach(run, last)
+            assert resumed.seqs(run) == [last]
+
+
+@pytest.mark.parametrize(
+    ("limit", "scope"), [("MOST_WAITING", "process"), ("MOST_OF_TENANT", "tenant")]
+)
+async def test_too_many_who_lag_are_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch, limit: str, scope: str
+) -> None:
+    run = await running(client)
+    async with feeding(client) as seen:
+        pass
+    monkeypatch.setattr(catch_up, limit, 0)
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    with refused(exhausted, "TOO_MANY_CATCHING_UP") as one:
+        await watch_to_end(client, run.id, 0)
+    with refused(exhausted, "TOO_MANY_CATCHING_UP") as many:
+        async with feeding(client, seen.token) as resumed:
+            await resumed.until(lambda: False)  # it ends
+    assert one.metadata == many.metadata == {"limit": "0", "scope": scope}
+
+
 async def test_who_finds_nothing_kept_is_told_everything_all_the_same(
     client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it is when the events of a moment are larger than what is kept."""
-    monkeypatch.setattr(log, "KEPT_BYTES", 1)
+    monkeypatch.setattr(tail, "KEPT_BYTES", 1)
     run = await running(client, labels={"zone": "a"})
     full: dict[str, Any] = {"include_blocks": True, "view": View.VIEW_FULL}
     async with feeding(client, **full) as seen, feeding(client, filter=labelled(zone="a")) as slim:
@@ -144,23 +260,25 @@ async def test_who_finds_nothing_kept_is_told_everything_all_the_same(
 async def test_a_log_that_cannot_be_read_is_said_and_read_again_later(
     client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = feed.read
+    new_since = feed.new_since
 
-    async def away(pool: ReadingPool, of: str, *args: Any, **kwargs: Any) -> feed.Reading:
+    async def away(pool: ReadingPool, of: str, since: Snapshot) -> Any:
         if of == tenant:
             raise Unavailable("STORE_UNAVAILABLE", "the store is away")
-        return await read(pool, of, *args, **kwargs)
+        return await new_since(pool, of, since)
 
     async with feeding(client) as seen:
         first = await create(client)
         await seen.reach(first.id, 1)
+        await asyncio.sleep(2 * log.SETTLE_SECONDS)
     with refused(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
-        async with feeding(client, seen.token) as cut:
-            monkeypatch.setattr(feed, "read", away)
+        async with feeding(client, seen.token, bookmark=1) as cut:
+            await cut.until(lambda: cut.idle_messages > 0)
+            monkeypatch.setattr(feed, "new_since", away)
             missed = await create(client)
-            await cut.reach(missed.id, 1)
-    monkeypatch.setattr(feed, "read", read)
-    async with feeding(client, seen.token) as resumed:
+            await cut.until(lambda: False)  # it ends
+    monkeypatch.setattr(feed, "new_since", new_since)
+    async with feeding(client, cut.token) as resumed:
         await resumed.reach(missed.id, 1)
         assert first.id not in resumed.changes
 
@@ -306,7 +424,8 @@ async def test_transactions_that_overlap_are_told_in_order_and_without_a_gap(
     The readers check that each run's events come in order and none twice.
     """
     monkeypatch.setattr(reading, "MAX_EVENTS", most)
-    monkeypatch.setattr(log, "KEPT_BYTES", 500)
+    monkeypatch.setattr(reading, "MOST_ON_A_WAY", 2 * most)
+    monkeypatch.setattr(tail, "KEPT_BYTES", 500)
     url = sa.make_url(database_url).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url)
     async with AsyncExitStack() as stack:

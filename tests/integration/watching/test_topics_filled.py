@@ -1,0 +1,111 @@
+"""Reading, once for all watchers of runs, what no wake-up brought along."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.steps import running
+from vwed_grpc.client import Client
+from vwed_grpc.pacing import Pace
+from vwed_grpc.storage import events, feed
+from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.watching.catch_up import CatchUp
+from vwed_grpc.watching.log import TailedLog
+from vwed_grpc.watching.news import News
+from vwed_grpc.watching.wakeups import Wakeups
+
+
+@pytest.fixture
+async def log(database_url: str, tenant: str) -> AsyncIterator[TailedLog]:
+    """Nobody follows it: what it has, it was told or asked for."""
+    database = Database(database_url, connections=8, statement_timeout=5.0)
+    yield TailedLog(
+        tenant, database, Wakeups(None), CatchUp(Pace(lambda: False)), origin=b"process1"
+    )
+    await database.close()
+
+
+async def test_one_read_serves_all_who_wait(
+    client: Client, log: TailedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [(await running(client)).id for _ in range(2)]
+    reads = 0
+    read = feed.read
+
+    async def counted(*args: object, **kwargs: object) -> object:
+        nonlocal reads
+        reads += 1
+        return await read(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(feed, "read", counted)
+    with log.topic(runs[0]) as one, log.topic(runs[1]) as other:
+        for topic in (one, other):
+            topic.begin(1)
+            topic.learn(2)
+        await asyncio.gather(*(log.fill(run) for run in runs for _ in range(5)))
+        assert (one.end, other.end) == (2, 2)
+    assert reads == 1
+
+
+async def test_what_is_gone_is_passed_over(client: Client, log: TailedLog) -> None:
+    """Who waits for it asks the log, which says why."""
+    run = await running(client)
+    with log.topic(run.id) as topic:
+        topic.begin(2)
+        topic.learn(3)
+        await log.fill(run.id)
+        assert topic.end == 3
+
+
+async def test_more_than_a_topic_holds_is_left_to_its_watchers(
+    client: Client, log: TailedLog
+) -> None:
+    run = await running(client)
+    with log.topic(run.id) as topic:
+        topic.begin(1)
+        topic.learn(200_000)
+        await log.fill(run.id)
+        assert topic.end == 200_000
+        assert topic.after(1, full=False) is None
+
+
+async def test_a_read_that_a_wake_up_made_needless_passes_nothing_over(
+    client: Client, log: TailedLog
+) -> None:
+    """A watcher asks for what it heard of; the event itself arrives before the reading begins."""
+    run = await running(client)
+    with log.topic(run.id) as topic:
+        topic.begin(1)
+        topic.learn(2)
+        filling = asyncio.create_task(log.fill(run.id))
+        log.tell(News(run.id, 2, [Event(2, 2, Kind.RUN, b"", None)]))
+        await filling
+        batch = topic.after(1, full=False)
+        assert batch is not None
+        assert batch.end == 2
+
+
+async def test_a_watch_that_begins_while_others_are_compared_is_told_of_nothing_new(
+    client: Client, log: TailedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not asked for: that does not mean that its run is gone."""
+    one, other = (await running(client)).id, (await running(client)).id
+    newest = events.newest
+    with ExitStack() as later:
+
+        async def slow(*args: Any) -> dict[str, int]:
+            found = await newest(*args)
+            later.enter_context(log.topic(other)).begin(2)
+            return found
+
+        monkeypatch.setattr(events, "newest", slow)
+        with log.topic(one) as topic:
+            topic.begin(1)
+            await log._compare()
+            assert topic.newest == 2
+            with log.topic(other) as begun:
+                assert begun.newest == 2
