@@ -45,13 +45,13 @@ async def get(pool: ReadingPool, tenant: str, run: str, id_: str) -> BlockRecord
     return rows.block_record(found[0]) if found else None
 
 
-_BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
+BASIC_NAMES = ", ".join(f"b.{column.name}" for column in BASIC if column.name != "tenant")
 _DIGESTS = "sha256(b.input_data) AS input_digest, sha256(b.output_data) AS output_digest"
 
 # While there are no statistics a plain join reads all blocks of the tenant. OFFSET 0 has each one
 # looked up by itself, and the order asks for the right one of the indexes that begin with the run.
 _LOOK_UP = Statement(f"""
-    SELECT {_BASIC_NAMES}, {_DIGESTS},
+    SELECT {BASIC_NAMES}, {_DIGESTS},
            CASE WHEN k.full_view THEN b.input_data END AS stored_input,
            CASE WHEN k.full_view THEN b.output_data END AS stored_output
       FROM unnest(CAST(:runs AS text[]), CAST(:block_ids AS text[]), CAST(:iterations AS text[]),
@@ -232,7 +232,7 @@ _CLOSE_OPEN = Statement(f"""
              WHERE tenant = :tenant AND task_record_id = :run AND first_seq > :after AND {_IS_OPEN}
              ORDER BY first_seq LIMIT {PAGE}) open
      WHERE b.ctid = open.ctid
- RETURNING {_BASIC_NAMES}
+ RETURNING {BASIC_NAMES}
 """)  # noqa: S608 - numbers and column names of our own
 _COUNT_OPEN = Statement(f"""
     SELECT count(*) AS open FROM block_records
@@ -298,7 +298,7 @@ LISTING: Listing[BlockRecord] = Listing(
 
 
 _SNAPSHOT = Statement(f"""
-    SELECT {_BASIC_NAMES}, CASE WHEN CAST(:full AS boolean) THEN b.input_data END AS input_data,
+    SELECT {BASIC_NAMES}, CASE WHEN CAST(:full AS boolean) THEN b.input_data END AS input_data,
            CASE WHEN CAST(:full AS boolean) THEN b.output_data END AS output_data
       FROM (SELECT *, sum(weight) OVER (ORDER BY seq) - weight AS before
               FROM (SELECT *, 300 + octet_length(error_message)

@@ -12,9 +12,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordsResponse
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.errors import OutOfRange
-from vwed_grpc.domain.lifecycle import OPEN
-from vwed_grpc.domain.ordering import OrderTerm
-from vwed_grpc.storage import feed, rows, run_lists, task_records
+from vwed_grpc.storage import feed, rows, task_records
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.feed import Snapshot
 from vwed_grpc.storage.pool import ReadingPool
@@ -24,19 +22,18 @@ from vwed_grpc.watching.log import TailedLog
 from vwed_grpc.watching.reading import Mark, find_way, read_on
 from vwed_grpc.watching.resume import Place, ResumePoint
 from vwed_grpc.watching.sleep import Sleep
-from vwed_grpc.watching.snapshot import present_states, state
+from vwed_grpc.watching.snapshot import states_of_run
+from vwed_grpc.watching.snapshot_page import SnapshotPage, read_page
 from vwed_grpc.watching.tail import Tail
 
 PROGRESS_SECONDS = 1.0
 """Without block events, a run's progress is told at most this often."""
 PROGRESS_PAUSE = 0.25
 """Runs whose progress is due within such a time are told together."""
-SNAPSHOT_RUNS = 200
 SNAPSHOT_BYTES = 256 << 10
 """A snapshot that holds more, with the blocks of many runs, is sent before it is read on."""
 
 _SNAPSHOT = WatchTaskRecordsResponse(snapshot=True).SerializeToString()
-_CREATION = (OrderTerm("create_time"), OrderTerm("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +113,30 @@ class Feed:
         return replace(point, said_at=now.time)
 
     async def _snapshot(self, point: ResumePoint) -> AsyncIterator[bytes]:
-        what, listing = self._what, run_lists.LISTING
-        where = [*run_lists.where(what.tenant, what.filter), task_records.among(OPEN)]
+        what = self._what
         more = True
         while more:
+            # Who begins at the same place may have the same page, for it was read after that.
+            key = "page", what.fingerprint, what.full, point.place, point.after
             read = partial(
-                listing.page,
+                read_page,
                 self._pool,
-                where,
-                _CREATION,
-                size=SNAPSHOT_RUNS,
-                position=point.after,
+                what.tenant,
+                point.after,
+                filter_=what.filter,
+                blocks=what.blocks,
                 full=what.full,
             )
-            page = await self._log.catch_up.take_turn(what.tenant, read)
+            page = await self._log.catch_up.ask(what.tenant, key, read, lambda page: page.size)
             held: list[Event] = []
             sent = point
-            for record in page.items:
-                async for states in self._states(record):
+            for record in page.records:
+                async for states in self._states(record, page):
                     if sum(len(s.event) for s in held) > SNAPSHOT_BYTES:
                         for message in self._framed(held, sent, point):
                             yield message
                         held, sent = [], point
                     held += states
-                self._told[record.id] = record.seq  # as the states told it, which may be newer
                 # All that is held or sent are whole runs now.
                 point = replace(point, after=(rows.moment(record.create_time), record.id))
             more = page.next_position is not None
@@ -156,20 +153,20 @@ class Feed:
             yield message + _SNAPSHOT + self._token(before)
         yield last + _SNAPSHOT + self._token(after)
 
-    async def _states(self, record: TaskRecord) -> AsyncIterator[list[Event]]:
+    async def _states(self, record: TaskRecord, page: SnapshotPage) -> AsyncIterator[list[Event]]:
         """A run's state and, if asked for, its blocks', in pages."""
         what = self._what
-        if not what.blocks:
-            # Progress is part of the state, so its last change is that of any block.
-            yield [state(record.id, record.seq, record, full=what.full)]
+        if record.id in page.states:
+            self._told[record.id], states = page.states[record.id]
+            yield states
             return
         run = await task_records.get_run(self._pool, what.tenant, record.id)
         if run is not None:
-            record.seq = run.record.seq
-            async for page in present_states(
+            self._told[record.id] = run.record.seq
+            async for some in states_of_run(
                 self._pool, self._log.catch_up, what.tenant, run, full=what.full
             ):
-                yield page
+                yield some
 
     async def _changes(self, tail: Tail, sleep: Sleep, time: datetime) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time

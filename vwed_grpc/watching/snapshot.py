@@ -14,7 +14,7 @@ from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.catch_up import CatchUp
 
 
-async def present_states(
+async def states_of_run(
     pool: ReadingPool, catch_up: CatchUp, tenant: str, run: Run, *, full: bool
 ) -> AsyncIterator[list[Event]]:
     """The states of a run and its blocks that are as old as the run's seq, in pages.

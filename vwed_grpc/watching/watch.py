@@ -13,7 +13,7 @@ from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.events import Batch, batch, is_large, messages
 from vwed_grpc.watching.log import TailedLog
 from vwed_grpc.watching.sleep import Sleep
-from vwed_grpc.watching.snapshot import present_states
+from vwed_grpc.watching.snapshot import states_of_run
 from vwed_grpc.watching.topic import Topic
 
 _SNAPSHOT = WatchTaskRecordResponse(snapshot=True).SerializeToString()
@@ -66,7 +66,7 @@ class Watch:
     async def _snapshot(self, run: task_records.Run) -> AsyncIterator[bytes]:
         """Present states; the last message of all says how far they go."""
         held: bytes | None = None
-        async for states in present_states(
+        async for states in states_of_run(
             self._pool, self._log.catch_up, self._tenant, run, full=self._full
         ):
             for message in messages(states, full=True):
