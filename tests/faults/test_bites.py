@@ -95,11 +95,11 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
     failed = False
 
     async def run(
-        self: Committer, pool: Pool, work: Work[Any], remaining: Deadline, *, validate_only: bool
+        self: Committer, pool: Pool, work: Work[Any], remaining: Deadline, **options: Any
     ) -> Any:
         async def early(tx: Transaction) -> Any:
             nonlocal failed
-            effects = Effects(self._keys)
+            effects = Effects(self._keys, tx.xact)
             answer = await work(tx, effects)
             await self._announce(effects)
             if not failed and UNLUCKY in _seqs(effects):
@@ -107,7 +107,8 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
                 raise DBAPIError(None, None, _Conflict())
             return answer
 
-        return await pool.run(early, remaining, commit=not validate_only)
+        options["commit"] = not options.pop("validate_only")
+        return await pool.run(early, remaining, **options)
 
     patch.setattr(Committer, "_run", run)
 

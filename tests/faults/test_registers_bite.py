@@ -102,8 +102,8 @@ async def test_an_ignored_expire_time_is_found(
 ) -> None:
     get = data_cache.get
 
-    async def endless(*args: Any) -> Any:
-        found = await get(*args)
+    async def endless(*args: Any, **fields: Any) -> Any:
+        found = await get(*args, **fields)
         return found and (found[0], None)
 
     monkeypatch.setattr(data_cache, "get", endless)
