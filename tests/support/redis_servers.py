@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -59,19 +60,15 @@ class Server:
             self._process.wait()
 
     async def command(self, *words: str | int) -> Any:
-        async with Redis(port=self.port, socket_timeout=5) as redis:
+        async with Redis(port=self.port, socket_timeout=5, protocol=2) as redis:
             return await redis.execute_command(*words)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     async def replication(self) -> dict[str, Any]:
         found: dict[str, Any] = await self.command("INFO", "replication")
         return found
 
-    async def follow(self, primary: "Server") -> None:
-        """Returns once it has all that the primary has."""
-        await self.command("REPLICAOF", "127.0.0.1", primary.port)
-        await until_true(self.is_replica, what="the replica")
-
     async def is_replica(self) -> bool:
+        """Whether it has all that its primary has."""
         return (await self.replication()).get("master_link_status") == "up"
 
 
@@ -107,40 +104,88 @@ def redis_servers() -> Iterator[Servers]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-class SentinelSet:
+class Redundant(ABC):
+    """Servers of which two have the same data, so that either may go."""
+
+    members: Sequence[Server]
+    """The two."""
+    url: str
+
+    @abstractmethod
+    async def primary(self) -> Server:
+        """Which of the two it is, for those who ask."""
+
+    @abstractmethod
+    async def is_well(self) -> bool:
+        """Whether all know that, and the other has all data."""
+
+    @abstractmethod
+    async def switch(self) -> None:
+        """Makes the other the primary in good order."""
+
+    async def other(self) -> Server:
+        primary = await self.primary()
+        return next(one for one in self.members if one is not primary)
+
+    async def follows(self, primary: Server) -> None:
+        """Returns once another one has taken over."""
+
+        async def has() -> bool:
+            return await self.primary() is not primary
+
+        await until_true(has, what="another primary")
+
+    async def recover(self) -> None:
+        await until_true(self.is_well, what="that all is well")
+
+
+class SentinelSet(Redundant):
     """A primary, a replica and three Sentinels."""
 
-    def __init__(self, members: list[Server], sentinels: list[Server]) -> None:
+    def __init__(self, members: Sequence[Server], sentinels: Sequence[Server]) -> None:
         self.members = members
         self.sentinels = sentinels
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
         self.url = f"redis+sentinel://{hosts}/{MASTER}"
 
     async def primary(self) -> Server:
-        """By the view of the first Sentinel."""
         _, port = await self.sentinels[0].command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         return next(one for one in self.members if one.port == int(port))
+
+    async def is_well(self) -> bool:
+        states = [await _state(sentinel) for sentinel in self.sentinels]
+        seen = {(one["port"], one["flags"], one["num-other-sentinels"]) for one in states}
+        replicas = [await one.command("SENTINEL", "REPLICAS", MASTER) for one in self.sentinels]
+        port = str((await self.primary()).port)
+        other = await (await self.other()).replication()
+        return (
+            seen == {(port, "master", "2")}
+            and {len(found) for found in replicas} == {1}
+            and other.get("master_link_status") == "up"
+            and str(other["master_port"]) == port
+        )
+
+    async def switch(self) -> None:
+        primary = await self.primary()
+        await self.sentinels[0].command("SENTINEL", "FAILOVER", MASTER)
+        await self.follows(primary)
 
 
 @asynccontextmanager
 async def sentinel_set() -> AsyncIterator[SentinelSet]:
     with redis_servers() as servers:
         primary, replica = [await servers.start(*PLAIN) for _ in range(2)]
-        await replica.follow(primary)
+        await replica.command("REPLICAOF", "127.0.0.1", primary.port)
+        await until_true(replica.is_replica, what="the replica")
         options = (
             f"sentinel monitor {MASTER} 127.0.0.1 {primary.port} 2",
             f"sentinel down-after-milliseconds {MASTER} {TIMEOUT_MS}",
             f"sentinel failover-timeout {MASTER} {10 * TIMEOUT_MS}",
         )
         sentinels = [await servers.start(*options, sentinel=True) for _ in range(3)]
-        for sentinel in sentinels:
-
-            async def sees_all(sentinel: Server = sentinel) -> bool:
-                state = await _state(sentinel)
-                return (state["num-slaves"], state["num-other-sentinels"]) == ("1", "2")
-
-            await until_true(sees_all, what="what a Sentinel must know")
-        yield SentinelSet([primary, replica], sentinels)
+        found = SentinelSet([primary, replica], sentinels)
+        await found.recover()
+        yield found
 
 
 async def _state(sentinel: Server) -> dict[str, str]:
@@ -148,19 +193,34 @@ async def _state(sentinel: Server) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-class ClusterOfThree:
+class ClusterOfThree(Redundant):
     """Three primaries; the first has a replica."""
 
-    def __init__(self, servers: list[Server]) -> None:
-        self.servers = servers
-        self.members = [servers[0], servers[3]]
-        """Of the first shard."""
-        self.url = f"redis+cluster://127.0.0.1:{servers[1].port},127.0.0.1:{servers[2].port}"
+    def __init__(self, nodes: Sequence[Server]) -> None:
+        self.nodes = nodes
+        self.members = [nodes[0], nodes[3]]
+        self.url = f"redis+cluster://127.0.0.1:{nodes[1].port},127.0.0.1:{nodes[2].port}"
 
     async def primary(self) -> Server:
-        """Of the first shard, by the view of another."""
-        (_, _, (_, port, *_), *_), *_ = sorted(await self.servers[1].command("CLUSTER", "SLOTS"))
+        (_, _, (_, port, *_), *_), *_ = sorted(await self.nodes[1].command("CLUSTER", "SLOTS"))
         return next(one for one in self.members if one.port == port)
+
+    async def is_well(self) -> bool:
+        views = [sorted(await node.command("CLUSTER", "SLOTS")) for node in self.nodes]
+        states = [_figures(await node.command("CLUSTER", "INFO")) for node in self.nodes]
+        other = await (await self.other()).replication()
+        return (
+            {state["cluster_state"] for state in states} == {"ok"}
+            and {len(view) for view in views} == {3}
+            and {len(view[0]) for view in views} == {4}
+            and len({view[0][2][1] for view in views}) == 1
+            and other.get("master_link_status") == "up"
+        )
+
+    async def switch(self) -> None:
+        primary = await self.primary()
+        await (await self.other()).command("CLUSTER", "FAILOVER")
+        await self.follows(primary)
 
 
 @asynccontextmanager
@@ -178,23 +238,14 @@ async def cluster_of_three() -> AsyncIterator[ClusterOfThree]:
         first = (await nodes[0].command("CLUSTER", "MYID")).decode()
         await nodes[3].command("CLUSTER", "REPLICATE", first)
         await until_true(nodes[3].is_replica, what="the replica")
-        for node in nodes:
-
-            async def well(node: Server = node) -> bool:
-                slots = sorted(await node.command("CLUSTER", "SLOTS"))
-                return len(slots) == 3 and len(slots[0]) == 4 and await _is_well(node)
-
-            await until_true(well, what="a node that serves")
-        yield ClusterOfThree(nodes)
+        found = ClusterOfThree(nodes)
+        await found.recover()
+        yield found
 
 
 async def _all_know(nodes: list[Server], count: int) -> bool:
     infos = await asyncio.gather(*(node.command("CLUSTER", "INFO") for node in nodes))
     return all(int(_figures(info)["cluster_known_nodes"]) == count for info in infos)
-
-
-async def _is_well(node: Server) -> bool:
-    return _figures(await node.command("CLUSTER", "INFO"))["cluster_state"] == "ok"
 
 
 def _figures(info: bytes) -> dict[str, str]:

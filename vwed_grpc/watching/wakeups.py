@@ -109,7 +109,7 @@ class Wakeups:
                     tasks.create_task(self._hear(connections, pubsub))
 
     async def _follow_changes(self, to: "_Connections", changed: asyncio.Queue[str]) -> None:
-        while True:
+        while not _cancelled():
             channel = await changed.get()
             if channel in self._listeners:
                 await to.subscribe([channel])
@@ -118,9 +118,7 @@ class Wakeups:
 
     async def _hear(self, connections: "_Connections", pubsub: PubSub) -> None:
         silent = False
-        task = asyncio.current_task()
-        # The library may swallow a cancellation that comes as its own time-out does.
-        while task is not None and not task.cancelling():
+        while not _cancelled():
             message = await pubsub.get_message(timeout=_SILENCE)
             if message is None:
                 if silent:
@@ -139,6 +137,12 @@ class Wakeups:
                         listener(data)
                 case "sunsubscribe":
                     connections.left(channel)
+
+
+def _cancelled() -> bool:
+    """The library may swallow a cancellation that comes as its own time-out does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Connections:
