@@ -146,3 +146,26 @@ async def test_who_takes_over_is_found(
             await process_.hears_all()
             await process_.is_used()
         assert one.client.counters.undelivered == 0
+
+
+async def test_a_shard_without_a_replica_is_used_again_when_it_is_back(keys: KeySpace) -> None:
+    async with cluster_of_three() as redis, process(redis.url, keys) as alone:
+        await alone.is_used()
+        lost = redis.nodes[2]
+        lost.kill()
+        await alone.write_all(b"while it is away")
+        assert not alone.client.trusted
+        assert await alone.read_all() == {b"while it is away"}
+        await lost.start()
+        await until_true(lambda: alone.client.trusted)
+        assert await alone.read_all() == {b"while it is away"}
+        await alone.is_used()
+        await alone.hears_all()
+
+
+async def test_a_sentinel_that_is_away_is_not_missed(keys: KeySpace) -> None:
+    async with sentinel_set() as redis:
+        redis.sentinels[0].kill()
+        async with process(redis.url, keys) as alone:
+            assert alone.client.trusted
+            await alone.is_used()
