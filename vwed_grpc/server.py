@@ -10,7 +10,6 @@ from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
 from vwed_grpc import metrics
 from vwed_grpc.background import keep_going
-from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
@@ -94,7 +93,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         keys = KeySpace(GENERATION, stores.incarnation)
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(ReadThrough(redis))
-        wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
+        wakeups = Wakeups(stores.redis_url)
         edge = Edge(settings)
         logs = TailedLogs(database, wakeups, keys, CatchUp(edge.pace))
         committer = Committer(redis, keys, logs, wakeups)

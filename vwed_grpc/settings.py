@@ -13,6 +13,10 @@ from vwed_grpc.domain.retention import Retention
 from vwed_grpc.limits import Limits
 
 NO_REDIS = "none"
+_REDIS_SCHEMES = {
+    "unix",
+    *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster")),
+}
 
 
 def _host_and_port(listen: str) -> str:
@@ -30,7 +34,7 @@ def _postgresql_url(url: str) -> str:
 
 
 def _redis_url(url: str) -> str:
-    if url != NO_REDIS and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+    if url != NO_REDIS and urlsplit(url).scheme not in _REDIS_SCHEMES:
         raise ValueError('is neither "none" nor a URL that begins with redis://')
     return url
 

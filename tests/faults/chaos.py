@@ -14,6 +14,9 @@ from tests.support.proxy import Proxy
 from tests.support.replicas import Replica
 from tests.support.stores import Valkey
 
+KILLS, REDIS_OUTAGES = 3, 2
+"""At least."""
+
 
 @dataclass
 class Chaos:
@@ -28,11 +31,11 @@ class Chaos:
     random: random.Random
     done: Counter[str] = field(default_factory=Counter)
 
-    async def until(self, end: float, *, kills: int, redis_outages: int) -> None:
+    async def until(self, end: float) -> None:
         """Goes on until `end` (monotonic seconds), and at least until it has done so much."""
         async with asyncio.TaskGroup() as strands:
             strands.create_task(
-                self._strand([self.kill], lambda: self.done["kill"] >= kills, end, pause=4.0)
+                self._strand([self.kill], lambda: self.done["kill"] >= KILLS, end, pause=4.0)
             )
             faults = [
                 self.flush_redis,
@@ -46,7 +49,7 @@ class Chaos:
             strands.create_task(
                 self._strand(
                     faults,
-                    lambda: min(self.done["flush_redis"], self.done["stop_redis"]) >= redis_outages,
+                    lambda: min(self.done["flush_redis"], self.done["stop_redis"]) >= REDIS_OUTAGES,
                     end,
                     pause=1.0,
                 )

@@ -8,11 +8,13 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -38,18 +40,30 @@ FEEDS = {"all": (True, True), "slim": (True, False), "runs": (False, False)}
 """Name -> with blocks, in full."""
 
 
+class Faults(Protocol):
+    """What is done meanwhile."""
+
+    @property
+    def weather(self) -> Weather: ...
+    @property
+    def done(self) -> Counter[str]: ...
+    async def until(self, end: float) -> None:
+        """Goes on until `end` (monotonic seconds), and at least until it has done enough."""
+
+
 @dataclass
 class Stage:
-    """Two replicas on one PostgreSQL and one Valkey, with a proxy on every way that may break."""
+    """Two replicas on one PostgreSQL and one Redis."""
 
     replicas: list[Replica]
-    chaos: Chaos
+    chaos: Faults
     fleet: Fleet
     database_url: str
 
 
 @asynccontextmanager
 async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
+    """With a proxy on every way that may break."""
     async with AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(postgres(home))
         valkey = Valkey(stack.enter_context(valkey_home()))
@@ -102,7 +116,7 @@ async def play(scene: Stage, seconds: float) -> Play:
             )
             for n in range(WATCHERS)
         ]
-        await chaos.until(time.monotonic() + seconds, kills=3, redis_outages=2)
+        await chaos.until(time.monotonic() + seconds)
         fleet.over.set()
         await asyncio.wait(workers)
         await end_all(fleet)
@@ -112,7 +126,11 @@ async def play(scene: Stage, seconds: float) -> Play:
     return seen
 
 
-async def torture(home: Path, seconds: float) -> Verdict:
+async def torture(
+    home: Path,
+    seconds: float,
+    stage: Callable[[Path, int], AbstractAsyncContextManager[Stage]] = stage,
+) -> Verdict:
     seed = int(os.environ.get("VWED_TORTURE_SEED", secrets.randbelow(2**32)))
     times = [time.monotonic()]
     async with stage(home, seed) as scene:

@@ -6,15 +6,16 @@ from hashlib import blake2b
 from google.protobuf.descriptor import Descriptor
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.cache.keys import GENERATION, KeySpace, escape
 
 names = st.lists(
-    st.text(alphabet=st.sampled_from("a:%25A3é\n"), max_size=4), min_size=2, max_size=4
+    st.text(alphabet=st.sampled_from("a:%{}25A37BDé\n"), max_size=4), min_size=2, max_size=4
 )
 
 
@@ -32,7 +33,14 @@ def test_spaces_are_apart(name: list[str]) -> None:
 
 def test_a_key_can_be_read() -> None:
     key = KeySpace(3, "7f3a").key("entry", "plant-1", "run:1", "größe")
-    assert key == "vwed:3:7f3a:entry:plant-1:run%3A1:größe"
+    assert key == "vwed:3:{7f3a:plant-1}:entry:run%3A1:größe"
+
+
+@given(names, names)
+def test_keys_of_a_tenant_have_one_slot(one: list[str], other: list[str]) -> None:
+    space, tenant = KeySpace(1, "db}"), one[1]
+    slots = {key_slot(space.key(kind, tenant, *rest).encode()) for kind, _, *rest in (one, other)}
+    assert slots == {key_slot(f"db%7D:{escape(tenant)}".encode())}
 
 
 STORED = [m.DESCRIPTOR for m in (TaskDef(), TaskTemplate(), TaskRecord(), DataCache())]

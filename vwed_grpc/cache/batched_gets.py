@@ -14,17 +14,17 @@ and is handed out in one round of the loop, however large the values are."""
 Held: TypeAlias = bytes | None
 
 
-def batched_gets(redis: RedisClient) -> Batcher[None, str, Held]:
-    """A lane that answers a key with what stands under it, as it is after it was asked for.
+def batched_gets(redis: RedisClient) -> Batcher[int, str, Held]:
+    """A lane a slot, that answers a key with what stands under it, as it is after it was asked for.
 
     A value of a foreign type looks like nothing at all. Raise `RedisAway`.
     """
 
-    async def look(_: None, asked: list[Asked[str, Held]]) -> Sequence[Held]:
+    async def look(_: int, asked: list[Asked[str, Held]]) -> Sequence[Held]:
         if not redis.trusted:  # any more: it was when they asked
             raise RedisAway(redis.state)
         keys = list(dict.fromkeys(one.question for one in asked))
-        held = dict(zip(keys, await redis.ask("MGET", *keys), strict=True))
+        held = dict(zip(keys, await redis.ask(keys[0], "MGET", *keys), strict=True))
         return [held[one.question] for one in asked]
 
     return Batcher(look, most=AT_ONCE)

@@ -9,12 +9,15 @@ RUN_TTL = 5.0
 contract's bounds of 62 and 7."""
 
 PROBE = "vwed:probe"
-"""Never holds anything; deleting it shows that Redis takes writes."""
+"""Begins the names of keys that never hold anything; to delete one shows that its server takes
+writes."""
+
+_ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in "%:{}"})
 
 
 def escape(part: str) -> str:
-    """A part of a key; it has no colon then."""
-    return part.replace("%", "%25").replace(":", "%3A")
+    """A part of a key: without colons and braces."""
+    return part.translate(_ESCAPED)
 
 
 class KeySpace:
@@ -26,8 +29,12 @@ class KeySpace:
 
     def __init__(self, generation: int, incarnation: str) -> None:
         self.incarnation = incarnation
-        self._prefix = f"vwed:{generation}:{escape(incarnation)}:"
+        self._prefix = f"vwed:{generation}:{{{escape(incarnation)}:"
 
     def key(self, kind: str, tenant: str, *parts: str) -> str:
-        """The key of one resource; different arguments never give the same key."""
-        return self._prefix + ":".join(map(escape, (kind, tenant, *parts)))
+        """The key of one resource; different arguments never give the same key.
+
+        A tenant's keys and channels have one hash tag, so they are on one server of a cluster, and
+        one command may take several.
+        """
+        return f"{self._prefix}{escape(tenant)}}}:{':'.join(map(escape, (kind, *parts)))}"

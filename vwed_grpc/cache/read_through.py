@@ -159,7 +159,7 @@ class ReadThrough:
     async def _look(self, key: str) -> bytes | None:
         """What stands under the key."""
         try:
-            return await self._gets.ask(None, key)
+            return await self._gets.ask(self._redis.slot(key), key)
         except RedisAway:
             return _UNKNOWN
 
@@ -207,7 +207,7 @@ class ReadThrough:
         lease = _LEASE + next(self._tokens)
         take = ("SET", key, lease, "NX", "GET", "PX", _LEASE_MS)
         try:
-            held: bytes | None = await self._redis.ask(*take, once=True)
+            held: bytes | None = await self._redis.ask(key, *take, once=True)
         except CommandRefused:
             # A value of a foreign type, which `batched_gets` does not see: make room. Or no memory.
             await self.invalidate((key,))
@@ -227,7 +227,7 @@ class ReadThrough:
         ttl_ms = int(ttl * 1000 * random.uniform(0.9, 1))  # noqa: S311 - spreads expiry, no secret
         try:
             done = await self._redis.ask(
-                "EVAL", FILL, 1, key, lease, stored, ttl_ms, _LEASE_MS, once=True
+                key, "EVAL", FILL, 1, key, lease, stored, ttl_ms, _LEASE_MS, once=True
             )
         except RedisAway:
             return

@@ -1,7 +1,7 @@
 """One connection to Redis, on which everything that waits leaves together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -32,15 +32,31 @@ class Wire:
     with many callers a command costs a tenth of what it costs on a pooled connection of its own,
     and a caller who leaves does not cost the connection. A batch that found no answer within the
     time-out is tried once more on a new connection, then everything that waits fails at once.
+
+    A new connection may lead to another server than the one before, so the first batch on it goes
+    behind the greeting, and fails with it.
     """
 
-    def __init__(self, url: str, lost: Callable[[Exception], None]) -> None:
-        """Nothing is sent yet; `lost` hears why when Redis is given up, before any caller does."""
+    def __init__(
+        self,
+        url: str,
+        lost: Callable[[Exception], None],
+        greeting: Callable[[], Iterable[Sequence[str]]],
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: of one server.
+            lost: hears why when Redis is given up, before any caller does.
+            greeting: commands that are safe to repeat, to be taken first on each connection.
+        """
         pool = client(url, retries=0).connection_pool
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
         self._timeout = self._connection.socket_timeout or TIMEOUT
         self._connection.socket_timeout = None  # the attempt as a whole is timed, here
         self._lost = lost
+        self._greeting = greeting
+        self._closed = False
         self._waiting: list[_Command] = []
         self._lane: asyncio.Task[None] | None = None
 
@@ -58,13 +74,17 @@ class Wire:
         """
         loop = asyncio.get_running_loop()
         command = _Command(self._connection.pack_command(*words), once, loop.create_future())
+        if self._closed:
+            _fail([command], RedisAway("closed"))
+            return command.answer
         self._waiting.append(command)
         if self._lane is None:
             self._lane = loop.create_task(self._run())
         return command.answer
 
     async def aclose(self) -> None:
-        """Fail what still waits and disconnect."""
+        """Fail what still waits, and whatever comes, and disconnect."""
+        self._closed = True
         if self._lane is not None:
             self._lane.cancel()
             await asyncio.wait((self._lane,))
@@ -96,12 +116,18 @@ class Wire:
         To move a timer costs more than to read an answer, so it is moved when half of it is over.
         """
         now = asyncio.get_running_loop().time
-        packed = [chunk for command in batch for chunk in command.packed]
+        pack = self._connection.pack_command
+        greeting = () if self._connection.is_connected else self._greeting()
+        greeted = [pack(*words) for words in greeting]
+        packed = [c for chunks in (*greeted, *(one.packed for one in batch)) for c in chunks]
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 await self._connection.send_packed_command(packed, check_health=False)
-                for command in batch:
-                    await self._hand_out(command.answer)
+                for command in (*[None] * len(greeted), *batch):
+                    if command is None:
+                        await self._connection.read_response()
+                    else:
+                        await self._hand_out(command.answer)
                     due = now() + self._timeout
                     if due - (limit.when() or 0.0) > self._timeout / 2:
                         limit.reschedule(due)

@@ -5,19 +5,21 @@ None and looks for itself.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
+
+from vwed_grpc.cache.client import client
+from vwed_grpc.cache.deployment import Deployment, Layout, deployed
 
 log = structlog.get_logger(__name__)
 
 Listener = Callable[[bytes | None], None]
-_OWN_CHANNEL = "vwed:wakeups"  # a PubSub without any subscription does not listen
+_OWN_CHANNEL = "vwed:wakeups"
 _SILENCE = 2.0
 """Seconds without a word after which Redis is pinged; after twice that it counts as gone."""
 _RETRY = 0.5
@@ -31,13 +33,18 @@ POLL_SECONDS_ALONE = 0.5
 
 
 class Wakeups:
-    """One connection for all channels that this process listens to."""
+    """One connection to each primary of Redis, for all channels that this process listens to.
 
-    def __init__(self, redis: Redis | None) -> None:
-        self._redis = redis
+    Channels are sharded: in a cluster a message goes to the server that has its channel, and to no
+    other. If any connection is lost, or a channel's slot moves, all begin anew.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        """`url`: see `deployed`; None: there is no Redis."""
+        self._deployment = deployed(url) if url is not None else None
         self._listeners: dict[str, list[Listener]] = {}
         self._changed: asyncio.Queue[str] | None = None
-        """Channels that the connection, while there is one, has yet to follow or to leave."""
+        """Channels that the connections, while there are any, have yet to follow or to leave."""
         self.connected = False
         """Whether wake-ups can be expected; else listeners must look for themselves."""
 
@@ -67,21 +74,14 @@ class Wakeups:
 
     async def run(self) -> None:
         """Listens until cancelled, and reconnects by itself."""
-        while self._redis is not None:
-            pubsub = self._redis.pubsub()
-            changed = self._changed = asyncio.Queue()
+        while self._deployment is not None:
             try:
-                await pubsub.subscribe(_OWN_CHANNEL, *self._listeners)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._follow_changes(pubsub, changed))
-                    tasks.create_task(self._hear(pubsub))
+                await self._follow(self._deployment)
             except* _LOST as group:
                 log.debug("wakeups.disconnected", error=repr(group.exceptions[0]))
             finally:
                 self._changed = None
                 self._disconnected()
-                with contextlib.suppress(*_LOST):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
             await asyncio.sleep(_RETRY)
 
     def _disconnected(self) -> None:
@@ -91,19 +91,34 @@ class Wakeups:
             for listener in [one for listeners in self._listeners.values() for one in listeners]:
                 listener(None)
 
-    async def _follow_changes(self, pubsub: PubSub, changed: asyncio.Queue[str]) -> None:
-        while True:
+    async def _follow(self, deployment: Deployment) -> None:
+        """Listens until a connection is lost."""
+        layout = await deployment.layout()
+        async with AsyncExitStack() as stack:
+            pubsubs = []
+            for url in layout.servers:
+                redis = await stack.enter_async_context(client(url))
+                pubsubs.append(await stack.enter_async_context(redis.pubsub()))
+
+            changed = self._changed = asyncio.Queue()
+            connections = _Connections(deployment, layout, pubsubs)
+            await connections.subscribe([*connections.own_channels, *self._listeners])
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_changes(connections, changed))
+                for pubsub in pubsubs:
+                    tasks.create_task(self._hear(connections, pubsub))
+
+    async def _follow_changes(self, to: "_Connections", changed: asyncio.Queue[str]) -> None:
+        while not _cancelled():
             channel = await changed.get()
             if channel in self._listeners:
-                await pubsub.subscribe(channel)
+                await to.subscribe([channel])
             else:
-                await pubsub.unsubscribe(channel)
+                await to.unsubscribe(channel)
 
-    async def _hear(self, pubsub: PubSub) -> None:
+    async def _hear(self, connections: "_Connections", pubsub: PubSub) -> None:
         silent = False
-        task = asyncio.current_task()
-        # The library may swallow a cancellation that comes as its own time-out does.
-        while task is not None and not task.cancelling():
+        while not _cancelled():
             message = await pubsub.get_message(timeout=_SILENCE)
             if message is None:
                 if silent:
@@ -112,8 +127,54 @@ class Wakeups:
                 await pubsub.ping()
                 continue
             silent = False
-            self.connected = True
-            if message["type"] in ("message", "subscribe"):
-                data = message["data"] if message["type"] == "message" else None
-                for listener in tuple(self._listeners.get(message["channel"].decode(), ())):
-                    listener(data)
+            connections.silent.discard(pubsub)
+            self.connected = not connections.silent
+            channel = (message["channel"] or b"").decode()
+            match message["type"]:
+                case "smessage" | "ssubscribe" as kind:
+                    data = message["data"] if kind == "smessage" else None
+                    for listener in tuple(self._listeners.get(channel, ())):
+                        listener(data)
+                case "sunsubscribe":
+                    connections.left(channel)
+
+
+def _cancelled() -> bool:
+    """The library may swallow a cancellation that comes as its own time-out does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class _Connections:
+    """To all primaries of one layout."""
+
+    def __init__(self, deployment: Deployment, layout: Layout, pubsubs: Sequence[PubSub]) -> None:
+        self._deployment = deployment
+        self._layout = layout
+        self._pubsubs = pubsubs
+        self.own_channels = [
+            deployment.name_at(server, layout, _OWN_CHANNEL) for server in range(len(pubsubs))
+        ]
+        """One at each server: a PubSub without any subscription does not listen."""
+        self.silent = set(pubsubs)
+        """Those from which nothing has come yet."""
+        self._leaving = Counter[str]()
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        for some in self._deployment.in_commands(channels):
+            await self._of(some[0]).ssubscribe(*some)
+
+    async def unsubscribe(self, channel: str) -> None:
+        self._leaving[channel] += 1
+        await self._of(channel).sunsubscribe(channel)
+
+    def left(self, channel: str) -> None:
+        """A server has ended a subscription. Raises RedisError if that was not asked for."""
+        if not self._leaving[channel]:
+            raise RedisError(f"another server has {channel} now")
+        self._leaving[channel] -= 1
+        if not self._leaving[channel]:
+            del self._leaving[channel]
+
+    def _of(self, channel: str) -> PubSub:
+        return self._pubsubs[self._layout.owners[self._deployment.slot(channel)]]

@@ -206,7 +206,7 @@ async def test_without_redis_every_read_sees_the_last_write(key: str) -> None:
 async def test_messages_leave_with_the_invalidations(redis_url: str, raw: Redis, key: str) -> None:
     async with replica(redis_url) as (redis, _), raw.pubsub() as subscriber:
         await raw.set(key, b"Vold")
-        await subscriber.subscribe(key)
+        await subscriber.ssubscribe(key)
         await subscriber.get_message(timeout=1)
         await redis.committed([key], [(key, b"one"), (key, b"two")])
         heard = [await subscriber.get_message(timeout=1) for _ in range(2)]
@@ -881,5 +881,8 @@ async def test_the_checker_finds(
         monkeypatch.setattr(Flight, "serves", lambda *_: True)
     else:
         monkeypatch.setattr(RedisClient, "committed", no_invalidation)
-    stale, _, _ = await stale_reads(server, own, key, 1.0)
-    assert stale > 0
+    for _ in range(10):  # on a busy machine little happens in a second
+        stale, _, _ = await stale_reads(server, own, key, 1.0)
+        if stale:
+            return
+    pytest.fail("nothing was found")
