@@ -169,3 +169,23 @@ async def test_a_sentinel_that_is_away_is_not_missed(keys: KeySpace) -> None:
         async with process(redis.url, keys) as alone:
             assert alone.client.trusted
             await alone.is_used()
+
+
+async def test_a_primary_that_comes_back_too_late_is_not_used(
+    redis: Redundant, keys: KeySpace
+) -> None:
+    """Sentinels let it be one for seconds, beside the one that took over."""
+    async with process(redis.url, keys) as one, process(redis.url, keys) as idle:
+        late = await redis.primary()
+        late.kill()
+        await redis.follows(late)
+        await one.write_all(b"first")  # by which it learns of that
+        await until_true(lambda: one.client.trusted)
+        await late.start()
+        idle.rows = one.rows
+        await idle.read_all()
+        await until_true(lambda: idle.client.trusted)
+        for value in (b"one", b"two"):
+            await idle.read_all()
+            await one.write_all(value)
+            assert await idle.read_all() == {value}
