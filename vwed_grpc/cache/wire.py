@@ -56,7 +56,8 @@ class Wire:
         """
         pool = client(url, retries=0).connection_pool
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
-        self._timeout = self._connection.socket_timeout or TIMEOUT
+        # Who is tried once may take as long as who is tried twice.
+        self._timeout = (self._connection.socket_timeout or TIMEOUT) * (1 if stays else 2)
         self._connection.socket_timeout = None  # the attempt as a whole is timed, here
         self._lost = lost
         self._greeting = greeting
