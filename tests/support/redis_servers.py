@@ -112,8 +112,13 @@ class Redundant(ABC):
     url: str
 
     @abstractmethod
-    async def primary(self) -> Server:
+    async def _primary(self) -> Server | None:
         """Which of the two it is, for those who ask."""
+
+    async def primary(self) -> Server:
+        found: Server | None = await until_true(self._primary, what="a primary")
+        assert found is not None
+        return found
 
     @abstractmethod
     async def is_well(self) -> bool:
@@ -148,9 +153,9 @@ class SentinelSet(Redundant):
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
         self.url = f"redis+sentinel://{hosts}/{MASTER}"
 
-    async def primary(self) -> Server:
+    async def _primary(self) -> Server | None:
         _, port = await self.sentinels[0].command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
-        return next(one for one in self.members if one.port == int(port))
+        return next((one for one in self.members if one.port == int(port)), None)
 
     async def is_well(self) -> bool:
         states = [await _state(sentinel) for sentinel in self.sentinels]
@@ -201,9 +206,10 @@ class ClusterOfThree(Redundant):
         self.members = [nodes[0], nodes[3]]
         self.url = f"redis+cluster://127.0.0.1:{nodes[1].port},127.0.0.1:{nodes[2].port}"
 
-    async def primary(self) -> Server:
-        (_, _, (_, port, *_), *_), *_ = sorted(await self.nodes[1].command("CLUSTER", "SLOTS"))
-        return next(one for one in self.members if one.port == port)
+    async def _primary(self) -> Server | None:
+        shards = sorted(await self.nodes[1].command("CLUSTER", "SLOTS"))
+        port = shards[0][2][1] if shards else 0
+        return next((one for one in self.members if one.port == port), None)
 
     async def is_well(self) -> bool:
         views = [sorted(await node.command("CLUSTER", "SLOTS")) for node in self.nodes]

@@ -33,6 +33,10 @@ class Layout:
 class Deployment(ABC):
     """A Redis by its URL. Outside of a cluster all keys have slot 0."""
 
+    stays = False
+    """Whether the layout never changes. If it may, whoever loses a connection asks for it anew: a
+    server that was replaced may come back, and think for seconds that it is still the primary."""
+
     @abstractmethod
     async def layout(self) -> Layout:
         """Where everything is now, as far as those who are asked know.
@@ -83,6 +87,8 @@ def deployed(url: str) -> Deployment:
 
 
 class _Single(Deployment):
+    stays = True
+
     def __init__(self, url: str) -> None:
         self._layout = Layout((url,), (0,))
 

@@ -31,7 +31,8 @@ class Wire:
     While one batch is under way the commands that come meanwhile gather, and leave as the next:
     with many callers a command costs a tenth of what it costs on a pooled connection of its own,
     and a caller who leaves does not cost the connection. A batch that found no answer within the
-    time-out is tried once more on a new connection, then everything that waits fails at once.
+    time-out is tried once more on a new connection, unless another server may have taken over
+    meanwhile; then everything that waits fails at once.
 
     A new connection may lead to another server than the one before, so the first batch on it goes
     behind the greeting, and fails with it.
@@ -42,6 +43,8 @@ class Wire:
         url: str,
         lost: Callable[[Exception], None],
         greeting: Callable[[], Iterable[Sequence[str]]],
+        *,
+        stays: bool,
     ) -> None:
         """Nothing is sent yet.
 
@@ -49,13 +52,16 @@ class Wire:
             url: of one server.
             lost: hears why when Redis is given up, before any caller does.
             greeting: commands that are safe to repeat, to be taken first on each connection.
+            stays: whether the server that is wanted can always be found there.
         """
         pool = client(url, retries=0).connection_pool
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
-        self._timeout = self._connection.socket_timeout or TIMEOUT
+        # Who is tried once may take as long as who is tried twice.
+        self._timeout = (self._connection.socket_timeout or TIMEOUT) * (1 if stays else 2)
         self._connection.socket_timeout = None  # the attempt as a whole is timed, here
         self._lost = lost
         self._greeting = greeting
+        self._stays = stays
         self._closed = False
         self._waiting: list[_Command] = []
         self._lane: asyncio.Task[None] | None = None
@@ -101,14 +107,16 @@ class Wire:
             _fail(batch + self._waiting, RedisAway("closed"))  # if cancelled; else all are answered
 
     async def _exchange(self, batch: list[_Command]) -> None:
-        if await self._attempt(batch) is None:
+        error = await self._attempt(batch)
+        if error is None:
             return
         _fail([command for command in batch if command.once], RedisAway("no answer"))
         again = [command for command in batch if not command.answer.done()]
-        if again and (error := await self._attempt(again)) is not None:
-            self._lost(error)
-            _fail(again + self._waiting, RedisAway(error))
-            self._waiting = []
+        if self._stays and (not again or (error := await self._attempt(again)) is None):
+            return
+        self._lost(error)
+        _fail(again + self._waiting, RedisAway(error))
+        self._waiting = []
 
     async def _attempt(self, batch: list[_Command]) -> Exception | None:
         """One write, then as many answers, each of which may take the time-out anew.

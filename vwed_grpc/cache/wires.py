@@ -34,7 +34,7 @@ class Wires:
         servers = range(len(layout.servers))
         self._probes = [deployment.name_at(server, layout, PROBE) for server in servers]
         self._wires = [
-            Wire(url, lost, partial(self._greeting, server))
+            Wire(url, lost, partial(self._greeting, server), stays=deployment.stays)
             for server, url in enumerate(layout.servers)
         ]
 

@@ -97,7 +97,7 @@ class Wakeups:
         async with AsyncExitStack() as stack:
             pubsubs = []
             for url in layout.servers:
-                redis = await stack.enter_async_context(client(url))
+                redis = await stack.enter_async_context(client(url, retries=0))
                 pubsubs.append(await stack.enter_async_context(redis.pubsub()))
 
             changed = self._changed = asyncio.Queue()

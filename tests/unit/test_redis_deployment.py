@@ -1,0 +1,74 @@
+"""What the URLs of Redis name, and how keys are put together for its commands."""
+
+import pytest
+from pydantic import ValidationError
+from redis.crc import key_slot
+
+from vwed_grpc.cache.delivered import Delivered
+from vwed_grpc.cache.deployment import Layout, deployed
+from vwed_grpc.settings import Settings
+
+SENTINELS = "redis+sentinel://a:1,b:2/vwed"
+CLUSTER = "rediss+cluster://robot:p%40ss@a:1,b"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "none",
+        "redis://a",
+        "rediss://robot:p%40ss@a:1/2?ssl_ca_certs=/ca.pem",
+        "unix:///tmp/redis",
+        SENTINELS,
+        SENTINELS.replace("redis", "rediss", 1),
+        CLUSTER,
+        CLUSTER.replace("rediss", "redis"),
+    ],
+)
+def test_urls_that_are_taken(url: str) -> None:
+    assert Settings(redis_url=url).redis_url == url
+    if url != "none":
+        deployed(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://a", "redis+x://a", "unix+cluster://a", "sentinel://a", "+redis://a"]
+)
+def test_others_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(redis_url=url.replace("://", "://robot:secret@"))
+    assert "secret" not in str(refused.value.errors(include_input=False))
+
+
+async def test_one_server_is_its_url() -> None:
+    single = deployed("redis://a:1/2")
+    assert single.stays
+    assert await single.layout() == Layout(("redis://a:1/2",), (0,))
+    assert list(single.in_commands(str(n) for n in range(2500)))[2] == [
+        str(n) for n in range(2000, 2500)
+    ]
+
+
+def test_in_a_cluster_a_command_has_keys_of_one_slot() -> None:
+    cluster = deployed(CLUSTER)
+    keys = [f"{{tenant-{n % 3}}}:{n}" for n in range(30)]
+    commands = list(cluster.in_commands(keys))
+    assert sorted(key for some in commands for key in some) == sorted(keys)
+    assert [len({key_slot(key.encode()) for key in some}) for some in commands] == [1, 1, 1]
+
+
+def test_a_name_is_found_for_each_server() -> None:
+    cluster = deployed(CLUSTER)
+    layout = Layout(("x", "y"), [0] * 100 + [1] * (16384 - 100))
+    names = [cluster.name_at(server, layout, "vwed:probe") for server in (0, 1)]
+    assert [layout.owners[cluster.slot(name)] for name in names] == [0, 1]
+
+
+def test_deletions_are_remembered_for_a_while_and_the_oldest_give_way() -> None:
+    delivered = Delivered(limit=3, lifetime=60)
+    delivered.add(["a", "b"], now=0)
+    delivered.add(["c", "a"], now=10)
+    assert delivered.lately(now=20) == ["b", "c", "a"]
+    delivered.add(["d"], now=20)
+    assert delivered.lately(now=20) == ["c", "a", "d"]
+    assert delivered.lately(now=75) == ["d"]
