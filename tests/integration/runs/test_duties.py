@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
 import psycopg
@@ -14,6 +15,7 @@ from tests.support.broken_rows import spoil, trouble
 from tests.support.databases import migrated_database
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import get, let_lease_run_out, running, until
+from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
@@ -91,6 +93,10 @@ async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
 ) -> None:
     own = settings.model_copy(update={"metrics_listen": free_address()})
     with capture_logs() as logs:
+
+        def told(run: str) -> list[Any]:
+            return [line for line in logs if line["event"] == "a row failed" and line["row"] == run]
+
         async with (
             serving(own) as port,
             connect(f"127.0.0.1:{port}", tenant=tenant) as client,
@@ -101,18 +107,18 @@ async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
             ):
                 await let_lease_run_out(database_url, run.id)
                 assert own.metrics_listen is not None
-                async with asyncio.timeout(30):
-                    while (await figures(own.metrics_listen))[  # noqa: ASYNC110 - over HTTP
-                        'vwed_duty_failures_total{duty="leases"}'
-                    ] < 2:
+                await until_true(lambda: told(run.id))
+                failures = 'vwed_duty_failures_total{duty="leases"}'
+                before = (await figures(own.metrics_listen))[failures]
+                async with asyncio.timeout(PATIENCE):
+                    while (await figures(own.metrics_listen))[failures] < before + 2:  # noqa: ASYNC110 - over HTTP
                         await asyncio.sleep(0.05)
                 found = await figures(own.metrics_listen)
                 assert found['vwed_duty_failing_seconds{duty="leases"}'] == 0
             await until(client, run.id, INTERRUPTED)
-    told = [line for line in logs if line["event"] == "a row failed" and line["row"] == run.id]
     # The server that all tests share tells it as well.
-    assert 1 <= len(told) <= 2
-    assert told[0]["tenant"] == tenant
+    assert 1 <= len(told(run.id)) <= 2
+    assert told(run.id)[0]["tenant"] == tenant
 
 
 async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
