@@ -15,6 +15,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
@@ -28,6 +29,7 @@ from vwed_grpc.services.record_service import RecordService
 from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
@@ -109,16 +111,23 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             statement_timeout=settings.statement_timeout,
         )
         stack.push_async_callback(database.close)
-        keys = KeySpace(GENERATION, stores.incarnation)
+        await _find_out(database)
+        incarnation = database.incarnation
+        keys = KeySpace(GENERATION, str(incarnation.value))
+        incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
+
+        def believed() -> bool:
+            return incarnation.is_confirmed
+
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
-        cache = await stack.enter_async_context(ReadThrough(redis))
+        cache = await stack.enter_async_context(ReadThrough(redis, believed))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         catch_up = CatchUp()
         hub = Hub(database.live, wakeups, keys, catch_up)
         committer = Committer(redis, keys, hub, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         writer = Writer(committer, database.live)
-        versions = LocalVersions(VERSIONS_BYTES)
+        versions = LocalVersions(VERSIONS_BYTES, believed)
         backend = Backend(
             database,
             cache,
@@ -155,6 +164,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 incoming_streams=settings.incoming_streams,
             )
         )
+        # Watches resume, and claims begin anew, by what is there now.
+        incarnation.on_change(lambda: edge.end_waits(changed()))
         server.add_generic_rpc_handlers(
             generic_handlers({name: make(backend) for name, make in SERVICERS.items()}, edge)
         )
@@ -173,6 +184,13 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
         keep_going(stack, health.follow)
         yield port
+
+
+async def _find_out(database: Database) -> None:
+    try:
+        await database.find_out()
+    except VwedError as exc:
+        raise CannotServeError(f"the database cannot be used: {exc.__cause__}") from exc
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:

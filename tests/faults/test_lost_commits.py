@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 
@@ -20,7 +21,7 @@ _INSERT = sa.text("INSERT INTO lost_commits VALUES (:n)")
 
 
 async def test_each_change_is_made_once(database_url: str) -> None:
-    pool = Pool(database_url, connections=WRITERS + 2)
+    pool = Pool(Connector(database_url), connections=WRITERS + 2)
     acknowledged: set[int] = set()
     numbers = iter(range(1 << 30))
     refused: Counter[str] = Counter()

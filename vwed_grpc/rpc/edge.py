@@ -16,7 +16,7 @@ from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # h
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
 from structlog.contextvars import bind_contextvars
 
-from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.errors import InvalidArgument, VwedError
 from vwed_grpc.rpc.admission import Admission, Standing
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import rule_of
@@ -114,6 +114,10 @@ class Edge:
         await asyncio.sleep(0)
         self._refusing.set()
         await stopping
+
+    def end_waits(self, why: VwedError) -> None:
+        """Ends the calls that last: their callers are to begin anew."""
+        self._admission.waits.end_all(why)
 
     async def _refuse(self) -> Never:
         self._refused += 1

@@ -14,7 +14,7 @@ from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.domain.errors import InvalidArgument, VwedError
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 from vwed_grpc.domain.ordering import parse_order_by
-from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
+from vwed_grpc.domain.paging import decode, encode, foreign_token, page_size, request_fingerprint
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
@@ -109,17 +109,25 @@ class Servicer:
         size = page_size(request.page_size)
         fingerprint = request_fingerprint(call.tenant, request.DESCRIPTOR.name, request)
         kinds = [listing.orders[term.field].type.python_type for term in order]
+        copy = self.backend.database.incarnation.value.copy
+        position = None
+        if request.page_token:
+            # Of another copy of the data, what comes next would be another question.
+            of_what, *values = decode(request.page_token, fingerprint, [str, *kinds])
+            if of_what != copy:
+                raise foreign_token()
+            position = tuple(values)
         page = await listing.page(
             self.backend.database.bulk,
             where,
             order,
             size=size,
-            position=decode(request.page_token, fingerprint, kinds) if request.page_token else None,
+            position=position,
             full=request.view == View.VIEW_FULL,
             total=request.include_total,
             alternatives=alternatives,
         )
-        token = encode(fingerprint, page.next_position) if page.next_position else ""
+        token = encode(fingerprint, (copy, *page.next_position)) if page.next_position else ""
         return page.items, token, page.total
 
     async def run_must_exist(self, call: Call, run: str) -> None:

@@ -60,11 +60,12 @@ class History(Servicer):
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
-            incarnation=b.keys.incarnation,
+            incarnation=b.database.incarnation.value,
             kept=of_tenant(b.retention, call.tenant).events,
         )
         with b.logs.of(call.tenant) as log:
-            async for message in Feed(b.database.bulk, log, what).messages(request.resume_token):
+            feed = Feed(b.database.bulk, log, what)
+            async for message in b.database.incarnation.still(feed.messages(request.resume_token)):
                 yield message
 
     async def WatchTaskRecord(
@@ -80,7 +81,7 @@ class History(Servicer):
             bookmark=_bookmark(request.bookmark_interval),
         )
         after_seq = request.after_seq if request.HasField("after_seq") else None
-        async for message in watch.messages(after_seq):
+        async for message in b.database.incarnation.still(watch.messages(after_seq)):
             yield message
 
 

@@ -4,12 +4,16 @@ So none waits for the work of another. Who asks says for what it is.
 """
 
 import asyncio
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.hosts import parsed
 from vwed_grpc.storage.pool import Pool, ReadingPool
+from vwed_grpc.storage.transaction import Transaction
 
 CONNECTIONS = 16
 """Of one process, unless told."""
@@ -33,18 +37,23 @@ class Database:
         self, url: str, *, connections: int = CONNECTIONS, statement_timeout: float = 5.0
     ) -> None:
         """`connections` are the most there are of all purposes together, at least FEWEST."""
+        connector = Connector(url)
+        self.incarnation = connector.incarnation
 
         def share(sixteenths: int) -> int:
             return max(1, connections * sixteenths // 16)
 
         def pool(purpose: str, connections: int) -> Pool:
             return Pool(
-                url, connections=connections, purpose=purpose, statement_timeout=statement_timeout
+                connector,
+                connections=connections,
+                purpose=purpose,
+                statement_timeout=statement_timeout,
             )
 
         def reading_pool(purpose: str, connections: int, reads: int) -> ReadingPool:
             return ReadingPool(
-                url,
+                connector,
                 connections=connections,
                 reads=reads,
                 purpose=purpose,
@@ -58,6 +67,14 @@ class Database:
         self.duties = pool("duties", share(3))
         self.probe = pool("probe", 1)
 
+    async def find_out(self) -> None:
+        """Has `incarnation` known. Raises Unavailable."""
+
+        async def nothing(_: Transaction) -> None:
+            pass
+
+        await self.probe.run(nothing, commit=False)
+
     async def close(self) -> None:
         pools = (self.live, self.bulk, self.figures, self.duties, self.probe)
         await asyncio.gather(*(pool.close() for pool in pools))
@@ -70,10 +87,13 @@ def plain_reason(exc: DBAPIError) -> str:
 
 def sync_engine(url: str) -> sa.Engine:
     """The same database for migrations and scripts, without an event loop (psycopg)."""
-    given = sa.make_url(url).set(drivername="postgresql+psycopg")
-    # Left alone, a host that swallows packets is waited for over two minutes.
-    patience = {} if "connect_timeout" in given.query else {"connect_timeout": 5}
-    return sa.create_engine(given, connect_args=patience)
+    given = parsed(url).set(drivername="postgresql+psycopg")
+    # Of several hosts the one that takes writes, as the service's pools do.
+    options: dict[str, Any] = {"target_session_attrs": "read-write"}
+    if "connect_timeout" not in given.query:
+        # Left alone, a host that swallows packets is waited for over two minutes.
+        options["connect_timeout"] = 5
+    return sa.create_engine(given, connect_args=options)
 
 
 def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:

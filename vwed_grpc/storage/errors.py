@@ -97,7 +97,8 @@ def public_errors() -> Iterator[None]:
         raise told from error
 
 
-_LAST_WORDS = ("57P0", "08", "25P03")  # the server or this connection ends
+_LAST_WORDS = ("57P0", "08", "25P03", "25006")
+"""The server or this connection ends, or the server is the primary no more."""
 
 
 def connection_is_lost(exc: sa.DBAPIError) -> bool:

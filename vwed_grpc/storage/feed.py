@@ -35,6 +35,9 @@ class Horizon:
     begun: int
     """No transaction from this number on has begun."""
     time: datetime
+    lsn: int | None
+    """Up to here in the write-ahead log stands all that can be read now, if whoever takes this
+    server's place has all of it too (synchronous replication); else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,9 @@ class Reading:
 
 _NOW = """
     SELECT (pg_snapshot_xmin(s)::text)::bigint AS readable,
-           (pg_snapshot_xmax(s)::text)::bigint AS begun, clock_timestamp() AS now
+           (pg_snapshot_xmax(s)::text)::bigint AS begun, clock_timestamp() AS now,
+           CASE WHEN current_setting('synchronous_standby_names') <> ''
+                THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS lsn
       FROM pg_current_snapshot() s
 """
 _HORIZON = Statement(_NOW)
@@ -72,12 +77,12 @@ async def horizon(pool: ReadingPool) -> Horizon:
 
 
 def _horizon(row: sa.Row[Any]) -> Horizon:
-    return Horizon(row.readable, row.begun, codecs.moment(row.now))
+    return Horizon(row.readable, row.begun, codecs.moment(row.now), row.lsn)
 
 
 _ORDER = "xact, task_record_id, seq"
 _READ = Statement(f"""
-    SELECT h.readable, h.begun, h.now, e.*,
+    SELECT h.readable, h.begun, h.now, h.lsn, e.*,
            CASE e.kind WHEN 2 THEN (SELECT r.robot_id FROM task_records r
                                      WHERE r.tenant = :tenant AND r.id = e.task_record_id)
            END AS robot_id

@@ -16,6 +16,7 @@ from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage import feed, rows, run_lists, task_records
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.feed import Horizon, Position
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.chunk import Change, Chunk, Recent, Selection, both, still_recent
 from vwed_grpc.watching.events import messages
@@ -48,7 +49,7 @@ class Request:
     """Seconds."""
     fingerprint: bytes
     """Of the arguments that a resume token is bound to."""
-    incarnation: str
+    incarnation: Incarnation
     """Of the data, to which it is bound as well."""
     kept: timedelta | None
     """How long events are; None: for ever."""
@@ -84,7 +85,7 @@ class Feed:
         """
         what = self._what
         now = await feed.horizon(self._pool)
-        point = ResumePoint(Position(now.readable), now.time, in_snapshot=True)
+        point = ResumePoint(Position(now.readable), now.time, now.lsn, in_snapshot=True)
         if token:
             point = ResumePoint.of(token, what.fingerprint, what.incarnation)
             if point.position.xact > now.begun:
@@ -228,10 +229,10 @@ class Feed:
         return max(first, self._told_at + PROGRESS_PAUSE)
 
     def _point(self, now: Horizon) -> ResumePoint:
-        return ResumePoint(self._floor if self._progress else self._at, now.time)
+        return ResumePoint(self._floor if self._progress else self._at, now.time, now.lsn)
 
     def _floor_token(self, now: Horizon) -> bytes:
-        return self._token(ResumePoint(self._floor, now.time))
+        return self._token(ResumePoint(self._floor, now.time, now.lsn))
 
     def _token(self, point: ResumePoint) -> bytes:
         token = point.token(self._what.fingerprint, self._what.incarnation)

@@ -8,7 +8,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from tests.support.databases import incarnation_of
 from vwed_grpc.storage import schema
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.database import sync_engine, sync_sessions
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.tables import idempotency_keys, metadata
@@ -95,7 +97,7 @@ def test_retries_from_before_learn_where_their_chain_began(database_url: str) ->
     admin.dispose()
 
 
-def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
+async def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
     """Else two of them would read each other's values in a Redis that they share."""
     url = sa.make_url(database_url)
     names = [f"vwed_test_{uuid.uuid4().hex[:12]}" for _ in range(2)]
@@ -106,11 +108,11 @@ def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str)
         for name in names:
             connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
             template = name
-            engine = sync_engine(url.set(database=name).render_as_string(hide_password=False))
+            own = url.set(database=name).render_as_string(hide_password=False)
+            engine = sync_engine(own)
             schema.migrate(engine)
-            with engine.connect() as copy:
-                found.add(schema.incarnation(copy))
             engine.dispose()
+            found.add(str(await incarnation_of(own)))
         for name in names:
             connection.execute(sa.text(f"DROP DATABASE {name}"))
     admin.dispose()
@@ -133,7 +135,7 @@ async def test_async_and_sync_sessions_share_settings_and_tables(
             )
         )
     engine.dispose()
-    pool = Pool(database_url, connections=2)
+    pool = Pool(Connector(database_url), connections=2)
     rows = await pool.select(
         sa.select(idempotency_keys.c.resource_ids).where(idempotency_keys.c.tenant == tenant)
     )

@@ -22,6 +22,7 @@ from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
@@ -147,7 +148,7 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 
 @pytest.fixture
 async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
-    pool = ReadingPool(database_url, connections=3, reads=1)
+    pool = ReadingPool(Connector(database_url), connections=3, reads=1)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
         hub = Hub(pool, wakeups, keys, CatchUp())

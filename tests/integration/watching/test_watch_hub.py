@@ -8,6 +8,7 @@ import pytest
 from tests.support.steps import running
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.client import Client
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.catch_up import CatchUp
@@ -17,7 +18,7 @@ from vwed_grpc.watching.wakeups import Wakeups
 
 @pytest.fixture
 async def hub(database_url: str) -> AsyncIterator[Hub]:
-    pool = ReadingPool(database_url, connections=2, reads=2)
+    pool = ReadingPool(Connector(database_url), connections=2, reads=2)
     yield Hub(pool, Wakeups(None), KeySpace(GENERATION, "test"), CatchUp())
     await pool.close()
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import vwed_grpc.storage.timelines  # noqa: F401 - its table belongs to the metadata
 from vwed_grpc.storage.tables import metadata
 
 context.configure(

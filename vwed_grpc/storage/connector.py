@@ -1,0 +1,127 @@
+"""How connections to PostgreSQL are made: to the server that takes writes, wherever that is now."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakSet
+
+import asyncpg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from vwed_grpc.storage import timelines
+from vwed_grpc.storage.errors import DRIVER_ERRORS
+from vwed_grpc.storage.hosts import addresses, options, parsed
+from vwed_grpc.storage.incarnation import CurrentIncarnation, Incarnation
+
+log = structlog.get_logger("vwed.database")
+
+_HOST_SECONDS = 1.5
+"""How long one of several hosts may take to connect: it may be gone without a word."""
+
+RUN = """
+    pg_postmaster_start_time()::text || ' ' ||
+    coalesce((SELECT stats_reset::text FROM pg_stat_wal), '')
+"""
+"""From a start of the server to its end, or to a crash, which resets its statistics."""
+_GREETING = f"""
+    SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
+           {RUN} AS run, {timelines.PLACE} AS place
+"""
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """A connection to a server that takes writes."""
+
+    run: str
+    """See RUN: which one of the server's it was made in."""
+    place: str
+    """See `timelines.PLACE`."""
+
+
+class Connector:
+    """Makes connections for all pools of a process, and knows which copy of the data they reach."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parsed(url)
+        self.incarnation = CurrentIncarnation()
+        self._addresses = list(addresses(self.url))
+        self._options = options(self.url)
+        self._made: WeakSet[Connection] = WeakSet()
+        self._learning = asyncio.Lock()
+
+    async def connect(self, _dsn: None = None, **given: Any) -> Connection:
+        """A connection to the first host that takes writes, beginning with the last that did.
+
+        It stands in for the driver's function of that name. Raises what that does.
+        """
+        wanted = {**given, **self._options, "connection_class": Connection}
+        patience = float(given["timeout"])
+        if len(self._addresses) > 1:
+            patience = min(patience, _HOST_SECONDS)
+        failures: list[BaseException] = []
+        for address in list(self._addresses):
+            try:
+                async with asyncio.timeout(patience):
+                    connection = await _connect({**wanted, **address, "timeout": patience})
+            except (OSError, *DRIVER_ERRORS) as exc:
+                failures.append(exc)
+                continue
+            self._made.add(connection)
+            self._prefer(address)
+            return connection
+        raise failures[0]
+
+    def _prefer(self, address: Mapping[str, Any]) -> None:
+        self._addresses.sort(key=lambda other: other is not address)
+
+    def knows(self, connection: Connection, marks: sa.Row[Any]) -> bool:
+        """Whether a transaction found what was there before; `marks` are what it was told."""
+        known = self.incarnation.known
+        return known is not None and (
+            (known.relation, known.timeline, known.id, known.place)
+            == (marks.relation, marks.timeline, marks.copy, connection.place)
+        )
+
+    async def learn(self, connection: Connection) -> None:
+        """Finds out which incarnation a connection reaches, and leaves those to any other server.
+
+        Raises DBAPIError if that is a server which has been left behind by a failover.
+        """
+        async with self._learning:
+            found = await timelines.learn(connection)
+            known = self.incarnation.known
+            if known is not None and str(known) == str(found):
+                return
+            if known is not None and self._is_left_behind(found, known):
+                connection.terminate()
+                gone = asyncpg.ConnectionDoesNotExistError("the server was left behind")
+                raise DBAPIError(None, None, gone, connection_invalidated=True)
+            if known is not None:
+                log.warning("another incarnation", found=str(found), known=str(known))
+            self.incarnation.change(found)
+        for other in list(self._made):
+            if other.run != connection.run:
+                other.terminate()
+
+    def _is_left_behind(self, found: Incarnation, known: Incarnation) -> bool:
+        return (
+            len(self._addresses) > 1
+            and found.copy == known.copy
+            and found.timeline < known.timeline
+        )
+
+
+async def _connect(wanted: Mapping[str, Any]) -> Connection:
+    connection: Connection = await asyncpg.connect(**wanted)
+    greeting = None
+    try:
+        greeting = await connection.fetchrow(_GREETING)
+    finally:
+        if greeting is None or greeting["read_only"]:
+            connection.terminate()
+    if greeting["read_only"]:
+        raise asyncpg.ReadOnlySQLTransactionError("the server is not the primary")
+    connection.run, connection.place = greeting["run"], greeting["place"]
+    return connection
