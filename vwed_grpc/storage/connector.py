@@ -1,7 +1,7 @@
 """How connections to PostgreSQL are made: to the server that takes writes, wherever that is now."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -38,6 +38,8 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
     """See RUN: which one of the server's it was made in."""
     place: str
     """See `timelines.PLACE`."""
+    purpose: str
+    """Of the pool that it was made for."""
 
 
 class Connector:
@@ -68,6 +70,7 @@ class Connector:
             except (OSError, *DRIVER_ERRORS) as exc:
                 failures.append(exc)
                 continue
+            connection.purpose = given["server_settings"]["application_name"]
             self._made.add(connection)
             self._prefer(address)
             return connection
@@ -101,9 +104,15 @@ class Connector:
             if known is not None:
                 log.warning("another incarnation", found=str(found), known=str(known))
             self.incarnation.change(found)
-        for other in list(self._made):
-            if other.run != connection.run:
-                other.terminate()
+        self._end(lambda other: other.run != connection.run)
+
+    def abandon(self, purpose: str) -> None:
+        """Ends the connections of one purpose: what hangs on them fails, and is tried elsewhere."""
+        self._end(lambda connection: connection.purpose == purpose)
+
+    def _end(self, which: Callable[[Connection], bool]) -> None:
+        for connection in [connection for connection in self._made if which(connection)]:
+            connection.terminate()
 
     def _is_left_behind(self, found: Incarnation, known: Incarnation) -> bool:
         return (

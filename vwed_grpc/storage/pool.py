@@ -87,6 +87,10 @@ class Pool:
         """Of the data that it reads and writes."""
         return self._connector.incarnation
 
+    def abandon(self) -> None:
+        """Ends its connections, for their server does not answer."""
+        self._connector.abandon(self._options["server_settings"]["application_name"])
+
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
         with suppress(TimeoutError):
