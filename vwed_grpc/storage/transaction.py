@@ -166,6 +166,8 @@ async def _is_committed(
     until = asyncio.get_running_loop().time() + _DECISION_SECONDS
     while True:
         await connection.invalidate(lost)
+        # A session's begin, which SQLAlchemy would not let a new connection be used without.
+        await connection.rollback()
         try:
             with connection_losses():
                 driver = await _driver_of(connection)
