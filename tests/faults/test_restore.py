@@ -4,7 +4,6 @@ Nothing that no longer is may be served from then on, also by servers that ran t
 """
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner, Result
 from grpc import StatusCode
 from vwed.v1.cache_service_pb2 import BatchGetDataCacheRequest, GetDataCacheRequest
 from vwed.v1.record_service_pb2 import (
@@ -32,10 +32,10 @@ from tests.support.calls import create_def, set_entry, update_def
 from tests.support.databases import empty_database, migrated_database
 from tests.support.definition_calls import create_template
 from tests.support.feeding import feeding
-from tests.support.process import BIN, ENVIRONMENT
 from tests.support.refusals import read_refusal
-from tests.support.steps import block, refused, report, running
+from tests.support.steps import block, refused, report, running, sql
 from tests.support.waiting import until_true
+from vwed_grpc.cli.main import main
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
@@ -46,16 +46,14 @@ Named = Sequence[tuple[str, Any]]
 """Methods and requests."""
 
 
-def vwed(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [str(word) for word in (BIN / "vwed-grpc", *words)]
-    return subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120
-    )
+def vwed(*words: str | Path) -> Result:
+    """The command in this process: another one takes seconds to begin."""
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def done(*words: str | Path) -> None:
     ended = vwed(*words)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.output
 
 
 @pytest.fixture
@@ -231,13 +229,13 @@ async def test_into_another_database_all_or_nothing(
     with empty_database(postgres_url) as url:
         there = ("--database-url", url)
         for file, said in ((broken, "error"), (Path(__file__), "input file")):
-            refused_ = vwed("restore", file, *there)
-            assert refused_.returncode == 1
-            assert said in refused_.stderr
-        assert "no schema" in vwed("serve", *there, "--redis-url", "none").stderr
-        done("restore", backup, *there)
-        again = vwed("restore", backup, *there)
-        assert (again.returncode, "--force" in again.stderr) == (1, True)
+            ended = await asyncio.to_thread(vwed, "restore", file, *there)
+            assert (ended.exit_code, said in ended.output) == (1, True), ended.output
+        tables = await sql(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert not tables
+        await asyncio.to_thread(done, "restore", backup, *there)
+        again = await asyncio.to_thread(vwed, "restore", backup, *there)
+        assert (again.exit_code, "--force" in again.output) == (1, True), again.output
         here = Settings(listen="127.0.0.1:0", database_url=url, redis_url="none")
         async with serving(here) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
             record = await client.records.GetTaskRecord(GetTaskRecordRequest(id=run.id))
