@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from grpc import StatusCode
 from vwed.v1.cache_service_pb2 import BatchGetDataCacheRequest, GetDataCacheRequest
@@ -22,6 +23,7 @@ from vwed.v1.record_service_pb2 import (
     WatchTaskRecordRequest,
     WatchTaskRecordsRequest,
 )
+from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     GetTaskDefRequest,
     GetTaskTemplateRequest,
@@ -32,6 +34,7 @@ from tests.support.calls import create_def, set_entry, update_def
 from tests.support.databases import empty_database, migrated_database
 from tests.support.definition_calls import create_template
 from tests.support.feeding import feeding
+from tests.support.proxy import Proxy
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, refused, report, running, sql
 from tests.support.waiting import until_true
@@ -215,6 +218,49 @@ async def test_nothing_that_no_longer_is_is_served(
         async with feeding(client) as again:
             await report(other, run.id, block("c", RUNNING))
             await again.until(lambda: bool(again.messages[-1].events))
+
+
+async def test_who_is_cut_off_from_the_database_serves_nothing_that_it_remembers(
+    own_database: str, redis_url: str, tenant: str, tmp_path: Path
+) -> None:
+    backup, url = tmp_path / "old.backup", ("--database-url", own_database)
+    given = sa.make_url(own_database)
+    upstream = f"{given.query['host']}/.s.PGSQL.5432" if given.host is None else given.host
+    async with Proxy(str(upstream), given.port or 0) as proxy:
+        through = given.set(host="127.0.0.1", port=proxy.port, query={})
+        cut_off = Settings(
+            listen="127.0.0.1:0",
+            database_url=through.render_as_string(hide_password=False),
+            redis_url=redis_url,
+        )
+        async with serving(cut_off) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+            definition = await create_def(client, description="old")
+            await asyncio.to_thread(done, "backup", backup, *url)
+            definition.description = "new"
+            await update_def(client, definition, "description")
+            for version in (0, 2):
+                (found,) = await read(client, [("GetTaskDef", version_of(definition, version))])
+                assert found.description == "new"
+            proxy.freeze()
+            await asyncio.to_thread(done, "restore", backup, "--force", *url)
+            for version in (0, 2):  # the latest would come from Redis, a version from the process
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await client.definitions.GetTaskDef(version_of(definition, version), timeout=1)
+            proxy.thaw()
+
+            async def is_old() -> bool:
+                with suppress(grpc.aio.AioRpcError):
+                    request = version_of(definition, 0)
+                    found = await client.definitions.GetTaskDef(request, timeout=1)
+                    assert found.description == "old"
+                    return True
+                return False
+
+            await until_true(is_old)
+
+
+def version_of(definition: TaskDef, version: int) -> GetTaskDefRequest:
+    return GetTaskDefRequest(id=definition.id, version=version)
 
 
 async def test_into_another_database_all_or_nothing(
