@@ -28,7 +28,7 @@ from vwed_grpc.services.cache_service import CacheService
 from vwed_grpc.services.record_service import RecordService
 from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage.database import Database, plain_reason
 from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.watching.catch_up import CatchUp
@@ -190,7 +190,9 @@ async def _find_out(database: Database) -> None:
     try:
         await database.find_out()
     except VwedError as exc:
-        raise CannotServeError(f"the database cannot be used: {exc.__cause__}") from exc
+        why = exc.__cause__
+        said = plain_reason(why) if isinstance(why, sa.exc.DBAPIError) else str(why or exc)
+        raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage import timelines
 from vwed_grpc.storage.errors import DRIVER_ERRORS
-from vwed_grpc.storage.hosts import addresses, options, parsed
+from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
 from vwed_grpc.storage.incarnation import CurrentIncarnation, Incarnation
 
 log = structlog.get_logger("vwed.database")
@@ -27,19 +27,33 @@ RUN = """
 """From a start of the server to its end, or to a crash, which resets its statistics."""
 _GREETING = f"""
     SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
+           current_setting('jit') = 'off' AND current_setting('statement_timeout') <> '0'
+           AND current_setting('idle_in_transaction_session_timeout') <> '0' AS set_up,
            {RUN} AS run, {timelines.PLACE} AS place
 """
+
+
+class NotSetUpError(asyncpg.InterfaceError):  # type: ignore[misc]  # asyncpg ships no types
+    """The sessions behind PgBouncer are not as the service needs them."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """A connection to a server that takes writes."""
 
-    run: str
-    """See RUN: which one of the server's it was made in."""
-    place: str
-    """See `timelines.PLACE`."""
+    greeting: Mapping[str, Any]
+    """What _GREETING found."""
     purpose: str
     """Of the pool that it was made for."""
+
+    @property
+    def run(self) -> str:
+        """See RUN: which one of the server's it was made in."""
+        return str(self.greeting["run"])
+
+    @property
+    def place(self) -> str:
+        """See `timelines.PLACE`."""
+        return str(self.greeting["place"])
 
 
 class Connector:
@@ -47,6 +61,8 @@ class Connector:
 
     def __init__(self, url: str) -> None:
         self.url = parsed(url)
+        self.pooled = through_pgbouncer(url)
+        """Whether each transaction may have another session: nothing of one is kept then."""
         self.incarnation = CurrentIncarnation()
         self._addresses = list(addresses(self.url))
         self._options = options(self.url)
@@ -67,6 +83,7 @@ class Connector:
             try:
                 async with asyncio.timeout(patience):
                     connection = await _connect({**wanted, **address, "timeout": patience})
+                self._check(connection)
             except (OSError, *DRIVER_ERRORS) as exc:
                 failures.append(exc)
                 continue
@@ -75,6 +92,20 @@ class Connector:
             self._prefer(address)
             return connection
         raise failures[0]
+
+    def _check(self, connection: Connection) -> None:
+        """Raises ReadOnlySQLTransactionError or NotSetUpError, and ends the connection."""
+        greeting, why = connection.greeting, None
+        if greeting["read_only"]:
+            why = asyncpg.ReadOnlySQLTransactionError("the server is not the primary")
+        elif self.pooled and not greeting["set_up"]:
+            why = NotSetUpError(
+                "PgBouncer passes no settings on, so ALTER ROLE must give the role jit = off,"
+                " a statement_timeout and an idle_in_transaction_session_timeout"
+            )
+        if why is not None:
+            connection.terminate()
+            raise why
 
     def _prefer(self, address: Mapping[str, Any]) -> None:
         self._addresses.sort(key=lambda other: other is not address)
@@ -123,14 +154,18 @@ class Connector:
 
 
 async def _connect(wanted: Mapping[str, Any]) -> Connection:
-    connection: Connection = await asyncpg.connect(**wanted)
-    greeting = None
     try:
-        greeting = await connection.fetchrow(_GREETING)
-    finally:
-        if greeting is None or greeting["read_only"]:
-            connection.terminate()
-    if greeting["read_only"]:
-        raise asyncpg.ReadOnlySQLTransactionError("the server is not the primary")
-    connection.run, connection.place = greeting["run"], greeting["place"]
+        connection: Connection = await asyncpg.connect(**wanted)
+    except asyncpg.ProtocolViolationError as exc:
+        if "unsupported startup parameter" not in str(exc):
+            raise
+        raise NotSetUpError(
+            "PgBouncer is in between: the database URL must say ?pgbouncer=true,"
+            " see docs/operations.md"
+        ) from exc
+    try:
+        connection.greeting = await connection.fetchrow(_GREETING)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection

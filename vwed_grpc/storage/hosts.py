@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 _AUTHORITY = re.compile(
     r"^(?P<before>[^/?#]*//(?:[^/?#]*@)?)(?P<hosts>[^/?#]*,[^/?#]*)(?P<after>.*)$"
 )
+PGBOUNCER = "pgbouncer"
 _DEFAULT_PORT = "5432"
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # a dialect's constructor is untyped
 
@@ -27,7 +28,12 @@ def parsed(url: str | sa.URL) -> sa.URL:
     else:
         made = sa.make_url(url)
     # Only one that takes writes will do, whatever the URL says.
-    return made.difference_update_query(["target_session_attrs"])
+    return made.difference_update_query(["target_session_attrs", PGBOUNCER])
+
+
+def through_pgbouncer(url: str) -> bool:
+    """Whether it says `pgbouncer=true`: each transaction may have another session there."""
+    return f"{PGBOUNCER}=true" in url.partition("?")[2].split("&")
 
 
 def _with_port(host: str) -> str:

@@ -58,26 +58,33 @@ class Pool:
         statement_timeout: float = 5.0,
     ) -> None:
         self._connector = connector
+        self._name = f"vwed-grpc {purpose}"
         self._options: dict[str, Any] = {
             "timeout": statement_timeout,
             "command_timeout": statement_timeout * 2,
-            "server_settings": {
+            "server_settings": {"application_name": self._name, "timezone": "UTC"},
+        }
+        prepared = {}
+        if (
+            connector.pooled
+        ):  # it passes no other settings on, and a session ends with a transaction
+            self._options["statement_cache_size"] = 0
+            prepared = {"prepared_statement_cache_size": 0}
+        else:
+            self._options["server_settings"] |= {
                 # JIT compiles our short statements for ten times the work it saves.
                 "jit": "off",
-                "timezone": "UTC",
                 # A process frozen in the middle of a transaction must not keep its locks.
                 "idle_in_transaction_session_timeout": "10000",
                 "statement_timeout": str(int(statement_timeout * 1000)),
-                "application_name": f"vwed-grpc {purpose}",
-            },
-        }
+            }
         # SQLAlchemy begins no transaction on these: the driver does, for a third of the cost.
         self._engine = create_async_engine(
             connector.url.set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
             pool_size=connections,
             max_overflow=0,
-            connect_args={"async_creator_fn": connector.connect, **self._options},
+            connect_args={"async_creator_fn": connector.connect, **prepared, **self._options},
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
         self._queue = ConnectionQueue(purpose, connections, statement_timeout)
@@ -89,7 +96,7 @@ class Pool:
 
     def abandon(self) -> None:
         """Ends its connections, for their server does not answer."""
-        self._connector.abandon(self._options["server_settings"]["application_name"])
+        self._connector.abandon(self._name)
 
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
