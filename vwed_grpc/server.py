@@ -16,6 +16,7 @@ from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.embedded.disk import watch_disk
 from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
@@ -164,6 +165,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 incoming_streams=settings.incoming_streams,
             )
         )
+        if stores.data:
+            reserve = settings.disk_reserve_mib << 20
+            keep_going(
+                stack,
+                partial(
+                    watch_disk, stores.data, reserve, lambda full: edge.note_disk(is_full=full)
+                ),
+            )
         # Watches resume, and claims begin anew, by what is there now.
         incarnation.on_change(lambda: edge.end_waits(changed()))
         server.add_generic_rpc_handlers(

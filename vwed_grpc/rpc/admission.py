@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from vwed_grpc.domain.errors import disk_full
 from vwed_grpc.rpc.call_classes import CallClass, Rule
 from vwed_grpc.rpc.limits import Limits
 from vwed_grpc.rpc.places import Places
@@ -64,6 +65,8 @@ class Admission:
             "streams of requests",
         )
         self.reading = Reading(limits)
+        self.disk_is_full = False
+        """While it is, what grows is refused."""
 
     async def enter(self, call_class: CallClass, tenant: str) -> Places:
         """Takes a place of the class, and answers where: it is given back there.
@@ -98,6 +101,8 @@ class Standing:
 
     async def enter(self) -> None:
         """Takes a place of the call's class, unless it has one. Raises ResourceExhausted."""
+        if self._admission.disk_is_full and self._rule.grows:
+            raise disk_full()
         if self._place is None:
             self._place = await self._admission.enter(self._rule.call_class, self._call.tenant)
 

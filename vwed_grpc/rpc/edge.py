@@ -115,6 +115,10 @@ class Edge:
         self._refusing.set()
         await stopping
 
+    def note_disk(self, *, is_full: bool) -> None:
+        """While it is full, calls that need more of it are refused."""
+        self._admission.disk_is_full = is_full
+
     def end_waits(self, why: VwedError) -> None:
         """Ends the calls that last: their callers are to begin anew."""
         self._admission.waits.end_all(why)

@@ -10,7 +10,13 @@ from contextlib import contextmanager
 import asyncpg
 from sqlalchemy import exc as sa
 
-from vwed_grpc.domain.errors import Aborted, ResourceExhausted, Unavailable, VwedError
+from vwed_grpc.domain.errors import (
+    Aborted,
+    ResourceExhausted,
+    Unavailable,
+    VwedError,
+    disk_full,
+)
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -52,7 +58,8 @@ SQLSTATES: dict[str, Callable[[], VwedError]] = {
     "28": _out_of_reach,  # the role may not log in, or has another password
     "3D": _out_of_reach,  # the database is gone
     "42501": _out_of_reach,  # the role may not connect to the database, or use what is in it
-    "53": _out_of_reach,  # out of connections, memory or disk
+    "53": _out_of_reach,  # out of connections or memory
+    "53100": disk_full,
     "55000": _out_of_reach,  # the database accepts no connections
     "57": _out_of_reach,  # shutting down, starting, crashed; the database is being dropped
     "58": _out_of_reach,  # the server's own disk or files
