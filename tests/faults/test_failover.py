@@ -8,20 +8,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 
 from tests.faults import checker, feed_checker, history, promises
 from tests.faults.checker import WatchLog
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Fleet
 from tests.faults.robots import robot
-from tests.faults.watchers import feed_watcher, follow
+from tests.faults.watchers import LOST, feed_watcher, follow
 from tests.faults.weather import Weather
 from tests.support.clusters import Cluster, clusters
+from tests.support.feeding import feeding
+from tests.support.proxy import Proxy
 from tests.support.replicas import Replica, replica
-from tests.support.steps import create
+from tests.support.steps import block, create, get, report, running, sql
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
+from tests.support.watching import watching
 from vwed_grpc.client import Client, connect
+from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 
@@ -125,6 +132,7 @@ async def test_nothing_acknowledged_is_lost_and_watchers_go_on(
     for log in watches:
         found |= checker.check(log, table[log.run], NO_WEATHER)
     for feed in feeds:
+        feed.streams = [stream for stream in feed.streams if LOST not in stream.ending]
         found |= feed_checker.check(feed, table, NO_WEATHER)
     print(  # noqa: T201 - the figures are of interest
         f"recovered after {recovered}; {told_before} of {len(fleet.told.blocks)} reports before;"
@@ -136,3 +144,41 @@ async def test_nothing_acknowledged_is_lost_and_watchers_go_on(
     assert told_before > 0
     assert len(fleet.told.blocks) > told_before
     assert max(recovered) < RECOVERY_SECONDS + BUSY_SECONDS
+
+
+async def test_a_primary_that_is_gone_without_a_word(
+    pair: tuple[Cluster, Cluster], tenant: str
+) -> None:
+    """Its connections stay open and say nothing; all that was told before holds on the new one."""
+    primary, standby = pair
+    async with Proxy("127.0.0.1", primary.port) as proxy:
+        own = Settings(
+            listen="127.0.0.1:0",
+            database_url=f"postgresql://postgres@127.0.0.1:{proxy.port},{standby.host}/vwed",
+            redis_url="none",
+        )
+        async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+            run, other = await running(client), await create(client)
+            async with feeding(client, include_blocks=True, bookmark=1) as feed:
+                await report(client, run.id, block("a", RUNNING))
+                await feed.reach(run.id, 3)
+                await feed.until(lambda: not feed.messages[-1].events)
+            pages = client.records.ListTaskRecords
+            page = await pages(ListTaskRecordsRequest(page_size=1))
+            proxy.freeze()
+            hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
+            await asyncio.to_thread(standby.promote)
+            assert await writes_again(client) < RECOVERY_SECONDS + BUSY_SECONDS
+            # What hung was asked again.
+            assert {record.seq for record in await asyncio.gather(*hanging)} == {3}
+            await report(client, run.id, block("b", RUNNING))
+            async with feeding(client, feed.token, include_blocks=True) as rest:
+                await rest.reach(run.id, 4)
+            assert rest.seqs(run.id) == [4]
+            async with watching(client, run.id, after_seq=3) as watch:
+                await watch.reach(4)
+            page = await pages(ListTaskRecordsRequest(page_size=1, page_token=page.next_page_token))
+            assert page.task_records[0].id in {run.id, other.id}
+            ((timelines,),) = await sql(standby.url("vwed"), "SELECT count(*) FROM timelines")
+            assert timelines == 2
+            proxy.thaw()

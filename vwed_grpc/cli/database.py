@@ -34,7 +34,9 @@ def database_options(command: Command) -> Command:
 
 
 def on_database(given: Mapping[str, Any], work: Callable[[sa.Engine], Done]) -> Done:
-    """Does the work on the database that was named, or on the embedded one, started for it.
+    """Does the work on the database that was named, or on the embedded one.
+
+    That is started for it, unless a server runs it.
 
     Raises click.ClickException.
     """
@@ -44,15 +46,19 @@ def on_database(given: Mapping[str, Any], work: Callable[[sa.Engine], Done]) -> 
         async with AsyncExitStack() as stack:
             url = settings.database_url
             if url is None:
-                await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
-                url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
+                try:
+                    await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
+                except DataDirInUse:
+                    url = embedded.url_of_running(settings.data_dir)
+                else:
+                    url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
             engine = sync_engine(url)
             stack.callback(engine.dispose)
             return await asyncio.to_thread(work, engine)
 
     try:
         return asyncio.run(run())
-    except (DataDirInUse, DumpError, EmbeddedServerError, ProgramMissingError) as exc:
+    except (DumpError, EmbeddedServerError, ProgramMissingError) as exc:
         raise click.ClickException(str(exc)) from exc
     except sa.exc.DBAPIError as exc:
         raise click.ClickException(f"the database cannot be used: {plain_reason(exc)}") from exc

@@ -82,7 +82,16 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             prepare=partial(_clear_remains, pgdata, sockets),
         )
         async with server.running():
-            yield f"postgresql://postgres@/{_DATABASE}?host={sockets}&port={_SETTINGS['port']}"
+            yield _url(sockets)
+
+
+def url_of_running(data_dir: Path) -> str:
+    """The URL of the one that another process runs for `data_dir`."""
+    return _url((data_dir / "postgres" / "run").resolve())
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql://postgres@/{_DATABASE}?host={sockets}&port={_SETTINGS['port']}"
 
 
 def program(name: str) -> str:
