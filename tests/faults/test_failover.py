@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 
@@ -21,7 +22,7 @@ from tests.support.clusters import Cluster, clusters
 from tests.support.feeding import feeding
 from tests.support.proxy import Proxy
 from tests.support.replicas import Replica, replica
-from tests.support.steps import block, create, get, report, running, sql
+from tests.support.steps import block, create, get, refused, report, running, sql
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
 from tests.support.watching import watching
@@ -181,4 +182,8 @@ async def test_a_primary_that_is_gone_without_a_word(
             assert page.task_records[0].id in {run.id, other.id}
             ((timelines,),) = await sql(standby.url("vwed"), "SELECT count(*) FROM timelines")
             assert timelines == 2
+            # The old one comes back and knows of nothing: it is no help when the new one dies.
             proxy.thaw()
+            standby.kill()
+            with refused(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+                await get(client, run.id, strong=True)

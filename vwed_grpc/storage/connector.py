@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from vwed_grpc.storage import timelines
 from vwed_grpc.storage.errors import DRIVER_ERRORS
 from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
-from vwed_grpc.storage.incarnation import CurrentIncarnation, Incarnation
+from vwed_grpc.storage.incarnation import CurrentIncarnation
 
 log = structlog.get_logger("vwed.database")
 
@@ -29,7 +29,8 @@ _GREETING = f"""
     SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
            current_setting('jit') = 'off' AND current_setting('statement_timeout') <> '0'
            AND current_setting('idle_in_transaction_session_timeout') <> '0' AS set_up,
-           {RUN} AS run, {timelines.PLACE} AS place
+           {RUN} AS run, {timelines.PLACE} AS place,
+           CASE WHEN NOT pg_is_in_recovery() THEN {timelines.TIMELINE} END AS timeline
 """
 
 
@@ -74,7 +75,7 @@ class Connector:
 
         It stands in for the driver's function of that name. Raises what that does.
         """
-        wanted = {**given, **self._options, "connection_class": Connection}
+        wanted = {**self._options, **given, "connection_class": Connection}
         patience = float(given["timeout"])
         if len(self._addresses) > 1:
             patience = min(patience, _HOST_SECONDS)
@@ -98,6 +99,8 @@ class Connector:
         greeting, why = connection.greeting, None
         if greeting["read_only"]:
             why = asyncpg.ReadOnlySQLTransactionError("the server is not the primary")
+        elif self._is_left_behind(connection.place, greeting["timeline"]):
+            why = asyncpg.ReadOnlySQLTransactionError("the server is the primary no more")
         elif self.pooled and not greeting["set_up"]:
             why = NotSetUpError(
                 "PgBouncer passes no settings on, so ALTER ROLE must give the role jit = off,"
@@ -128,7 +131,7 @@ class Connector:
             known = self.incarnation.known
             if known is not None and str(known) == str(found):
                 return
-            if known is not None and self._is_left_behind(found, known):
+            if self._is_left_behind(found.place, found.timeline):
                 connection.terminate()
                 gone = asyncpg.ConnectionDoesNotExistError("the server was left behind")
                 raise DBAPIError(None, None, gone, connection_invalidated=True)
@@ -145,11 +148,14 @@ class Connector:
         for connection in [connection for connection in self._made if which(connection)]:
             connection.terminate()
 
-    def _is_left_behind(self, found: Incarnation, known: Incarnation) -> bool:
+    def _is_left_behind(self, place: str, timeline: int) -> bool:
+        """Whether that was the primary before a failover, and has not heard of it."""
+        known = self.incarnation.known
         return (
-            len(self._addresses) > 1
-            and found.copy == known.copy
-            and found.timeline < known.timeline
+            known is not None
+            and len(self._addresses) > 1
+            and known.place == place
+            and known.timeline > timeline
         )
 
 
