@@ -29,6 +29,7 @@ from vwed_grpc.services.cache_service import CacheService
 from vwed_grpc.services.record_service import RecordService
 from vwed_grpc.services.task_def_service import TaskDefService
 from vwed_grpc.settings import Settings
+from vwed_grpc.storage import pulse
 from vwed_grpc.storage.database import Database, plain_reason
 from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.stores import CannotServeError, open_stores
@@ -112,7 +113,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             statement_timeout=settings.statement_timeout,
         )
         stack.push_async_callback(database.close)
-        await _find_out(database)
+        await _first_beat(database)
         incarnation = database.incarnation
         keys = KeySpace(GENERATION, str(incarnation.value))
         incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
@@ -195,9 +196,10 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         yield port
 
 
-async def _find_out(database: Database) -> None:
+async def _first_beat(database: Database) -> None:
+    """Finds out which copy of the data this is. Raises CannotServeError."""
     try:
-        await database.find_out()
+        await pulse.beat(database.probe)
     except VwedError as exc:
         why = exc.__cause__
         said = plain_reason(why) if isinstance(why, sa.exc.DBAPIError) else str(why or exc)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from vwed_grpc.storage import schema
+from vwed_grpc.storage import pulse, schema
 from vwed_grpc.storage.database import Database, sync_engine
 from vwed_grpc.storage.incarnation import Incarnation
 
@@ -70,7 +70,7 @@ async def incarnation_of(url: str) -> Incarnation:
     """As a server finds it."""
     database = Database(url)
     try:
-        await database.find_out()
+        await pulse.beat(database.probe)
         return database.incarnation.value
     finally:
         await database.close()

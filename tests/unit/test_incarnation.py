@@ -58,7 +58,8 @@ def test_a_commit_confirms_only_what_it_found() -> None:
     ):
         if change is not None:
             current.change(change)
-        current.confirm(found, monotonic() - ago)
+        if found is not None:
+            current.confirm(found, monotonic() - ago)
         seen.append(current.is_confirmed)
     assert seen == [False, True, False, False, False]
 

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.hosts import parsed
 from vwed_grpc.storage.pool import Pool, ReadingPool
-from vwed_grpc.storage.transaction import Transaction
 
 CONNECTIONS = 16
 """Of one process, unless told."""
@@ -66,14 +65,6 @@ class Database:
         self.figures = pool("figures", share(2))
         self.duties = pool("duties", share(3))
         self.probe = pool("probe", 1)
-
-    async def find_out(self) -> None:
-        """Has `incarnation` known. Raises Unavailable."""
-
-        async def nothing(_: Transaction) -> None:
-            pass
-
-        await self.probe.run(nothing, commit=False)
 
     async def close(self) -> None:
         pools = (self.live, self.bulk, self.figures, self.duties, self.probe)

@@ -16,8 +16,8 @@ from vwed_grpc.domain.errors import Unavailable
 T = TypeVar("T")
 
 CONFIRMED_SECONDS = 2.0
-"""So long after a commit nothing can have been restored, or written elsewhere after a failover:
-both wait longer, see HOLD_SECONDS."""
+"""So long after a beat nothing can have been restored, or written elsewhere after a failover: both
+wait longer, see HOLD_SECONDS."""
 HOLD_SECONDS = 2.5
 """How long a new timeline takes no writes, and a restore takes none before it is seen."""
 
@@ -124,8 +124,8 @@ class CurrentIncarnation:
                 raise changed()
             yield item
 
-    def confirm(self, incarnation: Incarnation | None, since: float) -> None:
-        """A commit that was sent at `since`, by `monotonic`, found the database to be this."""
+    def confirm(self, incarnation: Incarnation, since: float) -> None:
+        """A commit that was sent after `since`, by `monotonic`, found the database to be this."""
         if incarnation is self._value:
             self._until = max(self._until, since + CONFIRMED_SECONDS)
             self._said.set()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any, TypeVar
 
 import asyncpg
@@ -15,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.connector import RUN, Connection, Connector
 from vwed_grpc.storage.errors import connection_is_lost, connection_losses, sqlstate
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.statement import Statement, Together, command
 from vwed_grpc.storage.timelines import RELATION, TIMELINE
 
@@ -65,6 +65,8 @@ class Transaction:
     xact: int
     reachable_since: datetime
     """Since when executors could renew their leases; see `storage.pulse`."""
+    incarnation: Incarnation
+    """Of the data that it reads and writes."""
     _connection: AsyncConnection
     _driver: asyncpg.Connection
     """The same one, without SQLAlchemy."""
@@ -118,15 +120,20 @@ async def transact(
             await connector.learn(driver)
             await command(driver, "BEGIN")
             begun = (await _BEGUN.run(driver, {}))[0]
-        incarnation = connector.incarnation.known
         if commit and begun.writable_from > begun.now:
             raise WritesHeld((begun.writable_from - begun.now).total_seconds())
         # Amid a gap nobody knows yet when it ends: not before now.
         reachable_since = begun.reachable_since or begun.now
-        tx = Transaction(begun.now, begun.xact, reachable_since, connection, driver)
+        tx = Transaction(
+            begun.now,
+            begun.xact,
+            reachable_since,
+            connector.incarnation.value,
+            connection,
+            driver,
+        )
         answer = await work(tx)
         if commit:
-            sent = monotonic()
             try:
                 done = await command(driver, "COMMIT")
             except (DBAPIError, OSError) as exc:
@@ -139,7 +146,6 @@ async def transact(
             if done != "COMMIT":  # PostgreSQL's whole answer to the COMMIT of what has failed
                 raise RuntimeError("a statement had failed, and its error was passed over")
             ended = True
-            connector.incarnation.confirm(incarnation, sent)
         return answer
     finally:
         if not ended:
