@@ -124,16 +124,17 @@ class Connector:
     async def learn(self, connection: Connection) -> None:
         """Finds out which incarnation a connection reaches, and leaves those to any other server.
 
-        Raises DBAPIError if that is a server which has been left behind by a failover.
+        Raises DBAPIError if that is a server which has been left behind by a failover, or not the one
+        that it was made to.
         """
         async with self._learning:
             found = await timelines.learn(connection)
             known = self.incarnation.known
             if known is not None and str(known) == str(found):
                 return
-            if self._is_left_behind(found.place, found.timeline):
+            if found.place != connection.place or self._is_left_behind(found.place, found.timeline):
                 connection.terminate()
-                gone = asyncpg.ConnectionDoesNotExistError("the server was left behind")
+                gone = asyncpg.ConnectionDoesNotExistError("the server is another one")
                 raise DBAPIError(None, None, gone, connection_invalidated=True)
             if known is not None:
                 log.warning("another incarnation", found=str(found), known=str(known))

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.connector import RUN, Connection, Connector
 from vwed_grpc.storage.errors import connection_is_lost, connection_losses, sqlstate
-from vwed_grpc.storage.incarnation import Incarnation
+from vwed_grpc.storage.incarnation import Incarnation, changed
 from vwed_grpc.storage.statement import Statement, Together, command
 from vwed_grpc.storage.timelines import RELATION, TIMELINE
 
@@ -120,6 +120,8 @@ async def transact(
             await connector.learn(driver)
             await command(driver, "BEGIN")
             begun = (await _BEGUN.run(driver, {}))[0]
+            if not connector.knows(driver, begun):
+                raise changed()  # once more, this very moment
         if commit and begun.writable_from > begun.now:
             raise WritesHeld((begun.writable_from - begun.now).total_seconds())
         # Amid a gap nobody knows yet when it ends: not before now.
