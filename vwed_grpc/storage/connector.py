@@ -124,8 +124,8 @@ class Connector:
     async def learn(self, connection: Connection) -> None:
         """Finds out which incarnation a connection reaches, and leaves those to any other server.
 
-        Raises DBAPIError if that is a server which has been left behind by a failover, or not the one
-        that it was made to.
+        Raises DBAPIError if that is a server which has been left behind by a failover, or another
+        one than at first.
         """
         async with self._learning:
             found = await timelines.learn(connection)
