@@ -15,7 +15,7 @@ def test_another_version_is_looked_for_in_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProgramMissingError, match="PostgreSQL 99.*is of 18"):
+    with pytest.raises(ProgramMissingError, match=r"PostgreSQL 99.*is of 18"):
         program_for("pg_dump", 99)
     program = tmp_path / "pg_dump"
     program.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.1'\n")
