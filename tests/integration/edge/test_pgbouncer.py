@@ -4,7 +4,9 @@ import asyncio
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -62,6 +64,12 @@ def url(server: Cluster) -> Iterator[str]:
     server.home.chmod(0o755)  # it reads this as the user that it becomes
     assert _PROGRAM
     with subprocess.Popen([_PROGRAM, "--quiet", file], stderr=subprocess.DEVNULL) as bouncer:
+        until = time.monotonic() + 30
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert time.monotonic() < until, "no pgbouncer"
+            time.sleep(0.02)
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         bouncer.terminate()
 
