@@ -19,7 +19,9 @@ def keep_going(stack: AsyncExitStack, work: Callable[[], Awaitable[None]]) -> No
             try:
                 return await work()
             except Exception:
-                log.exception("background work failed", work=work.__qualname__)
+                log.exception(
+                    "background work failed", work=getattr(work, "__qualname__", repr(work))
+                )
                 await asyncio.sleep(_RESTART_SECONDS)
 
     task = asyncio.create_task(again_and_again())

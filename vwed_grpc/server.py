@@ -14,6 +14,8 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.embedded.disk import watch_disk
 from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
@@ -35,7 +37,9 @@ from vwed_grpc.services.templates import TaskTemplates
 from vwed_grpc.services.transfer import Transfer
 from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.database import Database
+from vwed_grpc.storage import pulse
+from vwed_grpc.storage.database import Database, plain_reason
+from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
@@ -90,19 +94,27 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(database.close)
         urgent, live, bulk = database.urgent, database.live, database.bulk
-        keys = KeySpace(GENERATION, stores.incarnation)
+        await _first_beat(database)
+        incarnation = database.incarnation
+        keys = KeySpace(GENERATION, str(incarnation.value))
+        incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
+
+        def believed() -> bool:
+            return incarnation.is_confirmed
+
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
-        cache = await stack.enter_async_context(ReadThrough(redis))
+        cache = await stack.enter_async_context(ReadThrough(redis, believed))
         wakeups = Wakeups(stores.redis_url)
         edge = Edge(settings)
         logs = TailedLogs(database, wakeups, keys, CatchUp(edge.pace))
+        incarnation.on_change(logs.begin_anew)
         committer = Committer(redis, keys, logs, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
         reads = DefinitionReads(
             live=live,
             bulk=bulk,
             cache=cache,
-            versions=LocalVersions(VERSIONS_BYTES),
+            versions=LocalVersions(VERSIONS_BYTES, believed),
             keys=keys,
         )
         services: dict[str, list[object]] = {
@@ -129,7 +141,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     live=live,
                     bulk=bulk,
                     logs=logs,
-                    incarnation=stores.incarnation,
+                    incarnation=incarnation,
                     retention=settings.retention,
                 ),
                 Figures(figures=database.figures, committer=committer),
@@ -151,6 +163,17 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
             await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
 
+        if stores.data:
+            reserve = settings.disk_reserve_mib << 20
+            keep_going(
+                stack,
+                partial(
+                    watch_disk, stores.data, reserve, lambda full: edge.note_disk(is_full=full)
+                ),
+            )
+        # Watches resume, and claims begin anew, by what is there now.
+        incarnation.on_change(lambda: edge.end_waits(changed()))
+
         async def probe() -> None:
             await database.probe.select(sa.select(sa.literal(1)))
 
@@ -166,6 +189,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
         keep_going(stack, health.follow)
         yield port
+
+
+async def _first_beat(database: Database) -> None:
+    """Finds out which copy of the data this is. Raises CannotServeError."""
+    try:
+        await pulse.beat(database.probe)
+    except VwedError as exc:
+        why = exc.__cause__
+        said = plain_reason(why) if isinstance(why, sa.exc.DBAPIError) else str(why or exc)
+        raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:

@@ -53,6 +53,10 @@ class Settings(BaseSettings, Limits):
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
+    watched_dir: Path | None = None
+    """Of a worker: where the PostgreSQL that its parent runs keeps its data."""
+    disk_reserve_mib: int = Field(default=512, ge=0)
+    """With less free for the embedded PostgreSQL, nothing is written but deletions."""
     worker: bool = False
     """This process is one of several on the port; set by their parent."""
     insecure: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -21,8 +22,8 @@ class Stores:
     database_url: str
     redis_url: str | None
     """None: no cache."""
-    incarnation: str
-    """Names this very copy of the data."""
+    data: Path | None
+    """What is on the disk that the embedded PostgreSQL may fill; None: it is none of ours."""
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
@@ -37,21 +38,18 @@ async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
         database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
     if redis_url is None:
         redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
-    incarnation = await asyncio.to_thread(
-        _prepare_schema, database_url, migrate=settings.database_url is None
-    )
-    return Stores(database_url, None if redis_url == NO_REDIS else redis_url, incarnation)
+    await asyncio.to_thread(_prepare_schema, database_url, migrate=settings.database_url is None)
+    data = settings.data_dir if settings.database_url is None else settings.watched_dir
+    return Stores(database_url, None if redis_url == NO_REDIS else redis_url, data)
 
 
-def _prepare_schema(database_url: str, *, migrate: bool) -> str:
-    """Answers the database's incarnation."""
+def _prepare_schema(database_url: str, *, migrate: bool) -> None:
     engine = sync_engine(database_url)
     try:
         if migrate:
             schema.migrate(engine)
         with engine.connect() as connection:
             schema.check(connection)
-            return schema.incarnation(connection)
     except sa.exc.DBAPIError as exc:
         raise CannotServeError(f"the database cannot be used: {plain_reason(exc)}") from exc
     finally:

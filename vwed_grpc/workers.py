@@ -43,6 +43,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
                 "listen": f"{settings.listen.rpartition(':')[0]}:{port}",
                 "database_url": stores.database_url,
                 "redis_url": stores.redis_url or NO_REDIS,
+                "watched_dir": stores.data,
                 "workers": 1,
                 "worker": True,
             }

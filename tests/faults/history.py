@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.events import Kind
 from vwed_grpc.storage.pool import Pool
 
@@ -80,7 +81,7 @@ async def read(database_url: str, tenant: str, when: str = COMMITTED) -> History
           FROM task_record_events WHERE tenant = :tenant AND task_record_id > :after
          ORDER BY task_record_id, seq
     """)
-    pool = Pool(database_url, connections=2, statement_timeout=60)
+    pool = Pool(Connector(database_url), connections=2, statement_timeout=60)
     history: History = {}
     try:
         for row in await pool.select(statement, {"tenant": tenant, "after": ""}):

@@ -99,7 +99,7 @@ def publish_before_commit(patch: pytest.MonkeyPatch) -> None:
     ) -> Any:
         async def early(tx: Transaction) -> Any:
             nonlocal failed
-            effects = Effects(self._keys, tx.xact)
+            effects = Effects(self._keys, tx.xact, tx.incarnation)
             answer = await work(tx, effects)
             await self._announce(effects)
             if not failed and UNLUCKY in _seqs(effects):

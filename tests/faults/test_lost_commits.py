@@ -3,12 +3,17 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
+import pytest
 import sqlalchemy as sa
 
-from vwed_grpc.domain.errors import VwedError
+from tests.support.clusters import Cluster, clusters
+from vwed_grpc.domain.errors import Unavailable, VwedError
+from vwed_grpc.storage import schema
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 
@@ -19,7 +24,7 @@ _INSERT = sa.text("INSERT INTO lost_commits VALUES (:n)")
 
 
 async def test_each_change_is_made_once(database_url: str) -> None:
-    pool = Pool(database_url, connections=WRITERS + 2)
+    pool = Pool(Connector(database_url), connections=WRITERS + 2)
     acknowledged: set[int] = set()
     numbers = iter(range(1 << 30))
     refused: Counter[str] = Counter()
@@ -58,6 +63,42 @@ async def test_each_change_is_made_once(database_url: str) -> None:
     times: dict[int, int] = dict(found)
     assert not [n for n, count in times.items() if count > 1], refused
     assert not acknowledged - times.keys(), refused
+
+
+@pytest.fixture
+def server() -> Iterator[Cluster]:
+    with clusters("one") as (cluster,):
+        cluster.make()
+        cluster.start()
+        engine = sync_engine(cluster.url())
+        schema.migrate(engine)
+        engine.dispose()
+        yield cluster
+
+
+async def test_a_number_that_a_crash_gave_to_another_decides_nothing(server: Cluster) -> None:
+    """What was not on the disk is forgotten, its number too: the next transaction has it again."""
+    server.execute("CREATE TABLE lost_commits (n int)")
+    pool = Pool(Connector(server.url()), connections=1)
+    tries = 0
+
+    async def work(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        await tx.session.execute(_INSERT, {"n": 1})
+        server.kill()
+        await asyncio.to_thread(server.start)
+        last = 0
+        while last < tx.xact:
+            ((last,),) = server.execute("SELECT pg_current_xact_id()::text::bigint")
+        assert server.execute(f"SELECT pg_xact_status('{tx.xact}')") == [("committed",)]
+
+    with pytest.raises(Unavailable) as refusal:
+        await pool.run(work)
+    assert refusal.value.reason == "OUTCOME_UNKNOWN"
+    assert tries == 1
+    assert server.execute("SELECT n FROM lost_commits") == []
+    await pool.close()
 
 
 async def _terminate(admin: psycopg.AsyncConnection, goes_on: Callable[[], bool]) -> None:

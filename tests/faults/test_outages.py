@@ -13,6 +13,7 @@ from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, StartTaskReco
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support import stores
+from tests.support.clusters import family
 from tests.support.steps import create, get, running, seconds
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
@@ -24,21 +25,10 @@ OUTAGE = 8.0
 RUNS = 5
 
 
-def _family(parent: int) -> list[int]:
-    """A process and its children."""
-    found = [parent]
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            words = stat.read_text().rpartition(")")[2].split()
-            if int(words[1]) == parent:
-                found.append(int(stat.parent.name))
-    return found
-
-
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
     """PostgreSQL answers nobody, as on a host that swaps or fails over."""
-    stopped = _family(postmaster)
+    stopped = family(postmaster)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:

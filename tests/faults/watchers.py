@@ -26,6 +26,8 @@ PATIENCE = 2.5
 LAST_LOOK = 4.0
 RECENT = 12
 GOES_ON = ("LEFT", "BROKEN")
+LOST = "RESUME_TOKEN_UNKNOWN"
+"""What was told last may not have been in the standby's log yet."""
 
 
 async def watcher(fleet: Fleet, name: str, logs: list[WatchLog], *, brisk: bool) -> None:
@@ -143,6 +145,8 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
         stay = LAST_LOOK if last else min(rng.expovariate(1 / PATIENCE), LAST_LOOK)
         stream.ending = await _ending(call, read(), stay)
         stream.closed = time.time()
+        if LOST in stream.ending:
+            token = ""
 
 
 def _seen(message: WatchTaskRecordsResponse) -> list[Seen]:

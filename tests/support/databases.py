@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage import pulse, schema
+from vwed_grpc.storage.database import Database, sync_engine
+from vwed_grpc.storage.incarnation import Incarnation
 
 
 @contextmanager
@@ -63,3 +64,13 @@ def filled_database(
             connection.execute(sa.text(f"VACUUM ANALYZE {', '.join(tables)}"))
         engine.dispose()
         yield url
+
+
+async def incarnation_of(url: str) -> Incarnation:
+    """As a server finds it."""
+    database = Database(url, connections=8, statement_timeout=5.0)
+    try:
+        await pulse.beat(database.probe)
+        return database.incarnation.value
+    finally:
+        await database.close()

@@ -35,6 +35,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.waiting import until_true
 from vwed_grpc.client import Client, error_info
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 
 TWO_BLOCKS = {"blocks": [{"id": "a", "type": "move"}, {"id": "b", "type": "lift"}]}
@@ -139,7 +140,7 @@ async def everything(
 
 async def sql(database_url: str, statement: str, **values: Any) -> Sequence[sa.Row[Any]]:
     """What a statement returns; it is committed."""
-    pool = Pool(database_url, connections=1)
+    pool = Pool(Connector(database_url), connections=1)
     try:
         return await pool.select(sa.text(statement), values)
     finally:

@@ -25,7 +25,7 @@ def wrong_parameter() -> sa.DBAPIError:
 
 
 OUT_OF_REACH = (
-    "08006", "25006", "25P03", "28000", "28P01", "3D000", "42501", "53100", "53300", "55000",
+    "08006", "25006", "25P03", "28000", "28P01", "3D000", "42501", "53300", "55000",
     "57000", "57P01", "57P03", "57P04", "58030",
 )  # fmt: skip
 
@@ -47,6 +47,7 @@ def test_every_way_of_being_out_of_reach_is_unavailable(state: str) -> None:
         (Postgres("40001"), "ABORTED", "CONFLICT"),
         (wrapped(Postgres("55P03")), "ABORTED", "CONFLICT"),
         (wrapped(Postgres("57014")), "RESOURCE_EXHAUSTED", "STATEMENT_TIMEOUT"),
+        (wrapped(Postgres("53100")), "RESOURCE_EXHAUSTED", "DISK_FULL"),
         (wrapped(Postgres(), lost=True), "UNAVAILABLE", "STORE_UNAVAILABLE"),
         (wrapped(Postgres(), sa.InterfaceError), "UNAVAILABLE", "STORE_UNAVAILABLE"),
         (wrapped(Postgres(), sa.OperationalError), "UNAVAILABLE", "STORE_UNAVAILABLE"),

@@ -25,7 +25,7 @@ NOBODY = cast("ReadingPool", None)
 
 
 def moment(number: int) -> Moment:
-    return Moment(Snapshot(number), datetime(2026, 1, 1, tzinfo=UTC))
+    return Moment(Snapshot(number), datetime(2026, 1, 1, tzinfo=UTC), None)
 
 
 def group(first: int, last: int) -> list[Event]:

@@ -27,8 +27,12 @@ class KeySpace:
     """
 
     def __init__(self, generation: int, incarnation: str) -> None:
-        self.incarnation = incarnation
-        self._prefix = f"vwed:{generation}:{{{escape(incarnation)}:"
+        self._generation = generation
+        self.move_to(incarnation)
+
+    def move_to(self, incarnation: str) -> None:
+        """All keys from now on are of this incarnation."""
+        self._prefix = f"vwed:{self._generation}:{{{escape(incarnation)}:"
 
     def key(self, kind: str, tenant: str, *parts: str) -> str:
         """The key of one resource; different arguments never give the same key.

@@ -1,6 +1,7 @@
 """What never changes may stay in the process."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 _ENTRY = 200
 """Bytes that an entry costs beside its key and value, about."""
@@ -12,14 +13,16 @@ class LocalVersions:
     Only for those: nothing here is ever invalidated.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, believed: Callable[[], bool] = lambda: True) -> None:
+        """While `believed` says no, the versions may be of a database that is no longer."""
+        self._believed = believed
         self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, key: str) -> bytes | None:
         """The version under this key, if it is still here."""
-        value = self._entries.get(key)
+        value = self._entries.get(key) if self._believed() else None
         if value is not None:
             self._entries.move_to_end(key)
         return value

@@ -79,7 +79,9 @@ class ReadThrough:
     for itself and stores nothing. Which readers may share a load, see `Flight.serves`.
     """
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, believed: Callable[[], bool] = lambda: True) -> None:
+        """While `believed` says no, what Redis holds may be of a database that is no longer."""
+        self._believed = believed
         self.counters = redis.counters
         self._redis = redis
         self._gets = batched_gets(redis)
@@ -133,7 +135,7 @@ class ReadThrough:
             self.counters.strong += 1
             return _loaded(await load()).value
         arrived = self._began
-        held = await self._look(key) if self._redis.trusted else _UNKNOWN
+        held = await self._look(key) if self._redis.trusted and self._believed() else _UNKNOWN
         if held is not None:
             mark = held[:1]
             if mark in (_VALUE, _ABSENT):

@@ -5,7 +5,10 @@ from keyword import iskeyword
 
 import click
 
-_COMMANDS = ("serve", "migrate", "demo", "watch", "export", "import")
+_COMMANDS = (
+    *("serve", "migrate", "backup", "restore"),
+    *("demo", "watch", "export", "import", "prune"),
+)
 """Each is a module beside this one, and the function of that name in it; "import" is `import_`."""
 
 

@@ -86,6 +86,11 @@ class Busy(ResourceExhausted):
     """Others have all that work of this kind may take: it was not begun, whoever asked for it."""
 
 
+def disk_full() -> Busy:
+    """What is told while there is no room for more, or hardly any."""
+    return Busy("DISK_FULL", "the store's disk is full", retry_after=5.0)
+
+
 class Unavailable(VwedError):
     code = "UNAVAILABLE"
 

@@ -84,7 +84,11 @@ def decode(
                 return position
     except (ValueError, TypeError, OverflowError, RecursionError):
         pass  # each is one more way in which a text is no token
-    raise InvalidArgument.of("page_token", "is not a token of this list with these arguments")
+    raise foreign_token()
+
+
+def foreign_token() -> InvalidArgument:
+    return InvalidArgument.of("page_token", "is not a token of this list with these arguments")
 
 
 def _seal(fingerprint: bytes, body: bytes) -> bytes:

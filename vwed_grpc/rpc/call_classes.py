@@ -31,6 +31,8 @@ class Rule:
     """It is counted among the waits, and takes a place of its class for each piece of work."""
     streams_in: bool
     """It has a limit of its own, as each may hold a request that is not whole."""
+    grows: bool
+    """It may need more of the disk: it writes, and not only to delete."""
 
 
 _BY_PREFIX = {
@@ -59,6 +61,13 @@ _EXCEPTIONS = {
 }
 
 
+_NO_GROWTH = (
+    *("Get", "BatchGet", "List", "Watch", "Summarize", "Diff", "Export"),
+    *("Delete", "Clear", "Prune"),
+    "Heartbeat",  # it writes over what it wrote before, and its run would be lost without it
+)
+
+
 def rule_of(method: MethodDescriptor) -> Rule:
     """The rule of one RPC."""
     service = method.containing_service.name
@@ -71,4 +80,5 @@ def rule_of(method: MethodDescriptor) -> Rule:
         call_class,
         lasts=method.client_streaming or method.server_streaming,
         streams_in=method.client_streaming,
+        grows=service not in _STANDARD and not method.name.startswith(_NO_GROWTH),
     )

@@ -17,7 +17,7 @@ from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # h
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
 from structlog.contextvars import bind_contextvars
 
-from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
+from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, VwedError
 from vwed_grpc.limits import Limits
 from vwed_grpc.pacing import Pace
 from vwed_grpc.rpc.admission import Admission
@@ -138,6 +138,16 @@ class Edge:
         for call in self._calls:
             counts[call.counted_as] += 1
         return counts
+
+    def note_disk(self, *, is_full: bool) -> None:
+        """While it is full, calls that need more of it are refused."""
+        self._admission.disk.is_full = is_full
+
+    def end_waits(self, why: VwedError) -> None:
+        """Ends the calls that last, but for health checks: their callers are to begin anew."""
+        for call in list(self._calls):
+            if call.waits_in(self._admission.waits) and call.terms.call_class != CallClass.PROBE:
+                call.end(why)
 
     async def _refuse(self) -> Never:
         self._refused += 1

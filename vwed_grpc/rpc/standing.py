@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from vwed_grpc.domain.errors import disk_full
 from vwed_grpc.rpc.admission import Terms
 from vwed_grpc.rpc.offload import LARGE
 from vwed_grpc.rpc.reading import Reader
@@ -37,6 +38,10 @@ class Standing(Reader):
         """Its class, or "waits"."""
         return self.terms.call_class.value if self._waits is None else "waits"
 
+    def waits_in(self, waits: Waits) -> bool:
+        """Whether it is counted there."""
+        return self._waits is waits
+
     async def enter(self) -> None:
         """Takes a place of the call's class, unless it has one. Raises ResourceExhausted."""
         if not self._try_enter():
@@ -45,8 +50,10 @@ class Standing(Reader):
             self._place = first
 
     def _try_enter(self) -> bool:
-        """The first that is free."""
+        """The first that is free. Raises ResourceExhausted for what has no room on the disk."""
         if self._place is None:
+            if self.terms.disk is not None and self.terms.disk.is_full:
+                raise disk_full()
             for places in self.terms.places:
                 if places.try_enter(self.tenant):
                     self._place = places

@@ -10,7 +10,7 @@ from vwed.v1.common_pb2 import View
 
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.domain.ordering import parse_order_by
-from vwed_grpc.domain.paging import decode, encode, page_size, request_fingerprint
+from vwed_grpc.domain.paging import decode, encode, foreign_token, page_size, request_fingerprint
 from vwed_grpc.domain.wire_format import field
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.storage.listing import Listing
@@ -54,17 +54,25 @@ async def list_page(
     size = page_size(request.page_size)
     fingerprint = request_fingerprint(call.tenant, request.DESCRIPTOR.name, request)
     kinds = [listing.orders[term.field].type.python_type for term in order]
+    copy = pool.incarnation.value.copy
+    position = None
+    if request.page_token:
+        # Of another copy of the data, what comes next would be another question.
+        of_what, *values = decode(request.page_token, fingerprint, [str, *kinds])
+        if of_what != copy:
+            raise foreign_token()
+        position = tuple(values)
     page = await listing.page(
         pool,
         where,
         order,
         size=size,
-        position=decode(request.page_token, fingerprint, kinds) if request.page_token else None,
+        position=position,
         full=request.view == View.VIEW_FULL,
         total=request.include_total,
         alternatives=alternatives,
     )
-    token = encode(fingerprint, page.next_position) if page.next_position else ""
+    token = encode(fingerprint, (copy, *page.next_position)) if page.next_position else ""
     return ListPage(page.items, token, page.total)
 
 

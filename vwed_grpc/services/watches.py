@@ -18,6 +18,7 @@ from vwed_grpc.domain.retention import Retention, of_tenant
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import events, rows, task_records
+from vwed_grpc.storage.incarnation import CurrentIncarnation
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.feed import Feed, Request
 from vwed_grpc.watching.log import TailedLogs
@@ -31,7 +32,7 @@ class History:
     live: ReadingPool
     bulk: ReadingPool
     logs: TailedLogs
-    incarnation: str
+    incarnation: CurrentIncarnation
     retention: Mapping[str, Retention]
 
     async def ListTaskRecordEvents(self, request: ListTaskRecordEventsRequest, call: Call) -> bytes:
@@ -68,11 +69,12 @@ class History:
             full=request.view == View.VIEW_FULL,
             bookmark=_bookmark(request.bookmark_interval),
             fingerprint=fingerprint_of(call.tenant, "WatchTaskRecords", bound),
-            incarnation=self.incarnation,
+            incarnation=self.incarnation.value,
             kept=of_tenant(self.retention, call.tenant).events,
         )
         with self.logs.of(call.tenant) as log:
-            async for message in Feed(self.bulk, log, what).messages(request.resume_token):
+            feed = Feed(self.bulk, log, what)
+            async for message in self.incarnation.still(feed.messages(request.resume_token)):
                 yield message
 
     async def WatchTaskRecord(
@@ -87,7 +89,7 @@ class History:
                 full=request.view == View.VIEW_FULL,
                 bookmark=_bookmark(request.bookmark_interval),
             )
-            async for message in watch.messages(after_seq):
+            async for message in self.incarnation.still(watch.messages(after_seq)):
                 yield message
 
 

@@ -4,10 +4,13 @@ So none waits for the work of another. Who asks says for what it is.
 """
 
 import asyncio
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.hosts import parsed
 from vwed_grpc.storage.pool import Pool, ReadingPool
 
 
@@ -26,18 +29,23 @@ class Database:
 
     def __init__(self, url: str, *, connections: int, statement_timeout: float) -> None:
         """`connections` are the most of all purposes together; at least 8: one of each kind."""
+        connector = Connector(url)
+        self.incarnation = connector.incarnation
 
         def share(eighteenths: int) -> int:
             return max(1, connections * eighteenths // 18)
 
         def pool(purpose: str, connections: int) -> Pool:
             return Pool(
-                url, connections=connections, purpose=purpose, statement_timeout=statement_timeout
+                connector,
+                connections=connections,
+                purpose=purpose,
+                statement_timeout=statement_timeout,
             )
 
         def reading_pool(purpose: str, connections: int, reads: int) -> ReadingPool:
             return ReadingPool(
-                url,
+                connector,
                 connections=connections,
                 reads=reads,
                 purpose=purpose,
@@ -64,7 +72,10 @@ def plain_reason(exc: DBAPIError) -> str:
 
 def sync_engine(url: str) -> sa.Engine:
     """The same database for migrations and scripts, without an event loop (psycopg)."""
-    given = sa.make_url(url).set(drivername="postgresql+psycopg")
-    # Left alone, a host that swallows packets is waited for over two minutes.
-    patience = {} if "connect_timeout" in given.query else {"connect_timeout": 5}
-    return sa.create_engine(given, connect_args=patience)
+    given = parsed(url).set(drivername="postgresql+psycopg")
+    # Of several hosts the one that takes writes, as the service's pools do.
+    options: dict[str, Any] = {"target_session_attrs": "read-write"}
+    if "connect_timeout" not in given.query:
+        # Left alone, a host that swallows packets is waited for over two minutes.
+        options["connect_timeout"] = 5
+    return sa.create_engine(given, connect_args=options)

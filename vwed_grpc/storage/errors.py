@@ -11,7 +11,13 @@ import asyncpg
 from sqlalchemy import exc as sa
 
 from vwed_grpc.batching import Again
-from vwed_grpc.domain.errors import Aborted, ResourceExhausted, Unavailable, VwedError
+from vwed_grpc.domain.errors import (
+    Aborted,
+    ResourceExhausted,
+    Unavailable,
+    VwedError,
+    disk_full,
+)
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -53,7 +59,8 @@ SQLSTATES: dict[str, Callable[[], VwedError]] = {
     "28": _out_of_reach,  # the role may not log in, or has another password
     "3D": _out_of_reach,  # the database is gone
     "42501": _out_of_reach,  # the role may not connect to the database, or use what is in it
-    "53": _out_of_reach,  # out of connections, memory or disk
+    "53": _out_of_reach,  # out of connections or memory
+    "53100": disk_full,
     "55000": _out_of_reach,  # the database accepts no connections
     "57": _out_of_reach,  # shutting down, starting, crashed; the database is being dropped
     "58": _out_of_reach,  # the server's own disk or files
@@ -98,7 +105,8 @@ def public_errors() -> Iterator[None]:
         raise told from error
 
 
-_LAST_WORDS = ("57P0", "08", "25P03")  # the server or this connection ends
+_LAST_WORDS = ("57P0", "08", "25P03", "25006")
+"""The server or this connection ends, or the server is the primary no more."""
 
 
 def connection_is_lost(exc: sa.DBAPIError) -> bool:

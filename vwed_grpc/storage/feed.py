@@ -48,6 +48,9 @@ class Moment:
 
     snapshot: Snapshot
     time: datetime
+    lsn: int | None
+    """Up to here in the write-ahead log stands all that the snapshot sees, if whoever takes this
+    server's place has all of it too (synchronous replication); else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ class Entry:
 
 _NOW = """
     SELECT (pg_snapshot_xmax(s)::text)::bigint AS xmax, clock_timestamp() AS now,
-           ARRAY(SELECT (x::text)::bigint FROM pg_snapshot_xip(s) x ORDER BY 1) AS running
+           ARRAY(SELECT (x::text)::bigint FROM pg_snapshot_xip(s) x ORDER BY 1) AS running,
+           CASE WHEN current_setting('synchronous_standby_names') <> ''
+                THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS lsn
       FROM pg_current_snapshot() s
 """
 _MOMENT = Statement(_NOW)
@@ -85,7 +90,7 @@ async def now(pool: ReadingPool) -> Moment:
 
 
 def _moment(row: sa.Row[Any]) -> Moment:
-    return Moment(Snapshot(row.xmax, tuple(row.running)), codecs.moment(row.now))
+    return Moment(Snapshot(row.xmax, tuple(row.running)), codecs.moment(row.now), row.lsn)
 
 
 _NEW = Statement(f"""

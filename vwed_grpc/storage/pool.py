@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from vwed_grpc.storage.by_key import ByKey, reader
 from vwed_grpc.storage.codecs import set_codecs
 from vwed_grpc.storage.connection_queue import ConnectionQueue
+from vwed_grpc.storage.connector import Connection, Connector
 from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
+from vwed_grpc.storage.incarnation import CurrentIncarnation
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.storage.transaction import Transaction, transact
+from vwed_grpc.storage.transaction import Transaction, WritesHeld, transact
 
 T = TypeVar("T")
 
@@ -37,32 +39,53 @@ class Pool:
     """
 
     def __init__(
-        self, url: str, *, connections: int, purpose: str = "some", statement_timeout: float = 5.0
+        self,
+        connector: Connector,
+        *,
+        connections: int,
+        purpose: str = "some",
+        statement_timeout: float = 5.0,
     ) -> None:
-        self._url = sa.make_url(url).set(drivername="postgresql+asyncpg")
-        self._options = {
+        self._connector = connector
+        self._name = f"vwed-grpc {purpose}"
+        self._options: dict[str, Any] = {
             "timeout": statement_timeout,
             "command_timeout": statement_timeout * 2,
-            "server_settings": {
+            "server_settings": {"application_name": self._name, "timezone": "UTC"},
+        }
+        prepared = {}
+        if (
+            connector.pooled
+        ):  # it passes no other settings on, and a session ends with a transaction
+            self._options["statement_cache_size"] = 0
+            prepared = {"prepared_statement_cache_size": 0}
+        else:
+            self._options["server_settings"] |= {
                 # JIT compiles our short statements for ten times the work it saves.
                 "jit": "off",
-                "timezone": "UTC",
                 # A process frozen in the middle of a transaction must not keep its locks.
                 "idle_in_transaction_session_timeout": "10000",
                 "statement_timeout": str(int(statement_timeout * 1000)),
-                "application_name": f"vwed-grpc {purpose}",
-            },
-        }
+            }
         # SQLAlchemy begins no transaction on these: the driver does, for a third of the cost.
         self._engine = create_async_engine(
-            self._url,
+            connector.url.set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
             pool_size=connections,
             max_overflow=0,
-            connect_args=self._options,
+            connect_args={"async_creator_fn": connector.connect, **prepared, **self._options},
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
         self._queue = ConnectionQueue(purpose, connections, statement_timeout)
+
+    @property
+    def incarnation(self) -> CurrentIncarnation:
+        """Of the data that it reads and writes."""
+        return self._connector.incarnation
+
+    def abandon(self) -> None:
+        """Ends its connections, for their server does not answer."""
+        self._connector.abandon(self._name)
 
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
@@ -93,23 +116,30 @@ class Pool:
     ) -> T:
         """Runs `work` in one transaction and commits it, or with `commit=False` rolls it back.
 
-        Serialization failures, deadlocks and lost connections are retried while `remaining` lasts;
-        a COMMIT whose answer was lost is never repeated blindly: see `transact`, also for locks.
+        Serialization failures, deadlocks and lost connections are retried while `remaining` lasts,
+        and so is what comes while nobody may write yet; a COMMIT whose answer was lost is never
+        repeated blindly: see `transact`, also for locks.
         """
 
         async def once() -> T:
             with connection_losses():
                 async with self._queue, self._engine.connect() as connection:
                     return await transact(
-                        connection, work, commit=commit, wait_for_locks=wait_for_locks
+                        connection,
+                        work,
+                        self._connector,
+                        commit=commit,
+                        wait_for_locks=wait_for_locks,
                     )
 
         with public_errors():
             for tried in range(1, _TRIES):
                 try:
                     return await once()
-                except DBAPIError as exc:
+                except (DBAPIError, WritesHeld) as exc:
                     pause = min(0.01 * 2**tried, 0.5)
+                    if isinstance(exc, WritesHeld):
+                        pause = exc.seconds
                     left = remaining()
                     if not _worth_retrying(exc) or (left is not None and left <= pause):
                         raise
@@ -125,7 +155,7 @@ class ReadingPool(Pool):
 
     def __init__(
         self,
-        url: str,
+        connector: Connector,
         *,
         connections: int,
         reads: int,
@@ -134,15 +164,16 @@ class ReadingPool(Pool):
     ) -> None:
         """`reads` connections for single reads, `connections` for all else."""
         super().__init__(
-            url, connections=connections, purpose=purpose, statement_timeout=statement_timeout
+            connector, connections=connections, purpose=purpose, statement_timeout=statement_timeout
         )
         self._readers = asyncpg.create_pool(
             min_size=0,
             max_size=reads,
+            connect=connector.connect,
+            connection_class=Connection,
             init=set_codecs,
             # Single reads leave nothing behind; the driver's own reset is a round trip.
             reset=_nothing_to_reset,
-            **self._engine.dialect.create_connect_args(self._url)[1],
             **self._options,
         )
         self._patience = statement_timeout
@@ -203,5 +234,7 @@ async def _nothing_to_reset(_: asyncpg.Connection) -> None:
     pass
 
 
-def _worth_retrying(exc: DBAPIError) -> bool:
+def _worth_retrying(exc: DBAPIError | WritesHeld) -> bool:
+    if isinstance(exc, WritesHeld):
+        return True
     return exc.connection_invalidated or sqlstate(exc) in _RETRIED_STATES

@@ -6,6 +6,9 @@ were. From the end of such a gap on leases have their whole term anew. All serve
 it is a row.
 """
 
+from time import monotonic
+
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import GAP, Transaction
@@ -23,9 +26,17 @@ _BEAT = Statement("""
 
 
 async def beat(pool: Pool) -> bool:
-    """Says that the service can write; whether it could not for a while before."""
+    """Says that the service can write; whether it could not for a while before.
 
-    async def work(tx: Transaction) -> bool:
-        return bool((await tx.fetch(_BEAT, {"gap": GAP}))[0].anew)
+    That confirms which copy of the data this is, as no other commit does: with synchronous
+    replication one that wrote nothing waits for no standby.
+    """
 
-    return await pool.run(work)
+    async def work(tx: Transaction) -> tuple[bool, Incarnation, float]:
+        since = monotonic()
+        anew = bool((await tx.fetch(_BEAT, {"gap": GAP}))[0].anew)
+        return anew, tx.incarnation, since
+
+    anew, incarnation, since = await pool.run(work)
+    pool.incarnation.confirm(incarnation, since)
+    return anew

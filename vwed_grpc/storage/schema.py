@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-HEAD = "0004"
+HEAD = "0005"
 COMPATIBLE_SINCE = "0001"
 """Releases that want this schema, or a later one, can work with `HEAD`."""
 _LOCK = 0x56574544  # one migration at a time, whoever starts it
@@ -74,21 +74,6 @@ def _revision(connection: sa.Connection) -> str:
     if not sa.inspect(connection).has_table("alembic_version"):
         return ""
     return connection.scalar(sa.text("SELECT version_num FROM alembic_version")) or ""
-
-
-def incarnation(connection: sa.Connection) -> str:
-    """Names this very copy of the data: another after a restore, a clone or a failover in time."""
-    row = connection.execute(
-        sa.text(
-            "SELECT (SELECT to_hex(system_identifier) FROM pg_control_system()),"
-            # The timeline. The control file learns of a new one only with a checkpoint.
-            " ltrim(left(pg_walfile_name(pg_current_wal_lsn()), 8), '0'),"
-            # A database made with another as its TEMPLATE has the tables' numbers of that one.
-            " (SELECT to_hex(oid::bigint) FROM pg_database WHERE datname = current_database()),"
-            " to_hex('task_records'::regclass::bigint)"
-        )
-    ).one()
-    return "-".join(row)
 
 
 def scripts() -> ScriptDirectory:

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, sessionmaker
 
+from vwed_grpc.storage.hosts import parsed
+
 _OPTIONS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -23,7 +25,7 @@ def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:
 
 def async_engine(url: str) -> AsyncEngine:
     """The service's database, with the service's driver (asyncpg), apart from its pools."""
-    return create_async_engine(sa.make_url(url).set(drivername="postgresql+asyncpg"))
+    return create_async_engine(parsed(url).set(drivername="postgresql+asyncpg"))
 
 
 def async_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:

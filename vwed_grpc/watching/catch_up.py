@@ -92,16 +92,25 @@ class CatchUp:
         reading = _Reading(asyncio.ensure_future(self.take_turn(tenant, load)))
 
         def done(future: asyncio.Future[Any]) -> None:
-            self._forget(place, reading)
-            if not future.cancelled() and future.exception() is None:
+            is_wanted = self._forget(place, reading)
+            if not future.cancelled() and future.exception() is None and is_wanted:
                 self._keep(place, future.result(), size(future.result()))
 
         reading.future.add_done_callback(done)
         return reading
 
-    def _forget(self, place: Hashable, reading: _Reading) -> None:
-        if self._under_way.get(place) is reading:
+    def forget(self) -> None:
+        """Nobody who comes next is answered with what was read, or is being read."""
+        self._under_way.clear()
+        for place in list(self._kept):
+            self._drop(place)
+
+    def _forget(self, place: Hashable, reading: _Reading) -> bool:
+        """Whether others could still have had it."""
+        is_shared = self._under_way.get(place) is reading
+        if is_shared:
             del self._under_way[place]
+        return is_shared
 
     def _keep(self, place: Hashable, found: Any, size: int) -> None:
         if not size:

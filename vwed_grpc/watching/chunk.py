@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
@@ -11,6 +10,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.run_filter import predicate
 from vwed_grpc.storage.events import Event, Kind
+from vwed_grpc.storage.feed import Moment
 from vwed_grpc.watching.events import is_large, messages
 from vwed_grpc.watching.resume import Place
 
@@ -159,8 +159,8 @@ class Chunk:
     """Where a watch stands that was told it."""
     number: int
     """Of the reading of the log up to which `end` goes; 0: of none."""
-    time: datetime
-    """By the database's clock: until then `end` was true."""
+    moment: Moment
+    """Of a reading that saw all that `end` says was told; until then that was true."""
     beyond: Mapping[str, int]
     """Run -> the last seq that was told although it stands after `end`."""
     until: int

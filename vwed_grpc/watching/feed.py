@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from math import inf
 
@@ -14,7 +14,8 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 from vwed_grpc.domain.errors import OutOfRange
 from vwed_grpc.storage import feed, rows, task_records
 from vwed_grpc.storage.events import Event
-from vwed_grpc.storage.feed import Snapshot
+from vwed_grpc.storage.feed import Moment, Snapshot
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching.chunk import Change, Chunk, Selection
 from vwed_grpc.watching.events import messages
@@ -48,7 +49,7 @@ class Request:
     """Seconds."""
     fingerprint: bytes
     """Of the arguments that a resume token is bound to."""
-    incarnation: str
+    incarnation: Incarnation
     """Of the data, to which it is bound as well."""
     kept: timedelta | None
     """How long events are; None: for ever."""
@@ -91,14 +92,14 @@ class Feed:
                 point = await self._resume(token)
             else:
                 mark = await tail.marked(1)
-                point = ResumePoint(mark.place, mark.moment.time, in_snapshot=True)
+                point = ResumePoint.at(mark.place, mark.moment, in_snapshot=True)
                 self._number, self._next = mark.number, tail.end
             self._place = self._floor = point.place
             if point.in_snapshot:
                 async for message in self._snapshot(point):
                     yield message
                 self._told_until = tail.begun + 1  # which sees all that the states were read from
-            async for message in self._changes(tail, sleep, point.said_at):
+            async for message in self._changes(tail, sleep):
                 yield message
 
     async def _resume(self, token: str) -> ResumePoint:
@@ -168,22 +169,22 @@ class Feed:
             ):
                 yield some
 
-    async def _changes(self, tail: Tail, sleep: Sleep, time: datetime) -> AsyncIterator[bytes]:
+    async def _changes(self, tail: Tail, sleep: Sleep) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
         said = clock()
         while True:
             chunk = await self._following(tail)
             if chunk is not None:
-                time = chunk.time
+                moment = chunk.moment
                 out = await self._take(chunk)
             else:
                 mark = await tail.marked(1)
-                time = mark.moment.time
+                moment = mark.moment
                 self._stand(mark.place, mark.number)
                 out = []
-            out += self._due_progress(clock(), time)
+            out += self._due_progress(clock(), moment)
             if not out and clock() >= said + self._what.bookmark:
-                out = [self._token(self._point(time))]
+                out = [self._token(self._point(moment))]
             for message in out:
                 yield message
                 said = clock()
@@ -225,7 +226,7 @@ class Feed:
         chunk = await ask(
             tenant,
             ("log", place, way.upto),
-            lambda: read_on(pool, tenant, place, way, mark.moment.time),
+            lambda: read_on(pool, tenant, place, way, mark.moment),
             lambda chunk: 2 * chunk.size,
         )
         if chunk.end != mark.place:
@@ -262,7 +263,7 @@ class Feed:
         for change in told.changes:
             self._progress.pop(change.run, None)  # this says it too
         self._progress |= told.progress
-        before = self._token(ResumePoint(self._floor, chunk.time))
+        before = self._token(ResumePoint.at(self._floor, chunk.moment))
         if self._next is None:
             self._tell_beyond(chunk.beyond, chunk.until)
         else:
@@ -272,13 +273,13 @@ class Feed:
         if not framed:
             return []
         *firsts, last = framed
-        token = self._token(self._point(chunk.time))
+        token = self._token(self._point(chunk.moment))
         return [*(message + before for message in firsts), last + token]
 
     def _is_news(self, change: Change) -> bool:
         return change.event.seq > self._told.get(change.run, 0)
 
-    def _due_progress(self, clock: float, time: datetime) -> Iterator[bytes]:
+    def _due_progress(self, clock: float, moment: Moment) -> Iterator[bytes]:
         """The runs whose progress was last told long enough ago, as states of theirs."""
         if clock < self._next_progress():
             return
@@ -290,7 +291,7 @@ class Feed:
         states = [s for run in due if (s := self._progress.pop(run).progress) is not None]
         self._progress_told |= dict.fromkeys(due, clock)
         for message in messages(states, full=False):
-            yield message + self._token(self._point(time))
+            yield message + self._token(self._point(moment))
 
     def _next_progress(self) -> float:
         """When that of a run is due."""
@@ -299,8 +300,8 @@ class Feed:
         first = min(self._progress_told.get(run, -inf) for run in self._progress) + PROGRESS_SECONDS
         return max(first, self._told_at + PROGRESS_PAUSE)
 
-    def _point(self, time: datetime) -> ResumePoint:
-        return ResumePoint(self._floor if self._progress else self._place, time)
+    def _point(self, moment: Moment) -> ResumePoint:
+        return ResumePoint.at(self._floor if self._progress else self._place, moment)
 
     def _token(self, point: ResumePoint) -> bytes:
         token = point.token(self._what.fingerprint, self._what.incarnation)

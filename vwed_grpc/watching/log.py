@@ -18,6 +18,7 @@ from vwed_grpc.cache.keys import KeySpace
 from vwed_grpc.storage import events, feed
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.feed import Entry, Stretch
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.news import ORIGIN_BYTES, News, unpack
 from vwed_grpc.watching.reading import after, grouped, next_ones, page, up_to
@@ -238,12 +239,20 @@ class TailedLogs:
             followed.watchers -= 1
             if not followed.watchers:
                 followed.task.cancel()
-                del self._followed[tenant]
+                if self._followed.get(tenant) is followed:
+                    del self._followed[tenant]
 
-    def tell(self, tenant: str, news: Sequence[News]) -> None:
-        """What a commit of this process has to say."""
+    def begin_anew(self) -> None:
+        """The data is another: who watches now has to leave, and who comes next begins with it."""
+        for followed in self._followed.values():
+            followed.task.cancel()
+        self._followed.clear()
+        self._catch_up.forget()
+
+    def tell(self, tenant: str, news: Sequence[News], incarnation: Incarnation | None) -> None:
+        """What a commit of this process has to say, unless the data that it changed is gone."""
         followed = self._followed.get(tenant)
-        if followed is not None:
+        if followed is not None and incarnation is self._database.incarnation.known:
             for one in news:
                 followed.log.tell(one)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from vwed_grpc.storage import feed
 from vwed_grpc.storage.feed import Entry, Moment, Snapshot, Stretch, Way
@@ -90,7 +89,7 @@ async def find_way(pool: ReadingPool, tenant: str, place: Place, aim: Snapshot) 
     return await feed.between(pool, tenant, place.since, place.upto or aim, most=most)
 
 
-async def read_on(pool: ReadingPool, tenant: str, place: Place, way: Way, time: datetime) -> Chunk:
+async def read_on(pool: ReadingPool, tenant: str, place: Place, way: Way, moment: Moment) -> Chunk:
     """What goes on from a place on its way, at most a page of it."""
     left = after(way.stretches, place.run, place.seq)
     entries, end = await page(pool, tenant, left) if left else ([], None)
@@ -102,7 +101,7 @@ async def read_on(pool: ReadingPool, tenant: str, place: Place, way: Way, time: 
         changes,
         Place(way.upto) if end is None else Place(place.since, way.upto, *end),
         0,
-        time,
+        moment,
         beyond={run: own[-1].event.seq for run, own in by_run.items() if run in way.gaps},
         until=0,
         size=sum(entry.event.size for entry in entries),

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from vwed_grpc.domain import paging
 from vwed_grpc.domain.errors import InvalidArgument, OutOfRange
-from vwed_grpc.storage.feed import Snapshot
+from vwed_grpc.storage.feed import Moment, Snapshot
+from vwed_grpc.storage.incarnation import Incarnation
 
-_KINDS = (str, datetime, int, str, int, str, str, int, int, datetime, str)
+_KINDS = (str, int, int, datetime, int, str, int, str, str, int, int, datetime, str)
 _MOST_RUNNING = 64
 """Transactions that a token names. With more it stands before some that have ended: what these
 wrote is told once more."""
@@ -33,26 +34,34 @@ class ResumePoint:
     place: Place
     said_at: datetime
     """When the token was given out, by the database's clock."""
+    lsn: int | None = None
+    """Of the moment whose snapshot sees all that `place` says was told: see `storage.feed`."""
     in_snapshot: bool = False
     after: tuple[datetime, str] | None = None
     """create_time and id of the last run that the snapshot has told; None: of none yet."""
 
-    def token(self, fingerprint: bytes, incarnation: str) -> str:
+    @classmethod
+    def at(cls, place: Place, moment: Moment, *, in_snapshot: bool = False) -> "ResumePoint":
+        """A place of which a moment's snapshot sees all."""
+        return cls(place, moment.time, moment.lsn, in_snapshot)
+
+    def token(self, fingerprint: bytes, incarnation: Incarnation) -> str:
         create_time, run = self.after or (None, None)
         place = self.place
         where = (
-            *(incarnation, self.said_at, *_numbers(place.since)),
+            *(incarnation.copy, incarnation.timeline, self.lsn, self.said_at),
+            *_numbers(place.since),
             *(_numbers(place.upto) if place.upto else (0, "")),
             *(place.run, place.seq, int(self.in_snapshot), create_time, run),
         )
         return paging.encode(fingerprint, where)
 
     @classmethod
-    def of(cls, token: str, fingerprint: bytes, incarnation: str) -> "ResumePoint":
+    def of(cls, token: str, fingerprint: bytes, incarnation: Incarnation) -> "ResumePoint":
         """Raises InvalidArgument for what is no token of this watch.
 
         OutOfRange for one of another copy of the data, after a restore say: numbers of its
-        transactions mean nothing here.
+        transactions mean nothing here; and after a failover, unless all that was told is here too.
         """
         try:
             parts = paging.decode(token, fingerprint, _KINDS)
@@ -60,8 +69,8 @@ class ResumePoint:
             raise InvalidArgument.of(
                 "resume_token", "is not a token of this watch with these arguments"
             ) from None
-        copy, said_at, since, running, upto, upto_running, *row = parts
-        if copy != incarnation:
+        copy, timeline, lsn, said_at, since, running, upto, upto_running, *row = parts
+        if copy != incarnation.copy:
             raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another copy of the data")
         try:
             place = Place(
@@ -77,7 +86,31 @@ class ResumePoint:
                 after = None
             case _:
                 raise InvalidArgument.of("resume_token", "is not a token of this watch")
-        return cls(place._replace(run=log_run, seq=seq), said_at, bool(in_snapshot), after)
+        match timeline, lsn:
+            case int(), int() | None:
+                place = _moved(
+                    place._replace(run=log_run, seq=seq),
+                    incarnation,
+                    timeline,
+                    None if in_snapshot else lsn,
+                )
+            case _:
+                raise InvalidArgument.of("resume_token", "is not a token of this watch")
+        return cls(place, said_at, lsn, bool(in_snapshot), after)
+
+
+def _moved(place: Place, incarnation: Incarnation, timeline: int, lsn: int | None) -> Place:
+    """Where a watch that stood there on a timeline goes on in the present one.
+
+    What it was told beyond that it is told once more, if it still is. So the log up to `lsn` has to
+    be in the present one, which is all that the place sees. Raises OutOfRange if it may not be.
+    """
+    goes_on = incarnation.resumed(timeline, place.since.xmin, lsn)
+    if goes_on is None:
+        raise OutOfRange(
+            "RESUME_TOKEN_UNKNOWN", "the store has failed over, and may have lost what was told"
+        )
+    return place if timeline == incarnation.timeline else Place(Snapshot(goes_on))
 
 
 def _numbers(snapshot: Snapshot) -> tuple[int, str]:

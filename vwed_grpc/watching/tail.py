@@ -192,7 +192,7 @@ class Tail:
             changes,
             self.mark.place,
             self.mark.number,
-            self.mark.moment.time,
+            self.mark.moment,
             beyond=last,
             until=until,
             size=size,

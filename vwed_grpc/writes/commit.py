@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from vwed_grpc.cache.keys import KeySpace, escape
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.log import TailedLogs
@@ -25,6 +26,8 @@ class Effects:
     keys: KeySpace
     xact: int = 0
     """The transaction's number."""
+    incarnation: Incarnation | None = None
+    """Of the data that it changed."""
     stale: list[str] = field(default_factory=list)
     """Cache keys whose values are no longer true."""
     news: dict[str, list[News]] = field(default_factory=dict)
@@ -124,7 +127,7 @@ class Committer:
 
         async def attempt(tx: Transaction) -> T:
             nonlocal effects
-            effects = Effects(self._keys, tx.xact)
+            effects = Effects(self._keys, tx.xact, tx.incarnation)
             return await work(tx, effects)
 
         answer = await pool.run(
@@ -145,7 +148,7 @@ class Committer:
         for channel in claims:
             self._wakeups.tell(channel)
         for tenant, news in effects.news.items():
-            self._logs.tell(tenant, news)
+            self._logs.tell(tenant, news, effects.incarnation)
 
 
 def _heard(running: asyncio.Future[Any]) -> None:

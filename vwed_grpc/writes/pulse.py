@@ -9,6 +9,9 @@ from vwed_grpc.storage.pool import Pool
 
 log = structlog.get_logger("vwed.pulse")
 
+PATIENCE = 1.5
+"""Seconds for a beat. Then the server may be gone, and another one have taken its place."""
+
 
 class Pulse:
     """The beats of one server."""
@@ -19,9 +22,12 @@ class Pulse:
     async def run(self) -> None:
         """Beats until cancelled; while the store is away it tries on."""
         while True:
+            silent = asyncio.get_running_loop().call_later(PATIENCE, self._pool.abandon)
             try:
                 if await pulse.beat(self._pool):
                     log.info("leases have their term anew: nobody could renew them for a while")
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next beat may go well
                 log.debug("no beat", error=repr(exc))
+            finally:
+                silent.cancel()
             await asyncio.sleep(pulse.BEAT_SECONDS)

@@ -21,6 +21,7 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache, due
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 
@@ -118,7 +119,7 @@ async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
         async def work(tx: Transaction) -> int:
             return await data_cache.sweep(tx, tenant, 100)
 
-        pool = Pool(database_url, connections=1)
+        pool = Pool(Connector(database_url), connections=1)
         try:
             return await pool.run(work)
         finally:
@@ -126,7 +127,7 @@ async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
 
     async def due_now() -> bool:
         """Whether a sweep is begun at all."""
-        pool = Pool(database_url, connections=1)
+        pool = Pool(Connector(database_url), connections=1)
         try:
             return tenant in {row.tenant for row in await pool.select(due.ENTRIES)}
         finally:

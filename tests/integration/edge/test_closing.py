@@ -6,12 +6,13 @@ import sqlalchemy as sa
 
 from tests.support.steps import sql
 from tests.support.waiting import until_true
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 
 
 async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str) -> None:
-    pool = Pool(database_url, connections=2)
+    pool = Pool(Connector(database_url), connections=2)
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def work(tx: Transaction) -> str:

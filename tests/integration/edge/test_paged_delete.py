@@ -1,6 +1,7 @@
 """What is deleted page by page: all of it, in its order, and nothing else."""
 
 from tests.support.steps import sql
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.paged_delete import ROWS, PagedDelete
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
@@ -16,7 +17,7 @@ async def test_no_page_is_larger_than_a_statement_may_be(database_url: str, tena
     for run, count in (("large", 2 * ROWS + 1), ("small", 3), ("other", 2)):
         await sql(database_url, _FILL, tenant=tenant, run=run, count=count)
     entries = PagedDelete("data_cache", "key", "text", "")
-    pool = Pool(database_url, connections=3)
+    pool = Pool(Connector(database_url), connections=3)
 
     async def work(tx: Transaction) -> list[list[tuple[str, str]]]:
         return [page async for page in entries.pages(tx, tenant, ["large", "small", "none"])]

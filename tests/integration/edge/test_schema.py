@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from tests.support.databases import empty_database
+from tests.support.databases import empty_database, incarnation_of
 from vwed_grpc.storage import models, schema
 from vwed_grpc.storage.database import sync_engine
 
@@ -98,7 +98,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     engine.dispose()
 
 
-def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
+async def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:
     """Else two of them would read each other's values in a Redis that they share."""
     url = sa.make_url(database_url)
     names = [f"vwed_test_{uuid.uuid4().hex[:12]}" for _ in range(2)]
@@ -109,11 +109,11 @@ def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str)
         for name in names:
             connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
             template = name
-            engine = sync_engine(url.set(database=name).render_as_string(hide_password=False))
+            own = url.set(database=name).render_as_string(hide_password=False)
+            engine = sync_engine(own)
             schema.migrate(engine)
-            with engine.connect() as copy:
-                found.add(schema.incarnation(copy))
             engine.dispose()
+            found.add(str(await incarnation_of(own)))
         for name in names:
             connection.execute(sa.text(f"DROP DATABASE {name}"))
     admin.dispose()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.support.waiting import until_true
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement, Together
@@ -28,7 +29,7 @@ _MAKE = """
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
     """With one connection for transactions: what one leaves behind, the next one meets."""
-    pool = ReadingPool(database_url, connections=1, reads=1)
+    pool = ReadingPool(Connector(database_url), connections=1, reads=1)
     yield pool
     await pool.close()
 
@@ -123,7 +124,7 @@ async def test_whenever_one_is_cancelled_the_next_is_on_its_own(
 async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
     database_url: str, tenant: str
 ) -> None:
-    hasty = ReadingPool(database_url, connections=1, reads=1, statement_timeout=0.5)
+    hasty = ReadingPool(Connector(database_url), connections=1, reads=1, statement_timeout=0.5)
 
     async def its_pid(tx: Transaction) -> int:
         return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
@@ -153,7 +154,7 @@ async def test_a_begin_that_was_answered_too_late_leaves_no_transaction(
 
 async def test_after_a_restart_the_first_write_goes_well(database_url: str, tenant: str) -> None:
     """All pooled connections are dead then: none of them costs a try."""
-    pool = ReadingPool(database_url, connections=30, reads=2)
+    pool = ReadingPool(Connector(database_url), connections=30, reads=2)
     everybody = asyncio.Barrier(20)
 
     async def its_pid(tx: Transaction) -> int:

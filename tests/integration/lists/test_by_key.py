@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.support.steps import create, define
 from vwed_grpc.client import Client
 from vwed_grpc.storage import task_records
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 
@@ -26,7 +27,7 @@ class Counting(ReadingPool):
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Counting]:
-    pool = Counting(database_url, connections=1, reads=1)
+    pool = Counting(Connector(database_url), connections=1, reads=1)
     yield pool
     await pool.close()
 

@@ -12,6 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from tests.support.databases import filled_database
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.storage import run_lists
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
@@ -77,7 +78,7 @@ async def metered(url: str, plans: str) -> AsyncIterator[Metered]:
         name = sa.make_url(url).database
         connection.execute(sa.text(f"ALTER DATABASE {name} SET plan_cache_mode = {plans}"))
     engine.dispose()
-    pool = Metered(url, connections=1, reads=1, statement_timeout=20)
+    pool = Metered(Connector(url), connections=1, reads=1, statement_timeout=20)
     assert (await super(Metered, pool).fetch(_PLANS))[0][0] == plans
     yield pool
     await pool.close()

@@ -16,6 +16,7 @@ from vwed.v1.task_def_service_pb2 import (
 )
 
 from tests.support.calls import create_def, delete_def
+from tests.support.databases import incarnation_of
 from tests.support.list_subjects import (
     ALL,
     COUNT,
@@ -104,7 +105,7 @@ async def test_what_is_no_token_is_refused(subject: Subject) -> None:
     ids=repr,
 )
 async def test_a_sealed_token_of_any_content_is_no_fault_of_ours(
-    client: Client, tenant: str, position: tuple[Any, ...]
+    client: Client, database_url: str, tenant: str, position: tuple[Any, ...]
 ) -> None:
     """The seal has no secret: who reads the source can make one."""
     calls: list[tuple[Callable[[Any], Awaitable[Any]], Any]] = [
@@ -115,9 +116,10 @@ async def test_a_sealed_token_of_any_content_is_no_fault_of_ours(
         (client.records.ListTaskRecords, ListTaskRecordsRequest(order_by=order))
         for order in ("", "priority", "priority desc", "start_time desc", "end_time")
     ]
+    copy = (await incarnation_of(database_url)).copy
     for call, request in calls:
         fingerprint = request_fingerprint(tenant, request.DESCRIPTOR.name, request)
-        request.page_token = encode(fingerprint, position)
+        request.page_token = encode(fingerprint, (copy, *position))
         try:
             await call(request)
         except grpc.aio.AioRpcError as error:

@@ -29,6 +29,7 @@ from tests.support.waiting import promptly, until_true
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
 from vwed_grpc.storage import due
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes import expiry
@@ -199,7 +200,7 @@ async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(
     for _ in range(110):
         await running(client, task_def.id, lease=60)
     urgent = await running(client, task_def.id, lease=60, id="zzz", priority=9)
-    pool = Pool(database_url, connections=2)
+    pool = Pool(Connector(database_url), connections=2)
 
     async def with_the_sweeper_away(tx: Transaction) -> list[TaskRecord]:
         while not await due.mine(tx, expiry.LEASES.name, tenant):  # noqa: ASYNC110 - it is elsewhere

@@ -1,8 +1,7 @@
 """Where a watch of many runs can be resumed, and where it cannot."""
 
 import asyncio
-import json
-from base64 import urlsafe_b64decode
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.integration.watching.test_watch_delivery import replica
 from tests.support.calls import finish_run
+from tests.support.databases import incarnation_of
 from tests.support.feeding import feeding, labelled
 from tests.support.steps import block, create, refused, report, running, seconds
 from vwed_grpc.client import Client, connect
@@ -143,15 +143,17 @@ def watch_of(tenant: str) -> bytes:
     return fingerprint_of(tenant, "WatchTaskRecords", request)
 
 
-async def test_a_token_of_another_history_is_out_of_range(client: Client, tenant: str) -> None:
+async def test_a_token_of_another_history_is_out_of_range(
+    client: Client, database_url: str, tenant: str
+) -> None:
     """After a restore the same transactions may have happened otherwise, or not at all."""
-    watch = watch_of(tenant)
+    watch, present = watch_of(tenant), await incarnation_of(database_url)
     async with feeding(client, filter=TaskRecordFilter()) as seen:
-        point, copy = opened(seen.token, watch)
-    elsewhere = point.token(watch, "another copy")
+        point = ResumePoint.of(seen.token, watch, present)
+    elsewhere = point.token(watch, replace(present, id="another"))
     later = Snapshot(2**62)
     ahead = [
-        ResumePoint(place, point.said_at).token(watch, copy)
+        ResumePoint(place, point.said_at).token(watch, present)
         for place in (Place(later), Place(Snapshot(1), later))
     ]
     for token in (elsewhere, *ahead):
@@ -160,25 +162,19 @@ async def test_a_token_of_another_history_is_out_of_range(client: Client, tenant
 
 
 async def test_a_token_older_than_what_is_kept_is_out_of_range(
-    client: Client, settings: Settings, tenant: str
+    client: Client, database_url: str, settings: Settings, tenant: str
 ) -> None:
-    watch = watch_of(tenant)
+    watch, present = watch_of(tenant), await incarnation_of(database_url)
     async with feeding(client, filter=TaskRecordFilter()) as seen:
-        point, copy = opened(seen.token, watch)
+        point = ResumePoint.of(seen.token, watch, present)
     rules = {tenant: Retention(events_days=7), "*": Retention(events_days=0.5)}
     short = settings.model_copy(update={"redis_url": "none", "retention": rules})
     async with serving(short) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as there:
         for days, kept in ((6.9, True), (7.1, False)):
             said_at = point.said_at - timedelta(days=days)
-            token = ResumePoint(point.place, said_at).token(watch, copy)
+            token = ResumePoint(point.place, said_at).token(watch, present)
             if kept:
                 await resume(there, token, filter=TaskRecordFilter())
                 continue
             with refused(StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"):
                 await resume(there, token, filter=TaskRecordFilter())
-
-
-def opened(token: str, watch: bytes) -> tuple[ResumePoint, str]:
-    """What is in a token: where it stands, and of which copy of the data it is."""
-    copy = json.loads(urlsafe_b64decode(token + "==")[12:])[0]
-    return ResumePoint.of(token, watch, copy), copy

@@ -18,6 +18,7 @@ from vwed_grpc.storage.models.task_template import (
     TaskTemplateFacet,
     TaskTemplateVersion,
 )
+from vwed_grpc.storage.models.timeline import Timeline
 
 __all__ = [
     "Base",
@@ -36,4 +37,5 @@ __all__ = [
     "TaskTemplateVersion",
     "Text",
     "Time",
+    "Timeline",
 ]

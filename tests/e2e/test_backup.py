@@ -1,0 +1,40 @@
+"""A backup of the embedded database while it serves, restored for another server."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.process import Process
+from tests.support.steps import get, running
+from vwed_grpc.cli.main import main
+from vwed_grpc.client import connect
+
+
+async def command(*words: str | Path) -> str:
+    done = await asyncio.to_thread(CliRunner().invoke, main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "elsewhere"
+
+
+async def test_from_a_server_that_runs_to_one_that_does_not(
+    shared: Process, data_dir: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "a.backup"
+    async with connect(shared.address, tenant="backup") as client:
+        run = await running(client)
+    assert "MiB" in await command("backup", backup, "--data-dir", shared.data_dir)
+    await command("restore", backup, "--data-dir", data_dir)
+    other = Process(data_dir)
+    try:
+        await asyncio.to_thread(other.start)
+        async with connect(other.address, tenant="backup") as client:
+            assert (await get(client, run.id)).id == run.id
+    finally:
+        other.close()

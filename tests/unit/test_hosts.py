@@ -1,0 +1,33 @@
+"""Several hosts in a database URL, as libpq and as SQLAlchemy write them."""
+
+import pytest
+
+from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
+
+TWO = [{"host": "one", "port": 5433}, {"host": "two", "port": 5432}]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql://one:5433,two:5432/vwed", TWO),
+        ("postgresql://u:p%40ss@one:5433,two/vwed?target_session_attrs=read-write", TWO),
+        ("postgresql://u@/vwed?host=one:5433&host=two:5432", TWO),
+        ("postgresql://u@one:5433/vwed?application_name=a,b", [{"host": "one", "port": 5433}]),
+        ("postgresql://u@/vwed?host=/run/pg&port=5433", [{"host": "/run/pg", "port": 5433}]),
+        ("postgresql://u@[::1]:5433/vwed", [{"host": "::1", "port": 5433}]),
+        ("postgresql:///vwed", [{}]),
+    ],
+)
+def test_each_host_is_found(url: str, found: list[dict[str, object]]) -> None:
+    assert [dict(each) for each in addresses(parsed(url))] == found
+
+
+def test_all_else_is_kept() -> None:
+    url = parsed("postgresql+psycopg://u:p%40ss@one,two/vwed?ssl=require&pgbouncer=true")
+    assert options(url) == {"user": "u", "password": "p@ss", "database": "vwed", "ssl": "require"}
+
+
+def test_pgbouncer_is_named() -> None:
+    assert through_pgbouncer("postgresql://one/vwed?ssl=require&pgbouncer=true")
+    assert not through_pgbouncer("postgresql://one/pgbouncer=true")

@@ -1,0 +1,75 @@
+"""`vwed-grpc prune`: deletes all runs that ended before a time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+from vwed.v1.record_service_pb2 import PruneTaskRecordsRequest
+from vwed.v1.task_record_pb2 import TaskRecordStatus
+
+from vwed_grpc.cli.target import run, target_options
+from vwed_grpc.client import connect
+from vwed_grpc.domain.lifecycle import FINAL
+
+_PREFIX = "TASK_RECORD_STATUS_"
+_STATUSES = sorted(TaskRecordStatus.Name(status).removeprefix(_PREFIX) for status in FINAL)
+
+
+class _Time(click.ParamType[datetime]):
+    name = "time"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is not a date or time like 2026-11-29 or 2026-11-29T08:00", param, ctx
+            )
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.option(
+    "--before", type=_Time(), required=True, help="Runs that ended before it; UTC unless told."
+)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(_STATUSES, case_sensitive=False),
+    multiple=True,
+    help="Only those that ended so; may be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Count them, delete none.")
+@target_options
+def prune(
+    before: datetime, statuses: Sequence[str], *, dry_run: bool, target: str, tenant: str
+) -> None:
+    """Delete runs that have ended, with their blocks, events and data caches.
+
+    Pinned runs stay, and so do those that an open run hangs on.
+    """
+    request = PruneTaskRecordsRequest(
+        ended_before=Timestamp(),
+        statuses=[TaskRecordStatus.Value(_PREFIX + name) for name in statuses],
+        dry_run=dry_run,
+    )
+    request.ended_before.FromDatetime(before)
+    run(target, _prune(target, tenant, request))
+
+
+async def _prune(target: str, tenant: str, request: PruneTaskRecordsRequest) -> None:
+    async with connect(target, tenant=tenant) as client:
+        pruned = 0
+        while True:
+            answer = await client.records.PruneTaskRecords(request)
+            pruned += answer.pruned
+            if request.dry_run:
+                more = " or more" if answer.more else ""
+                click.echo(f"{pruned:,}{more} runs would be deleted")
+                return
+            if not answer.more:
+                click.echo(f"{pruned:,} runs deleted")
+                return
