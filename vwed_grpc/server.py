@@ -6,16 +6,16 @@ from functools import partial
 
 import grpc
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import metrics
+from vwed_grpc import pages
 from vwed_grpc.background import keep_going
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
-from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
@@ -38,6 +38,14 @@ from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.telemetry import multiprocess
+from vwed_grpc.telemetry.disk import show_disk
+from vwed_grpc.telemetry.figures import Shown, show
+from vwed_grpc.telemetry.lag import Lag
+from vwed_grpc.telemetry.meters import Meters
+from vwed_grpc.telemetry.page import page_of
+from vwed_grpc.telemetry.sampler import Sampler
+from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
@@ -80,11 +88,18 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         # Only workers share a port: a second server must not, without a word.
         server = grpc.aio.server(
-            options=[*server_options(settings), ("grpc.so_reuseport", int(settings.worker))]
+            options=[
+                *server_options(settings),
+                ("grpc.so_reuseport", int(settings.worker is not None)),
+            ]
         )
         port = _bind(server, settings)
         stores = await open_stores(stack, settings)
 
+        if settings.metrics_dir is not None and settings.worker is not None:
+            multiprocess.write_to(settings.metrics_dir, settings.worker)
+        registry = CollectorRegistry()
+        meters = Meters(registry)
         database = Database(
             stores.database_url,
             connections=settings.database_connections,
@@ -107,6 +122,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             versions=LocalVersions(VERSIONS_BYTES),
             keys=keys,
         )
+        heartbeats = Heartbeats(committer, urgent, meters.flushes_of("heartbeats"))
+        writer = Writer(committer, urgent, meters.flushes_of("reports"))
+        entries = EntryWriter(committer, live, meters.flushes_of("entries"))
         services: dict[str, list[object]] = {
             DEFINITIONS: [
                 TaskDefs(bulk=bulk, committer=committer, reads=reads),
@@ -120,18 +138,18 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     urgent=urgent,
                     live=live,
                     committer=committer,
-                    claims=Claims(committer, live),
-                    heartbeats=Heartbeats(committer, urgent),
+                    claims=Claims(committer, live, meters.flushes_of("claims")),
+                    heartbeats=heartbeats,
                     wakeups=wakeups,
                     keys=keys,
                 ),
                 OperatorVerbs(live=live, committer=committer),
-                BlockRecords(live=live, bulk=bulk, writer=Writer(committer, urgent)),
+                BlockRecords(live=live, bulk=bulk, writer=writer),
                 History(
                     live=live,
                     bulk=bulk,
                     hub=hub,
-                    logs=TailedLogs(database, wakeups, keys, catch_up),
+                    logs=TailedLogs(database, wakeups, keys, catch_up, meters.tail_lag),
                     incarnation=stores.incarnation,
                     retention=settings.retention,
                 ),
@@ -139,21 +157,35 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             ],
             CACHE: [
                 CacheReads(live=live, bulk=bulk, cache=cache, keys=keys),
-                CacheWrites(live=live, committer=committer, writer=EntryWriter(committer, live)),
+                CacheWrites(live=live, committer=committer, writer=entries),
             ],
         }
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
-        edge = Edge(settings)
-        if settings.metrics_listen:
-            lag = Lag()
-            keep_going(stack, lag.run)
-
-            def page() -> str:
-                return metrics.page(redis.counters, redis.state, lag, duties.conditions, edge)
-
-            await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
+        pulse = Pulse(database.probe)
+        edge = Edge(settings, meters if settings.measures else None)
+        await _show_metrics(
+            stack,
+            settings,
+            registry,
+            Shown(
+                redis=redis,
+                edge=edge,
+                database=database,
+                queues={
+                    "reports": writer.lanes,
+                    "heartbeats": heartbeats.lanes,
+                    "entries": entries.lanes,
+                },
+                committer=committer,
+                duties=duties,
+                pulse=pulse,
+                catch_up=catch_up,
+                waiting=WaitingRuns(database.duties),
+                lag=Lag(meters.loop_lag),
+            ),
+        )
 
         async def probe() -> None:
             await database.probe.select(sa.select(sa.literal(1)))
@@ -164,7 +196,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         services |= introspection(tuple(services), health)
         server.add_generic_rpc_handlers((Handlers(services, edge),))
-        for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
+        for background in (wakeups.run, hub.run, duties.run, pulse.run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
@@ -172,8 +204,25 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         yield port
 
 
+async def _show_metrics(
+    stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, shown: Shown
+) -> None:
+    """On a page, or for that of a worker's parent. Raises CannotServeError."""
+    if not settings.measures:
+        return
+    sampler = Sampler(registry)
+    show(sampler, shown)
+    for background in (shown.lag.run, shown.waiting.run, sampler.run):
+        keep_going(stack, background)
+    if settings.metrics_listen:
+        if settings.database_url is None:
+            show_disk(registry, settings.data_dir)
+        page = page_of(registry, sampler.sample)
+        await stack.enter_async_context(pages.showing(settings.metrics_listen, {"/metrics": page}))
+
+
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    if not settings.worker:
+    if settings.worker is None:
         check_address(settings.listen, insecure=settings.insecure)
     try:
         return server.add_insecure_port(settings.listen)

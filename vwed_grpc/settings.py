@@ -49,12 +49,14 @@ class Settings(BaseSettings, Limits):
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
-    worker: bool = False
-    """This process is one of several on the port; set by their parent."""
+    worker: int | None = None
+    """The number, from 0, of this process among several on the port; set by their parent."""
     insecure: bool = False
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     """Where metrics are shown, over HTTP; unset: nowhere."""
+    metrics_dir: Path | None = None
+    """Where this worker writes its metrics instead; set by its parent."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = "info"
@@ -69,6 +71,11 @@ class Settings(BaseSettings, Limits):
     """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody looks at this process's metrics."""
+        return bool(self.metrics_listen or self.metrics_dir)
 
     def environment(self) -> dict[str, str]:
         """The environment of a process that is to run with these settings."""

@@ -62,13 +62,13 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in _STOP:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if settings.worker:
+    if settings.worker is not None:
         _stop_with_parent(stop)
     serve_all = serving_with_workers if settings.workers > 1 else serving
     async with serve_all(settings) as port:
         _let_go_of_the_loop()
         host = settings.listen.rpartition(":")[0]
-        say = log.debug if settings.worker else log.info
+        say = log.info if settings.worker is None else log.debug
         say("listening", address=f"{host}:{port}")
         await stop.wait()
         log.info("draining")

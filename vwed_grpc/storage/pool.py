@@ -62,7 +62,13 @@ class Pool:
             connect_args=self._options,
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
+        self.purpose = purpose
         self._queue = ConnectionQueue(purpose, connections, statement_timeout)
+
+    @property
+    def queues(self) -> Sequence[ConnectionQueue]:
+        """Where callers wait for its connections."""
+        return (self._queue,)
 
     async def close(self) -> None:
         """Waits a moment for what is under way: its connections would be nobody's to close."""
@@ -148,6 +154,10 @@ class ReadingPool(Pool):
         self._patience = statement_timeout
         self._read_queue = ConnectionQueue(purpose, reads, statement_timeout)
         self._by_key = reader(self.fetch)
+
+    @property
+    def queues(self) -> Sequence[ConnectionQueue]:
+        return (self._queue, self._read_queue)
 
     async def close(self) -> None:
         with suppress(TimeoutError):

@@ -30,10 +30,17 @@ class CatchUp:
     """Shared by all watchers of a process."""
 
     def __init__(self) -> None:
-        self._turns: Batcher[str, Load, Any] = Batcher(_load, most=1, at_once=AT_ONCE)
+        self.reads = 0
+        """How many were done."""
+        self._turns: Batcher[str, Load, Any] = Batcher(self._load, most=1, at_once=AT_ONCE)
         self._under_way: dict[Hashable, _Reading] = {}
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Readings that wait for their turn, or are under way."""
+        return self._turns.weight
 
     async def take_turn(self, tenant: str, load: Callable[[], Awaitable[T]]) -> T:
         """What `load` answers, which is nobody else's to have."""
@@ -92,6 +99,6 @@ class CatchUp:
         _, size = self._kept.pop(place, (None, 0))
         self._bytes -= size
 
-
-async def _load(_: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
-    return [await one.question() for one in asked]
+    async def _load(self, _: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
+        self.reads += len(asked)
+        return [await one.question() for one in asked]

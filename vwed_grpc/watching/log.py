@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+
 from vwed_grpc.cache.keys import KeySpace
-from vwed_grpc.storage import feed
+from vwed_grpc.storage import feed, rows
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.feed import Horizon, Position
+from vwed_grpc.telemetry.meters import Observe
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.chunk import Chunk
 from vwed_grpc.watching.reading import LogReader
@@ -34,14 +37,21 @@ class TailedLog:
     """The newest of one tenant's log."""
 
     def __init__(
-        self, tenant: str, database: Database, wakeups: Wakeups, catch_up: CatchUp
+        self,
+        tenant: str,
+        database: Database,
+        wakeups: Wakeups,
+        catch_up: CatchUp,
+        observe_lag: Observe,
     ) -> None:
+        """`observe_lag` hears how old the oldest event of each reading was, in seconds."""
         self.tenant = tenant
         self.horizon: Horizon | None = None
         """Of the last reading."""
         self.end = Position(0)
         """Everything up to here was read."""
         self.reads = 0
+        self._observe_lag = observe_lag
         self._start: Position | None = None
         self._database = database
         self._wakeups = wakeups
@@ -125,6 +135,9 @@ class TailedLog:
         self.horizon, self.end = chunk.horizon, chunk.end
         now = asyncio.get_running_loop().time()
         if chunk.changes:
+            first = TaskRecordEvent.FromString(chunk.changes[0].event.event)
+            said = rows.moment(first.event_time)
+            self._observe_lag(max((chunk.horizon.time - said).total_seconds(), 0.0))
             if self._chunks:
                 self._chunks[-1][1].forget_told()
             self._chunks.append((now, chunk))
@@ -161,8 +174,14 @@ class TailedLogs:
     """Those of all tenants of whom somebody watches many runs."""
 
     def __init__(
-        self, database: Database, wakeups: Wakeups, keys: KeySpace, catch_up: CatchUp
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        keys: KeySpace,
+        catch_up: CatchUp,
+        observe_lag: Observe,
     ) -> None:
+        self._observe_lag = observe_lag
         self._database = database
         self._wakeups = wakeups
         self._keys = keys
@@ -186,7 +205,7 @@ class TailedLogs:
                     del self._followed[tenant]
 
     def _follow(self, tenant: str) -> _Followed:
-        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up)
+        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up, self._observe_lag)
 
         async def follow() -> None:
             with self._wakeups.listen(self._keys.key("feed", tenant), log.wake):

@@ -20,7 +20,7 @@ from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-from vwed_grpc.writes.group_commit import group_commit
+from vwed_grpc.writes.group_commit import Flushed, group_commit
 from vwed_grpc.writes.runs import RunChange, write_all
 
 CLAIM_LEASE = timedelta(seconds=60)
@@ -54,9 +54,9 @@ Taken = list[TaskRecord]
 class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
-    def __init__(self, committer: Committer, pool: Pool) -> None:
+    def __init__(self, committer: Committer, pool: Pool, flushed: Flushed) -> None:
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
-            group_commit(committer, pool, _take),
+            group_commit(committer, pool, _take, flushed=flushed),
             most=FLUSH_RUNS,
             weigh=lambda claim: claim.count,
             ordering_key=lambda claim: claim.request.request_id.lower(),

@@ -36,6 +36,7 @@ class Effects:
     stale: list[str] = field(default_factory=list)
     """Cache keys whose values are no longer true."""
     news: list[News] = field(default_factory=list)
+    expired_leases: int = 0
     claimable: set[str] = field(default_factory=set)
     """Tenants in which a run began to wait for an executor."""
 
@@ -66,6 +67,8 @@ class Committer:
         self._keys = keys
         self._hub = hub
         self._wakeups = wakeups
+        self.expired_leases = 0
+        """How many of the committed."""
         self._running: set[asyncio.Future[Any]] = set()
 
     async def settle(self, seconds: float) -> None:
@@ -132,6 +135,7 @@ class Committer:
             attempt, remaining, commit=not validate_only, wait_for_locks=wait_for_locks
         )
         if not validate_only:
+            self.expired_leases += effects.expired_leases
             await self._announce(effects)
         return answer
 
