@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
+from opentelemetry.trace import Span
+
 from vwed_grpc.domain.errors import Busy, DeadlineExceeded, ResourceExhausted, Unavailable
+from vwed_grpc.telemetry.tracing import current, shared
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -40,6 +43,8 @@ class Asked(Generic[Q, A]):
     until: float = inf
     """When its caller waits no more, in the loop's time."""
     weight: int = 1
+    span: Span | None = field(default_factory=current)
+    """Of the call that asks, if it is traced."""
     ordering_key: Hashable = None
     """Questions of a lane that have the same are answered in their order."""
 
@@ -237,7 +242,7 @@ class Batcher(Generic[K, Q, A]):
             loop.create_future(),
             until,
             self._weigh(question),
-            self._ordering_key(question),
+            ordering_key=self._ordering_key(question),
         )
         lane = self._lanes.get(key)
         if lane is not None and lane.weight >= self._limit:
@@ -302,7 +307,8 @@ class Batcher(Generic[K, Q, A]):
             return []
         outcomes: Sequence[A | Exception]
         try:
-            outcomes = await self._work(key, taken)
+            with shared(one.span for one in taken):
+                outcomes = await self._work(key, taken)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
             outcomes = [exc] * len(taken)
         again = []

@@ -45,6 +45,7 @@ from vwed_grpc.telemetry.lag import Lag
 from vwed_grpc.telemetry.meters import Meters
 from vwed_grpc.telemetry.page import page_of
 from vwed_grpc.telemetry.sampler import Sampler
+from vwed_grpc.telemetry.tracing import Tracing
 from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
@@ -164,7 +165,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
         pulse = Pulse(database.probe)
-        edge = Edge(settings, meters if settings.measures else None)
+        tracing = None if settings.trace_share is None else Tracing(settings.trace_share)
+        edge = Edge(settings, meters if settings.measures else None, tracing)
         await _show_metrics(
             stack,
             settings,

@@ -57,6 +57,8 @@ class Settings(BaseSettings, Limits):
     """Where metrics are shown, over HTTP; unset: nowhere."""
     metrics_dir: Path | None = None
     """Where this worker writes its metrics instead; set by its parent."""
+    trace_share: float | None = Field(default=None, ge=0, le=1)
+    """Of the calls, that which is traced; what callers trace is traced in any case. Unset: none."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = "info"

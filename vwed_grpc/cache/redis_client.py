@@ -17,6 +17,7 @@ from vwed_grpc.cache.keys import PROBE
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway, Wire
 from vwed_grpc.storage.chunks import chunks
+from vwed_grpc.telemetry.tracing import step
 from vwed_grpc.turns import Turns
 
 MAX_LIFETIME = 62.0
@@ -106,7 +107,8 @@ class RedisClient:
         if self._wire is None or self._breaker.state is BreakerState.OPEN:
             raise RedisAway(self._breaker.state)
         try:
-            return await self._wire.send(*words, once=once)
+            with step("redis", words[0]):
+                return await self._wire.send(*words, once=once)
         except ResponseError as refusal:
             if isinstance(refusal, OutOfMemoryError) or str(refusal).startswith("WRONGTYPE"):
                 raise CommandRefused(refusal) from refusal
@@ -140,7 +142,8 @@ class RedisClient:
             sent += sending  # what is left leaves at once
             raise
         if sent:
-            await asyncio.wait(sent)  # which, unlike gather, cancels none of them
+            with step("redis", "UNLINK and PUBLISH"):
+                await asyncio.wait(sent)  # which, unlike gather, cancels none of them
 
     def _sending(
         self, wire: Wire, keys: tuple[str, ...], publish: Iterable[tuple[str, bytes]]

@@ -19,6 +19,7 @@ from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
 from vwed_grpc.stores import CannotServeError
+from vwed_grpc.telemetry.export import check_extra, export_traces
 from vwed_grpc.workers import serving_with_workers
 
 log = structlog.get_logger("vwed")
@@ -53,6 +54,10 @@ def serve(**given: Any) -> None:
     settings = settings_from(given)
     logs.configure(settings.log_level, json=settings.log_json)
     try:
+        if settings.trace_share is not None:
+            check_extra()
+            if settings.workers == 1:
+                export_traces()
         uvloop.run(_serve(settings))
     except (CannotServeError, DataDirInUse, EmbeddedServerError, SchemaMismatchError) as exc:
         raise click.ClickException(str(exc)) from exc

@@ -16,6 +16,7 @@ import structlog
 from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # has no types
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
+from opentelemetry.trace import Span
 from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
@@ -28,6 +29,7 @@ from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.methods import Context, Method, serve
 from vwed_grpc.rpc.standing import Standing
 from vwed_grpc.telemetry.meters import CallEnded, Meters
+from vwed_grpc.telemetry.tracing import Tracing, end_call, enter, trace_id
 
 SLOW_SECONDS = 1.0
 _LEFT = "CANCELLED"
@@ -41,11 +43,14 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, limits: Limits, meters: Meters | None = None) -> None:
-        """`meters` None: nobody measures the calls."""
+    def __init__(
+        self, limits: Limits, meters: Meters | None = None, tracing: Tracing | None = None
+    ) -> None:
+        """`meters` None: nobody measures the calls; `tracing` None: nobody traces them."""
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._meters = meters
+        self._tracing = tracing
         self._admission = Admission(limits)
         self._calls: set[Standing] = set()
         self._draining = False
@@ -64,6 +69,7 @@ class Edge:
         probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
         timed = not lasts and "wait" not in method.input_type.fields_by_name
+        begin_span = self._traced(method, lasts=lasts)
         note = partial(self._note, method, self._measured(method, timed=timed), timed=timed)
 
         async def handle(_: Any, context: Context) -> bytes | None:
@@ -72,6 +78,7 @@ class Edge:
                 context.invocation_metadata() or (), context.time_remaining()
             )
             bind_contextvars(request_id=call.request_id)
+            span = begin_span(call, context)
             task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
             standing = call.standing = Standing(terms, context, task, call.tenant)
             header_sent = False
@@ -90,12 +97,12 @@ class Edge:
             except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
                 failure = _failure(cut, standing)
                 if failure is None:
-                    note(call, began, _LEFT)
+                    note(call, began, _LEFT, span)
                     raise asyncio.CancelledError from cut
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 failure = error
             else:
-                note(call, began, "OK")
+                note(call, began, "OK", span)
                 return result
             finally:
                 standing.close()
@@ -103,7 +110,7 @@ class Edge:
             if isinstance(failure, ResourceExhausted):
                 self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
-            note(call, began, code_pb2.Code.Name(status.code))
+            note(call, began, code_pb2.Code.Name(status.code), span)
             return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
@@ -162,6 +169,27 @@ class Edge:
         """How many wait for a place, by their class."""
         return {each.value: places[0].queued for each, places in self._admission.places.items()}
 
+    def _traced(
+        self, method: MethodDescriptor, *, lasts: bool
+    ) -> Callable[[Call, Context], Span | None]:
+        """What begins the span of a call; none for those that are not traced."""
+        tracing, service, name = self._tracing, method.containing_service.full_name, method.name
+        if tracing is None:
+            return lambda _call, _context: None
+
+        def begin(call: Call, context: Context) -> Span | None:
+            span = tracing.begin(service, name, context.invocation_metadata() or ())
+            if span is not None:
+                span.set_attributes(
+                    {"vwed.tenant": call.tenant, "vwed.request_id": call.request_id}
+                )
+                bind_contextvars(trace_id=trace_id(span))
+                if not lasts:  # what a stream does has no end
+                    enter(span)
+            return span
+
+        return begin
+
     def _measured(self, method: MethodDescriptor, *, timed: bool) -> CallEnded:
         if self._meters is None:
             return lambda _code, _seconds: None
@@ -174,11 +202,14 @@ class Edge:
         call: Call,
         began: float,
         code: str,
+        span: Span | None,
         *,
         timed: bool,
     ) -> None:
         seconds = time.perf_counter() - began
         ended(code, seconds)
+        if span is not None:
+            end_call(span, code)
         slow = timed and seconds > SLOW_SECONDS
         if slow or self._verbose:
             self._log.log(

@@ -16,6 +16,7 @@ from vwed_grpc.storage.connection_queue import ConnectionQueue
 from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction, transact
+from vwed_grpc.telemetry.tracing import step
 
 T = TypeVar("T")
 
@@ -85,7 +86,8 @@ class Pool:
 
         async def read() -> Sequence[sa.Row[Any]]:
             async with self._queue, self._engine.connect() as connection:
-                return (await connection.execute(statement, parameters)).all()
+                with step("postgresql", statement):
+                    return (await connection.execute(statement, parameters)).all()
 
         return await _read(read)
 
