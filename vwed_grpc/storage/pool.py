@@ -15,8 +15,8 @@ from vwed_grpc.storage.codecs import set_codecs
 from vwed_grpc.storage.connection_queue import ConnectionQueue
 from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.traced import trace_statements
 from vwed_grpc.storage.transaction import Transaction, transact
-from vwed_grpc.telemetry.tracing import step
 
 T = TypeVar("T")
 
@@ -63,6 +63,7 @@ class Pool:
             connect_args=self._options,
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
+        trace_statements(self._engine.sync_engine)
         self.purpose = purpose
         self._queue = ConnectionQueue(purpose, connections, statement_timeout)
 
@@ -86,8 +87,7 @@ class Pool:
 
         async def read() -> Sequence[sa.Row[Any]]:
             async with self._queue, self._engine.connect() as connection:
-                with step("postgresql", statement):
-                    return (await connection.execute(statement, parameters)).all()
+                return (await connection.execute(statement, parameters)).all()
 
         return await _read(read)
 

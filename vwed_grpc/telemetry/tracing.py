@@ -74,33 +74,46 @@ def current() -> Span | None:
     return span if span is not None and span.is_recording() else None
 
 
-def step(system: str, what: object) -> AbstractContextManager[None]:
-    """A span of what another system is asked meanwhile, if the present work is traced.
+def begin_step(system: str, what: object) -> Span | None:
+    """The span of what another system is asked, if the present work is traced.
 
     `what` is read as text then, and has no values of anybody's: a statement with its parameters as
     `$1`, a command's name.
     """
-    if _current.get() is None or (span := current()) is None:
-        return _UNTRACED
-    return _step(span, system, what)
-
-
-@contextmanager
-def _step(parent: Span, system: str, what: object) -> Iterator[None]:
+    if _current.get() is None or (parent := current()) is None:
+        return None
     text = str(what)
-    span = _tracer.start_span(
+    return _tracer.start_span(
         f"{system} {text.split(maxsplit=1)[0].strip(';')}",
         trace.set_span_in_context(parent),
         SpanKind.CLIENT,
         {"db.system.name": system, "db.query.text": text},
     )
+
+
+def end_step(span: Span, failure: BaseException | None = None) -> None:
+    """Of a failure its kind alone is told: its text may show callers' data."""
+    if failure is not None:
+        span.set_status(Status(StatusCode.ERROR, type(failure).__name__))
+    span.end()
+
+
+def step(system: str, what: object) -> AbstractContextManager[None]:
+    """A step that lasts as long as what is done within; see `begin_step`."""
+    span = begin_step(system, what)
+    return _UNTRACED if span is None else _step(span)
+
+
+@contextmanager
+def _step(span: Span) -> Iterator[None]:
+    failure = None
     try:
         yield
     except Exception as exc:
-        span.set_status(Status(StatusCode.ERROR, type(exc).__name__))  # its text may show data
+        failure = exc
         raise
     finally:
-        span.end()
+        end_step(span, failure)
 
 
 @contextmanager

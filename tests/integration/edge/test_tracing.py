@@ -96,6 +96,9 @@ async def test_a_share_of_other_calls_is_traced_unless_the_caller_said_no(
     settings: Settings, tenant: str, spans: InMemorySpanExporter
 ) -> None:
     async with traced(settings, tenant, 1.0) as client:
+        await create_def(client)  # which SQLAlchemy's session inserts
+        (created,) = await calls(spans, "CreateTaskDef")
+        assert "postgresql INSERT" in {span.name for span in below(spans, created)}
         run = await running(client)
         (start,) = await calls(spans, "StartTaskRecord")
         names = [span.name for span in below(spans, start)]
