@@ -8,17 +8,23 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
 import grpc
+import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from vwed.v1.cache_service_pb2 import GetDataCacheRequest
-from vwed.v1.record_service_pb2 import GetTaskRecordRequest, WatchTaskRecordRequest
+from vwed.v1.record_service_pb2 import (
+    GetTaskRecordRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordsRequest,
+)
+from vwed.v1.task_def_service_pb2 import ListTaskTemplatesRequest
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry, start_run
 from tests.support.databases import migrated_database
 from tests.support.metrics_page import ask, figures, free_address
-from tests.support.steps import block, let_lease_run_out, report, running, until
+from tests.support.steps import block, let_lease_run_out, report, running, sql, until
 from tests.support.waiting import until_true
 from vwed_grpc import pages
 from vwed_grpc.cache.counters import CacheCounters
@@ -177,6 +183,64 @@ async def test_writes_waits_and_leases_are_counted(
         await let_lease_run_out(alone.database_url, run)
         await until(client, run, INTERRUPTED)
         assert (await figures(address))["vwed_lease_expiries_total"] == 1
+
+
+async def test_work_that_waits_for_a_connection_shows(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    assert alone.database_url
+    few = alone.model_copy(update={"database_connections": 8})
+    waiting = 'vwed_queued_connections{pool="bulk"}'
+    async with replica(few, tenant, metrics_listen=address) as client:
+        async with await psycopg.AsyncConnection.connect(alone.database_url) as somebody:
+            await somebody.execute("LOCK TABLE task_templates")
+            lists = [
+                asyncio.ensure_future(
+                    client.definitions.ListTaskTemplates(ListTaskTemplatesRequest())
+                )
+                for _ in range(3)
+            ]
+            await until_true(lambda: shown(address, waiting))
+        await asyncio.gather(*lists)
+        found = await figures(address)
+    assert found[waiting] == 0
+    assert found['vwed_connection_waits_total{pool="bulk"}'] >= 1
+    assert found['vwed_connection_wait_seconds_total{pool="bulk"}'] > 0
+    assert found['vwed_connection_waits_total{pool="urgent"}'] == 0
+
+
+async def test_how_late_watchers_hear_and_what_is_read_for_them(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    async with replica(alone, tenant, metrics_listen=address) as client:
+        run = await create_run(client, (await create_def(client)).id)
+        watch = client.records.WatchTaskRecords(WatchTaskRecordsRequest())
+        stream = aiter(watch)
+        assert (await anext(stream)).snapshot
+        assert await shown(address, "vwed_catch_up_reads_total") >= 1  # the snapshot
+        assert not await shown(address, "vwed_tail_lag_seconds_count")
+        await start_run(client, run.id)
+        while not (await anext(stream)).events:
+            pass
+        found = await figures(address)
+        assert found["vwed_tail_lag_seconds_count"] == 1
+        assert 0 < found["vwed_tail_lag_seconds_sum"] < 30
+        watch.cancel()
+
+
+async def test_an_outage_shows(alone: Settings, tenant: str, address: str) -> None:
+    assert alone.database_url
+    async with replica(alone, tenant, metrics_listen=address):
+        before = await shown(address, "vwed_lease_renewals_total")
+        await sql(
+            alone.database_url,
+            "UPDATE service_pulse SET beat = beat - interval '1 hour' RETURNING tenant",
+        )
+
+        async def noticed() -> bool:
+            return await shown(address, "vwed_lease_renewals_total") > before
+
+        await until_true(noticed)
 
 
 async def test_the_age_of_the_oldest_run_that_waits_is_shown(
