@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.measure import Result, Sample, Shape, repeated
+from bench.process import SERVER_CORE
 from bench.reads import GETS
 from bench.stand import Server, Stand
 from bench.trial import answer_to
@@ -39,7 +40,7 @@ def sight(stand: Stand, rounds: int, seconds: float) -> Iterator[Result]:
 
         def server(name: str, *, shows: bool, settings: Mapping[str, str]) -> Server:
             return stack.enter_context(
-                stand.another(name, command=command, shows=shows, **settings)
+                stand.another(name, (SERVER_CORE,), command=command, shows=shows, **settings)
             )
 
         blind = server("blind", shows=False, settings={})
