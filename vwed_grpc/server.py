@@ -214,8 +214,10 @@ async def _show_metrics(
         return
     sampler = Sampler(registry)
     show(sampler, shown)
-    for background in (shown.lag.run, shown.waiting.run, sampler.run):
+    for background in (shown.lag.run, shown.waiting.run):
         keep_going(stack, background)
+    if settings.metrics_dir:
+        keep_going(stack, sampler.run)
     if settings.metrics_listen:
         if settings.database_url is None:
             show_disk(registry, settings.data_dir)

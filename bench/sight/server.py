@@ -1,4 +1,4 @@
-"""`vwed-grpc serve` whose traces are made as ever; where they would be encoded and sent they end."""
+"""`vwed-grpc serve` whose traces are made, and end where they would be encoded and sent."""
 
 from collections.abc import Sequence
 from unittest.mock import patch
