@@ -15,7 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 from opentelemetry.trace import Span
 
 from vwed_grpc.domain.errors import Busy, DeadlineExceeded, ResourceExhausted, Unavailable
-from vwed_grpc.telemetry.tracing import current, shared
+from vwed_grpc.telemetry.tracing import begin_shared, current
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -306,11 +306,14 @@ class Batcher(Generic[K, Q, A]):
         if not taken:
             return []
         outcomes: Sequence[A | Exception]
+        span = begin_shared(one.span for one in taken)
         try:
-            with shared(one.span for one in taken):
-                outcomes = await self._work(key, taken)
+            outcomes = await self._work(key, taken)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
             outcomes = [exc] * len(taken)
+        finally:
+            if span is not None:
+                span.end()
         again = []
         for one, outcome in zip(taken, outcomes, strict=True):
             if one.answer.done():

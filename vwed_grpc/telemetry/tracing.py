@@ -116,17 +116,16 @@ def _step(span: Span) -> Iterator[None]:
         end_step(span, failure)
 
 
-@contextmanager
-def shared(askers: Iterable[Span | None]) -> Iterator[None]:
-    """What several asked for is in the trace of the first that is traced, linked to the others.
+def begin_shared(askers: Iterable[Span | None]) -> Span | None:
+    """The span of work that several asked for, if one of them is traced; who does it ends it.
 
-    The task that does it may have been made by somebody else's call, so it forgets that one.
+    It is in the trace of the first that is traced, linked to the others. The task that does it may
+    have been made by somebody else's call, so it forgets that one.
     """
     traced = [span for span in askers if span is not None and span.is_recording()]
     if not traced:
         _current.set(None)
-        yield
-        return
+        return None
     first, *others = traced
     span = _tracer.start_span(
         "shared work",
@@ -134,7 +133,4 @@ def shared(askers: Iterable[Span | None]) -> Iterator[None]:
         links=[Link(other.get_span_context()) for other in others],
     )
     _current.set(span)
-    try:
-        yield
-    finally:
-        span.end()
+    return span
