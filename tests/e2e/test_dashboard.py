@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "vwed-grpc.json"
 ALERTS = ROOT / "deploy" / "alerts.yml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
+
+PROMTOOL = shutil.which("promtool")
 
 _NAME = re.compile(r"\bvwed_[a-z_]+")
 _SELECTED = re.compile(r"\b(vwed_[a-z_]+)\{([^}]*)\}")
@@ -107,6 +111,22 @@ async def test_the_docs_have_a_line_for_each_metric(server: Process, page: str) 
         if line.startswith("# TYPE "):
             name = line.split(" ")[2]
             assert re.search(rf"^\| .*`{name}[`{{]", OPERATIONS, re.MULTILINE), name
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="no promtool: `apt-get install prometheus` brings it")
+def test_prometheus_takes_each_query(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"query{n}", "expr": query.replace("$__rate_interval", "5m")}
+        for n, (_, query) in enumerate(queries())
+    ]
+    (tmp_path / "queries.yml").write_text(
+        json.dumps({"groups": [{"name": "queries", "rules": rules}]})  # which is YAML, too
+    )
+    for file in (ALERTS, tmp_path / "queries.yml"):
+        done = subprocess.run(
+            [str(PROMTOOL), "check", "rules", str(file)], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
 
 
 def test_each_alert_says_how_bad_it_is_and_what_to_look_at() -> None:
