@@ -38,7 +38,7 @@ async def main() -> None:
                 print(table.markdown([result]).splitlines()[-1], flush=True)
             held[name] = holds.holds(s.server.metrics).since(before)
         sizes = {} if given.only and "memory" not in given.only else await _memory(s, given)
-    for group in ("workers", "starvation"):  # they are other servers
+    for group in ("sight", "workers", "starvation"):  # they are other servers
         held.pop(group, None)
     print("\n" + table.markdown(results))
     print("\n" + holds.markdown(held) + "\n")

@@ -29,7 +29,7 @@ def holds(metrics: str) -> Holds:
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as page:
         lines = page.read().decode().splitlines()
     found = (line.removeprefix(_BUCKET).split('"} ') for line in lines if line.startswith(_BUCKET))
-    return Holds({float(bound): int(n) for bound, n in found})
+    return Holds({float(bound): int(float(n)) for bound, n in found})
 
 
 def markdown(by_group: dict[str, Holds]) -> str:

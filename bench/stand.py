@@ -51,10 +51,24 @@ class Stand:
 
     @contextmanager
     def another(
-        self, name: str, cores: Sequence[int] = (SERVER_CORE,), **settings: str
+        self,
+        name: str,
+        cores: Sequence[int] = (SERVER_CORE,),
+        *,
+        command: Sequence[str] = _COMMAND,
+        shows: bool = True,
+        **settings: str,
     ) -> Iterator[Server]:
         """A further server on the same stores; settings by their VWED_ name."""
-        with serving(self.stores, name, cores=cores, tree=self.tree, **settings) as server:
+        with serving(
+            self.stores,
+            name,
+            cores=cores,
+            tree=self.tree,
+            command=command,
+            shows=shows,
+            **settings,
+        ) as server:
             yield server
 
 
@@ -71,19 +85,21 @@ def serving(
     *,
     cores: Sequence[int] = (SERVER_CORE,),
     tree: Path = ROOT,
+    command: Sequence[str] = _COMMAND,
+    shows: bool = True,
     **settings: str,
 ) -> Iterator[Server]:
-    """`vwed-grpc serve` on its core, or cores."""
+    """`vwed-grpc serve` on its core, or cores; whether it `shows` its metrics."""
     target, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
     env = {
         "VWED_LISTEN": target,
-        "VWED_METRICS_LISTEN": metrics,
         "VWED_DATABASE_URL": stores.database_url,
         "VWED_REDIS_URL": stores.redis_url,
+        **({"VWED_METRICS_LISTEN": metrics} if shows else {}),
         **settings,
     }
     log = stores.room / f"{name}.log"
-    with pinned([*_COMMAND, "serve"], log, cores=cores, env=env, tree=tree) as process:
+    with pinned([*command, "serve"], log, cores=cores, env=env, tree=tree) as process:
         wait_until(log, "listening")
         yield Server(target, process, metrics)
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
+from opentelemetry.trace import Span
+
 from vwed_grpc.domain.errors import Busy, DeadlineExceeded, ResourceExhausted, Unavailable
+from vwed_grpc.telemetry.tracing import begin_shared, current
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -40,6 +43,8 @@ class Asked(Generic[Q, A]):
     until: float = inf
     """When its caller waits no more, in the loop's time."""
     weight: int = 1
+    span: Span | None = field(default_factory=current)
+    """Of the call that asks, if it is traced."""
     ordering_key: Hashable = None
     """Questions of a lane that have the same are answered in their order."""
 
@@ -215,6 +220,11 @@ class Batcher(Generic[K, Q, A]):
         self._lanes: dict[K, _Lane[Q, A]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def weight(self) -> int:
+        """Of all that waits or is under way, in all lanes."""
+        return sum(lane.weight for lane in self._lanes.values())
+
     async def ask(self, key: K, question: Q, seconds: float | None = None) -> A:
         """The answer to a question. Raises what the work has for it instead.
 
@@ -232,7 +242,7 @@ class Batcher(Generic[K, Q, A]):
             loop.create_future(),
             until,
             self._weigh(question),
-            self._ordering_key(question),
+            ordering_key=self._ordering_key(question),
         )
         lane = self._lanes.get(key)
         if lane is not None and lane.weight >= self._limit:
@@ -296,10 +306,14 @@ class Batcher(Generic[K, Q, A]):
         if not taken:
             return []
         outcomes: Sequence[A | Exception]
+        span = begin_shared(one.span for one in taken)
         try:
             outcomes = await self._work(key, taken)
         except Exception as exc:  # noqa: BLE001 - each caller's edge maps it
             outcomes = [exc] * len(taken)
+        finally:
+            if span is not None:
+                span.end()
         again = []
         for one, outcome in zip(taken, outcomes, strict=True):
             if one.answer.done():

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import grpc
 import sqlalchemy as sa
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import metrics
+from vwed_grpc import pages
 from vwed_grpc.background import keep_going
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
@@ -16,7 +17,6 @@ from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.embedded.disk import watch_disk
-from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
@@ -40,7 +40,14 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.storage import pulse
 from vwed_grpc.storage.database import Database, plain_reason
 from vwed_grpc.storage.incarnation import changed
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.telemetry.figures import Shown
+from vwed_grpc.telemetry.lag import Lag
+from vwed_grpc.telemetry.measuring import measure, registry_of
+from vwed_grpc.telemetry.meters import Meters
+from vwed_grpc.telemetry.tracing import Tracing
+from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
@@ -82,11 +89,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         # Only workers share a port: a second server must not, without a word.
         server = grpc.aio.server(
-            options=[*server_options(settings), ("grpc.so_reuseport", int(settings.worker))]
+            options=[
+                *server_options(settings),
+                ("grpc.so_reuseport", int(settings.worker is not None)),
+            ]
         )
         port = _bind(server, settings)
         stores = await open_stores(stack, settings)
 
+        registry = registry_of(settings)
+        meters = Meters(registry)
         database = Database(
             stores.database_url,
             connections=settings.database_connections,
@@ -99,14 +111,15 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         keys = KeySpace(GENERATION, str(incarnation.value))
         incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
 
-        def believed() -> bool:
-            return incarnation.is_confirmed
-
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
-        cache = await stack.enter_async_context(ReadThrough(redis, believed))
+        cache = await stack.enter_async_context(
+            ReadThrough(redis, lambda: incarnation.is_confirmed)
+        )
         wakeups = Wakeups(stores.redis_url)
-        edge = Edge(settings)
-        logs = TailedLogs(database, wakeups, keys, CatchUp(edge.pace))
+        tracing = None if settings.trace_share is None else Tracing(settings.trace_share)
+        edge = Edge(settings, meters if settings.measures else None, tracing)
+        catch_up = CatchUp(edge.pace)
+        logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=meters.tail_lag)
         incarnation.on_change(logs.begin_anew)
         committer = Committer(redis, keys, logs, wakeups)
         stack.push_async_callback(committer.settle, settings.drain_seconds)
@@ -114,9 +127,12 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             live=live,
             bulk=bulk,
             cache=cache,
-            versions=LocalVersions(VERSIONS_BYTES, believed),
+            versions=LocalVersions(VERSIONS_BYTES, lambda: incarnation.is_confirmed),
             keys=keys,
         )
+        heartbeats = Heartbeats(committer, urgent, meters.flushes_of("heartbeats"))
+        writer = Writer(committer, urgent, meters.flushes_of("reports"))
+        entries = EntryWriter(committer, live, meters.flushes_of("entries"))
         services: dict[str, list[object]] = {
             DEFINITIONS: [
                 TaskDefs(bulk=bulk, committer=committer, reads=reads),
@@ -130,13 +146,13 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     urgent=urgent,
                     live=live,
                     committer=committer,
-                    claims=Claims(committer, live),
-                    heartbeats=Heartbeats(committer, urgent),
+                    claims=Claims(committer, live, meters.flushes_of("claims")),
+                    heartbeats=heartbeats,
                     wakeups=wakeups,
                     keys=keys,
                 ),
                 OperatorVerbs(live=live, committer=committer),
-                BlockRecords(live=live, bulk=bulk, writer=Writer(committer, urgent)),
+                BlockRecords(live=live, bulk=bulk, writer=writer),
                 History(
                     live=live,
                     bulk=bulk,
@@ -148,42 +164,46 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             ],
             CACHE: [
                 CacheReads(live=live, bulk=bulk, cache=cache, keys=keys),
-                CacheWrites(live=live, committer=committer, writer=EntryWriter(committer, live)),
+                CacheWrites(live=live, committer=committer, writer=entries),
             ],
         }
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
-        if settings.metrics_listen:
-            lag = Lag()
-            keep_going(stack, lag.run)
-
-            def page() -> str:
-                return metrics.page(redis.counters, redis.state, lag, duties.conditions, edge)
-
-            await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
-
-        if stores.data:
-            reserve = settings.disk_reserve_mib << 20
-            keep_going(
-                stack,
-                partial(
-                    watch_disk, stores.data, reserve, lambda full: edge.note_disk(is_full=full)
-                ),
+        beats = Pulse(database.probe)
+        if settings.measures:
+            of = Shown(
+                redis=redis,
+                edge=edge,
+                database=database,
+                queues={
+                    "reports": writer.lanes,
+                    "heartbeats": heartbeats.lanes,
+                    "entries": entries.lanes,
+                },
+                committer=committer,
+                duties=duties,
+                pulse=beats,
+                catch_up=catch_up,
+                waiting=WaitingRuns(database.duties),
+                lag=Lag(meters.loop_lag),
             )
+            page = measure(stack, settings, registry, of)
+            if settings.metrics_listen:
+                showing = pages.showing(settings.metrics_listen, {"/metrics": page})
+                await stack.enter_async_context(showing)
+        if stores.data:
+            keep_going(stack, partial(_watch_disk, stores.data, settings.disk_reserve_mib, edge))
         # Watches resume, and claims begin anew, by what is there now.
         incarnation.on_change(lambda: edge.end_waits(changed()))
 
-        async def probe() -> None:
-            await database.probe.select(sa.select(sa.literal(1)))
-
         health = Health(
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
-            probe,
+            partial(_ask, database.probe),
         )
         services |= introspection(tuple(services), health)
         server.add_generic_rpc_handlers((Handlers(services, edge),))
-        for background in (wakeups.run, duties.run, Pulse(database.probe).run):
+        for background in (wakeups.run, duties.run, beats.run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
@@ -201,8 +221,16 @@ async def _first_beat(database: Database) -> None:
         raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
+async def _watch_disk(data: Path, reserve_mib: int, edge: Edge) -> None:
+    await watch_disk(data, reserve_mib << 20, lambda full: edge.note_disk(is_full=full))
+
+
+async def _ask(pool: Pool) -> None:
+    await pool.select(sa.select(sa.literal(1)))
+
+
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    if not settings.worker:
+    if settings.worker is None:
         check_address(settings.listen, insecure=settings.insecure)
     try:
         return server.add_insecure_port(settings.listen)

@@ -57,12 +57,16 @@ class Settings(BaseSettings, Limits):
     """Of a worker: where the PostgreSQL that its parent runs keeps its data."""
     disk_reserve_mib: int = Field(default=512, ge=0)
     """With less free for the embedded PostgreSQL, nothing is written but deletions."""
-    worker: bool = False
-    """This process is one of several on the port; set by their parent."""
+    worker: int | None = None
+    """The number, from 0, of this process among several on the port; set by their parent."""
     insecure: bool = False
     """Allows listening beyond loopback, where there is neither TLS nor authentication."""
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     """Where metrics are shown, over HTTP; unset: nowhere."""
+    metrics_dir: Path | None = None
+    """Where this worker writes its metrics instead; set by its parent."""
+    trace_share: float | None = Field(default=None, ge=0, le=1)
+    """Of the calls, that which is traced; what callers trace is traced in any case. Unset: none."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = "info"
@@ -77,6 +81,11 @@ class Settings(BaseSettings, Limits):
     """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody looks at this process's metrics."""
+        return bool(self.metrics_listen or self.metrics_dir)
 
     def environment(self) -> dict[str, str]:
         """The environment of a process that is to run with these settings."""

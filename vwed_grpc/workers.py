@@ -11,12 +11,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
+from prometheus_client import CollectorRegistry
 
+from vwed_grpc import pages
 from vwed_grpc.listening import check_address
 from vwed_grpc.settings import NO_REDIS, Settings
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.telemetry import multiprocess
+from vwed_grpc.telemetry.disk import show_disk
+from vwed_grpc.telemetry.page import page_of
 
 log = structlog.get_logger("vwed.workers")
 
@@ -45,11 +51,14 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
                 "redis_url": stores.redis_url or NO_REDIS,
                 "watched_dir": stores.data,
                 "workers": 1,
-                "worker": True,
+                "metrics_listen": None,
             }
         )
+        if settings.metrics_listen:
+            child.metrics_dir = await _show_metrics(stack, settings)
         tasks = [
-            asyncio.create_task(_keep(n, own_settings(child, n))) for n in range(settings.workers)
+            asyncio.create_task(_keep(child.model_copy(update={"worker": n})))
+            for n in range(settings.workers)
         ]
 
         async def end() -> None:
@@ -62,12 +71,16 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
         yield port
 
 
-def own_settings(settings: Settings, number: int) -> Settings:
-    """A worker's settings; the workers share all but the port of their metrics."""
-    if settings.metrics_listen is None:
-        return settings
-    host, _, port = settings.metrics_listen.rpartition(":")
-    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + number}"})
+async def _show_metrics(stack: AsyncExitStack, settings: Settings) -> Path:
+    """Shows those of all workers; answers where they write them. Raises CannotServeError."""
+    assert settings.metrics_listen is not None  # noqa: S101 - the caller looked
+    registry = CollectorRegistry()
+    directory = stack.enter_context(multiprocess.gathered(registry))
+    if settings.database_url is None:
+        show_disk(registry, settings.data_dir)
+    shown = {"/metrics": page_of(registry)}
+    await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
+    return directory
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:
@@ -97,7 +110,7 @@ async def _first_answer(listen: str) -> None:
             return
 
 
-async def _keep(number: int, settings: Settings) -> None:
+async def _keep(settings: Settings) -> None:
     """One worker after the other, until cancelled."""
     pause = _FIRST_PAUSE
     while True:
@@ -107,7 +120,9 @@ async def _keep(number: int, settings: Settings) -> None:
         except OSError as exc:  # no memory, no process left: a moment later there may be
             code = repr(exc)
         pause = _FIRST_PAUSE if time.monotonic() - began > _YOUNG else min(pause * 2, _LAST_PAUSE)
-        log.warning("worker died", worker=number, code=code, restart_in=pause)
+        if settings.metrics_dir is not None and settings.worker is not None:
+            multiprocess.forget(settings.metrics_dir, settings.worker)
+        log.warning("worker died", worker=settings.worker, code=code, restart_in=pause)
         await asyncio.sleep(pause)
 
 

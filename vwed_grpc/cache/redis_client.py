@@ -19,6 +19,7 @@ from vwed_grpc.cache.deployment import Deployment, deployed
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.cache.wires import Wires
+from vwed_grpc.telemetry.tracing import step
 from vwed_grpc.turns import Turns
 
 MAX_LIFETIME = 62.0
@@ -119,7 +120,8 @@ class RedisClient:
         if self._wires is None or self._breaker.state is BreakerState.OPEN:
             raise RedisAway(self._breaker.state)
         try:
-            return await self._wires.send(key, *words, once=once)
+            with step("redis", words[0]):
+                return await self._wires.send(key, *words, once=once)
         except ResponseError as refusal:
             if isinstance(refusal, OutOfMemoryError) or str(refusal).startswith("WRONGTYPE"):
                 raise CommandRefused(refusal) from refusal
@@ -156,7 +158,8 @@ class RedisClient:
             sent += sending  # what is left leaves at once
             raise
         if sent:
-            await asyncio.wait(sent)  # which, unlike gather, cancels none of them
+            with step("redis", "UNLINK and SPUBLISH"):
+                await asyncio.wait(sent)  # which, unlike gather, cancels none of them
 
     def _deleting(
         self, deployment: Deployment, wires: Wires, keys: Iterable[str]

@@ -19,6 +19,7 @@ from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
 from vwed_grpc.stores import CannotServeError
+from vwed_grpc.telemetry.export import check_extra, export_traces
 from vwed_grpc.workers import serving_with_workers
 
 log = structlog.get_logger("vwed")
@@ -53,6 +54,10 @@ def serve(**given: Any) -> None:
     settings = settings_from(given)
     logs.configure(settings.log_level, json=settings.log_json)
     try:
+        if settings.trace_share is not None:
+            check_extra()
+            if settings.workers == 1:
+                export_traces()
         uvloop.run(_serve(settings))
     except (CannotServeError, DataDirInUse, EmbeddedServerError, SchemaMismatchError) as exc:
         raise click.ClickException(str(exc)) from exc
@@ -62,13 +67,13 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in _STOP:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if settings.worker:
+    if settings.worker is not None:
         _stop_with_parent(stop)
     serve_all = serving_with_workers if settings.workers > 1 else serving
     async with serve_all(settings) as port:
         _let_go_of_the_loop()
         host = settings.listen.rpartition(":")[0]
-        say = log.debug if settings.worker else log.info
+        say = log.info if settings.worker is None else log.debug
         say("listening", address=f"{host}:{port}")
         await stop.wait()
         log.info("draining")

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Never
 
 import grpc
@@ -15,6 +16,7 @@ import structlog
 from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # has no types
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
+from opentelemetry.trace import Span
 from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, VwedError
@@ -27,8 +29,12 @@ from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.methods import Context, Method, Serve, serve
 from vwed_grpc.rpc.standing import Standing
+from vwed_grpc.telemetry.meters import CallEnded, Meters
+from vwed_grpc.telemetry.tracing import Tracing, end_call, enter, trace_id
 
 SLOW_SECONDS = 1.0
+_LEFT = "CANCELLED"
+"""The code of a call whose caller left, as gRPC tells it."""
 _LAST_WORDS_SECONDS = 1.0
 """What the last refusals may take to their callers."""
 
@@ -38,9 +44,14 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, meters: Meters | None = None, tracing: Tracing | None = None
+    ) -> None:
+        """`meters` None: nobody measures the calls; `tracing` None: nobody traces them."""
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
+        self._meters = meters
+        self._tracing = tracing
         self._admission = Admission(limits)
         self.pace = Pace(self._admission.robots_wait)
         """Of all work that can wait."""
@@ -61,6 +72,8 @@ class Edge:
         probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
         timed = not lasts and "wait" not in method.input_type.fields_by_name
+        begin_span = self._traced(method, lasts=lasts)
+        note = partial(self._note, method, self._measured(method, timed=timed), timed=timed)
 
         async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
@@ -68,6 +81,7 @@ class Edge:
                 context.invocation_metadata() or (), context.time_remaining()
             )
             bind_contextvars(request_id=call.request_id)
+            span = begin_span(call, context)
             task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
             standing = call.standing = Standing(terms, context, task, call.tenant)
             header_sent = False
@@ -83,14 +97,15 @@ class Edge:
                 header_sent = True
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 result = await answer(raw, context, call)
-            except asyncio.CancelledError as cancelled:
-                failure = _failure(cancelled, standing)
-            except grpc.aio.BaseError as gone:  # how sending to a caller who left ends
-                raise asyncio.CancelledError from gone
+            except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
+                failure = _failure(cut, standing)
+                if failure is None:
+                    note(call, began, _LEFT, span)
+                    raise asyncio.CancelledError from cut
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 failure = error
             else:
-                self._note(method, call, began, "OK", timed=timed)
+                note(call, began, "OK", span)
                 return result
             finally:
                 standing.close()
@@ -98,7 +113,7 @@ class Edge:
             if isinstance(failure, ResourceExhausted):
                 self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
-            self._note(method, call, began, code_pb2.Code.Name(status.code), timed=timed)
+            note(call, began, code_pb2.Code.Name(status.code), span)
             return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
@@ -162,10 +177,59 @@ class Edge:
             if self._refused == refused:
                 return
 
+    def open_streams(self) -> Mapping[str, int]:
+        """How many there are, by the class in which they work."""
+        counts = dict.fromkeys((each.value for each in CallClass), 0)
+        for call in self._calls:
+            if call.terms.lasting is not None:
+                counts[call.terms.call_class.value] += 1
+        return counts
+
+    def queued_calls(self) -> Mapping[str, int]:
+        """How many wait for a place, by their class."""
+        return {each.value: places[0].queued for each, places in self._admission.places.items()}
+
+    def _traced(
+        self, method: MethodDescriptor, *, lasts: bool
+    ) -> Callable[[Call, Context], Span | None]:
+        """What begins the span of a call; none for those that are not traced."""
+        tracing, service, name = self._tracing, method.containing_service.full_name, method.name
+        if tracing is None:
+            return lambda _call, _context: None
+
+        def begin(call: Call, context: Context) -> Span | None:
+            span = tracing.begin(service, name, context.invocation_metadata() or ())
+            if span is not None:
+                span.set_attributes(
+                    {"vwed.tenant": call.tenant, "vwed.request_id": call.request_id}
+                )
+                bind_contextvars(trace_id=trace_id(span))
+                if not lasts:  # what a stream does has no end
+                    enter(span)
+            return span
+
+        return begin
+
+    def _measured(self, method: MethodDescriptor, *, timed: bool) -> CallEnded:
+        if self._meters is None:
+            return lambda _code, _seconds: None
+        return self._meters.calls_of(method.containing_service.name, method.name, timed=timed)
+
     def _note(
-        self, method: MethodDescriptor, call: Call, began: float, code: str, *, timed: bool
+        self,
+        method: MethodDescriptor,
+        ended: CallEnded,
+        call: Call,
+        began: float,
+        code: str,
+        span: Span | None,
+        *,
+        timed: bool,
     ) -> None:
         seconds = time.perf_counter() - began
+        ended(code, seconds)
+        if span is not None:
+            end_call(span, code)
         slow = timed and seconds > SLOW_SECONDS
         if slow or self._verbose:
             self._log.log(
@@ -180,16 +244,20 @@ class Edge:
             )
 
 
-def _failure(cancelled: asyncio.CancelledError, call: Standing) -> BaseException:
-    """Why a call that was cut did not end as it should; raises if its own caller cut it.
+def _failure(
+    cut: asyncio.CancelledError | grpc.aio.BaseError, call: Standing
+) -> BaseException | None:
+    """Why a call that was cut did not end as it should; None: its caller left.
 
     A CancelledError that gRPC gets to see although the caller did not leave sends no status, and
     the caller would wait until its deadline.
     """
     ended = call.ended
+    if isinstance(cut, grpc.aio.BaseError):  # how sending to a caller who left ends
+        return None
     if call.task.uncancel() if ended else call.task.cancelling():
-        raise cancelled
-    return ended or cancelled
+        return None
+    return ended or cut
 
 
 async def _abort(context: Context, status: status_pb2.Status, request_id: str | None) -> Never:

@@ -4,6 +4,7 @@ So none waits for the work of another. Who asks says for what it is.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,9 +61,12 @@ class Database:
         self.duties = pool("duties", share(3))
         self.probe = pool("probe", 1)
 
+    @property
+    def pools(self) -> Sequence[Pool]:
+        return (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
+
     async def close(self) -> None:
-        pools = (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
-        await asyncio.gather(*(pool.close() for pool in pools))
+        await asyncio.gather(*(pool.close() for pool in self.pools))
 
 
 def plain_reason(exc: DBAPIError) -> str:

@@ -17,6 +17,7 @@ from vwed_grpc.storage.connector import Connection, Connector
 from vwed_grpc.storage.errors import connection_losses, public_errors, sqlstate
 from vwed_grpc.storage.incarnation import CurrentIncarnation
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.traced import trace_statements
 from vwed_grpc.storage.transaction import Transaction, WritesHeld, transact
 
 T = TypeVar("T")
@@ -76,12 +77,19 @@ class Pool:
             connect_args={"async_creator_fn": connector.connect, **prepared, **self._options},
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
+        trace_statements(self._engine.sync_engine)
+        self.purpose = purpose
         self._queue = ConnectionQueue(purpose, connections, statement_timeout)
 
     @property
     def incarnation(self) -> CurrentIncarnation:
         """Of the data that it reads and writes."""
         return self._connector.incarnation
+
+    @property
+    def queues(self) -> Sequence[ConnectionQueue]:
+        """Where callers wait for its connections."""
+        return (self._queue,)
 
     def abandon(self) -> None:
         """Ends its connections, for their server does not answer."""
@@ -179,6 +187,10 @@ class ReadingPool(Pool):
         self._patience = statement_timeout
         self._read_queue = ConnectionQueue(purpose, reads, statement_timeout)
         self._by_key = reader(self.fetch)
+
+    @property
+    def queues(self) -> Sequence[ConnectionQueue]:
+        return (self._queue, self._read_queue)
 
     async def close(self) -> None:
         with suppress(TimeoutError):

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-HEAD = "0005"
+HEAD = "0006"
 COMPATIBLE_SINCE = "0001"
 """Releases that want this schema, or a later one, can work with `HEAD`."""
 _LOCK = 0x56574544  # one migration at a time, whoever starts it

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage.errors import DRIVER_ERRORS
+from vwed_grpc.telemetry.tracing import step
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # a dialect's constructor is untyped
 
@@ -136,6 +137,7 @@ async def command(connection: asyncpg.Connection, sql: str) -> str:
 @contextmanager
 def _errors(sql: str) -> Iterator[None]:
     try:
-        yield
+        with step("postgresql", sql):
+            yield
     except DRIVER_ERRORS as exc:
         raise DBAPIError(sql, None, exc) from exc

@@ -36,10 +36,13 @@ class CatchUp:
     """Shared by all watchers of a process."""
 
     def __init__(self, pace: Pace) -> None:
+        self.reads = 0
+        """How many were done."""
+        self.waiting = 0
+        """Readings that wait for their turn, or are under way."""
         self._pace = pace
         self._turns: Batcher[str, Load, Any] = Batcher(self._load, most=1, at_once=AT_ONCE)
-        self._waiting: Counter[str] = Counter()
-        self._waiting_in_all = 0
+        self._waiting_of: Counter[str] = Counter()
         self._under_way: dict[Hashable, _Reading] = {}
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
@@ -49,19 +52,19 @@ class CatchUp:
 
         Raises what `load` does, and ResourceExhausted if too many wait for their turn.
         """
-        if self._waiting[tenant] >= MOST_OF_TENANT:
+        if self._waiting_of[tenant] >= MOST_OF_TENANT:
             raise _too_many("tenant", MOST_OF_TENANT)
-        if self._waiting_in_all >= MOST_WAITING:
+        if self.waiting >= MOST_WAITING:
             raise _too_many("process", MOST_WAITING)
-        self._waiting[tenant] += 1
-        self._waiting_in_all += 1
+        self._waiting_of[tenant] += 1
+        self.waiting += 1
         try:
             answer: T = await self._turns.ask(tenant, load)
         finally:
-            self._waiting_in_all -= 1
-            self._waiting[tenant] -= 1
-            if not self._waiting[tenant]:
-                del self._waiting[tenant]
+            self.waiting -= 1
+            self._waiting_of[tenant] -= 1
+            if not self._waiting_of[tenant]:
+                del self._waiting_of[tenant]
         return answer
 
     async def ask(
@@ -126,6 +129,7 @@ class CatchUp:
         self._bytes -= size
 
     async def _load(self, _: str, asked: Sequence[Asked[Load, Any]]) -> Sequence[Any]:
+        self.reads += len(asked)
         return [await self._pace.run(one.question()) for one in asked]
 
 

@@ -11,14 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.cache.keys import KeySpace
-from vwed_grpc.storage import events, feed
+from vwed_grpc.storage import events, feed, rows
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.feed import Entry, Stretch
 from vwed_grpc.storage.incarnation import Incarnation
+from vwed_grpc.telemetry.meters import Observe
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.news import ORIGIN_BYTES, News, unpack
 from vwed_grpc.watching.reading import after, grouped, next_ones, page, up_to
@@ -46,11 +49,17 @@ class TailedLog:
         catch_up: CatchUp,
         *,
         origin: bytes,
+        observe_lag: Observe,
     ) -> None:
-        """`origin`: of the news that it is told without Redis."""
+        """`origin`: of the news that it is told without Redis.
+
+        `observe_lag` is told of each reading that had to bring events, since nobody had told of
+        them, how many seconds old the oldest was.
+        """
         self.tenant = tenant
         self.catch_up = catch_up
         self._origin = origin
+        self._observe_lag = observe_lag
         self._database = database
         self._wakeups = wakeups
         self._topics: dict[str, Topic] = {}
@@ -189,20 +198,31 @@ class TailedLog:
             if one.run in self._topics:
                 self._topics[one.run].learn(one.last)
         left = tail.untold(found)
+        lags = []
         while left:
             async with self._reading:
                 some = next_ones(left)
                 await tail.known.learn(pool, self.tenant, {one.run: one.first for one in some})
                 missing = tail.missing(some)
                 entries, end = await page(pool, self.tenant, missing) if missing else ([], None)
-                tail.tell_read(up_to(some, end), grouped(entries))
-                for run, own in grouped(entries).items():
+                by_run = grouped(entries)
+                tail.tell_read(up_to(some, end), by_run)
+                lags += [_age(moment.time, own[0]) for own in by_run.values()]
+                for run, own in by_run.items():
                     if run in self._topics:
                         self._topics[run].extend([entry.event for entry in own])
             left = after(left, *(end or (some[-1].run, some[-1].last)))
             if not entries or entries[-1].event.seq == entries[-1].event.group_seq:
                 tail.tell_heard()  # nothing comes amid a report
         tail.end_reading(moment, found)
+        if lags:
+            self._observe_lag(max(lags))
+
+
+def _age(moment: datetime, entry: Entry) -> float:
+    """Seconds from an event to a moment, by the database's clock."""
+    event = TaskRecordEvent.FromString(entry.event.event)
+    return max((moment - rows.moment(event.event_time)).total_seconds(), 0.0)
 
 
 @dataclass(slots=True)
@@ -216,8 +236,16 @@ class TailedLogs:
     """Those of all tenants of whom somebody watches anything."""
 
     def __init__(
-        self, database: Database, wakeups: Wakeups, keys: KeySpace, catch_up: CatchUp
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        keys: KeySpace,
+        catch_up: CatchUp,
+        *,
+        observe_lag: Observe,
     ) -> None:
+        """`observe_lag`: as of `TailedLog`."""
+        self._observe_lag = observe_lag
         self._database = database
         self._wakeups = wakeups
         self._keys = keys
@@ -257,7 +285,14 @@ class TailedLogs:
                 followed.log.tell(one)
 
     def _follow(self, tenant: str) -> _Followed:
-        log = TailedLog(tenant, self._database, self._wakeups, self._catch_up, origin=self.origin)
+        log = TailedLog(
+            tenant,
+            self._database,
+            self._wakeups,
+            self._catch_up,
+            origin=self.origin,
+            observe_lag=self._observe_lag,
+        )
 
         async def follow() -> None:
             with self._wakeups.listen(self._keys.key("watch", tenant), log.hear):

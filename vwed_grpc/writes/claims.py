@@ -23,7 +23,7 @@ from vwed_grpc.storage.listing import MAX_PAGE_BYTES
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-from vwed_grpc.writes.group_commit import group_commit
+from vwed_grpc.writes.group_commit import Flushed, group_commit
 from vwed_grpc.writes.runs import RunChange, write_all
 
 CLAIM_LEASE = timedelta(seconds=60)
@@ -65,11 +65,11 @@ Taken = list[TaskRecord]
 class Claims:
     """Takes claims, and answers each with its runs once they are committed."""
 
-    def __init__(self, committer: Committer, pool: Pool) -> None:
+    def __init__(self, committer: Committer, pool: Pool, flushed: Flushed) -> None:
         self._looked: dict[tuple[str, bytes], float] = {}
         """When one of those who wait for the same last looked for all, in the loop's time."""
         self._lanes: Batcher[tuple[str, bytes], Claim, Taken] = Batcher(
-            group_commit(committer, pool, self._take),
+            group_commit(committer, pool, self._take, flushed=flushed),
             most=FLUSH_CLAIMS,
             weigh=lambda claim: _REMEMBERED if claim.request.request_id else 1,
             ordering_key=lambda claim: claim.request.request_id.lower(),

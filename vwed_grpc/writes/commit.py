@@ -32,6 +32,7 @@ class Effects:
     """Cache keys whose values are no longer true."""
     news: dict[str, list[News]] = field(default_factory=dict)
     """By tenant."""
+    expired_leases: int = 0
     claimable: set[str] = field(default_factory=set)
     """Tenants in which a run began to wait for an executor."""
 
@@ -68,6 +69,8 @@ class Committer:
         self._keys = keys
         self._logs = logs
         self._wakeups = wakeups
+        self.expired_leases = 0
+        """How many of the committed."""
         self._running: set[asyncio.Future[Any]] = set()
 
     async def settle(self, seconds: float) -> None:
@@ -134,6 +137,7 @@ class Committer:
             attempt, remaining, commit=not validate_only, wait_for_locks=wait_for_locks
         )
         if not validate_only:
+            self.expired_leases += effects.expired_leases
             await self._announce(effects)
         return answer
 

@@ -16,7 +16,7 @@ from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-from vwed_grpc.writes.group_commit import group_commit
+from vwed_grpc.writes.group_commit import Flushed, group_commit
 
 FLUSH_BYTES = 4 << 20
 ENTRY_BYTES = 20 << 10
@@ -30,9 +30,9 @@ LANES_AT_ONCE = 2
 class EntryWriter:
     """Takes sets without a precondition and answers each once it is committed."""
 
-    def __init__(self, committer: Committer, pool: Pool) -> None:
-        self._lanes: Batcher[str, SetDataCacheRequest, DataCache] = Batcher(
-            in_halves(group_commit(committer, pool, _write, wait_for_locks=False)),
+    def __init__(self, committer: Committer, pool: Pool, flushed: Flushed) -> None:
+        self.lanes: Batcher[str, SetDataCacheRequest, DataCache] = Batcher(
+            in_halves(group_commit(committer, pool, _write, flushed=flushed, wait_for_locks=False)),
             most=FLUSH_BYTES,
             weigh=lambda request: ENTRY_BYTES + request.ByteSize(),
             ordering_key=lambda request: (
@@ -51,7 +51,7 @@ class EntryWriter:
         Raises InvalidArgument, NotFound for its run, ResourceExhausted if the queue stays full
         until the caller's deadline, and the store's own errors.
         """
-        return await self._lanes.ask(tenant, request, remaining())
+        return await self.lanes.ask(tenant, request, remaining())
 
 
 async def _write(

@@ -18,14 +18,22 @@ Write: TypeAlias = Callable[
 ]
 """Writes what was asked for in a lane, and says what each came to."""
 
+Flushed: TypeAlias = Callable[[int, float], None]
+"""Takes how many questions a transaction had, and how many seconds it took."""
+
 
 def group_commit(
-    committer: Committer, pool: Pool, write: Write[K, Q, A], *, wait_for_locks: bool = True
+    committer: Committer,
+    pool: Pool,
+    write: Write[K, Q, A],
+    *,
+    flushed: Flushed,
+    wait_for_locks: bool = True,
 ) -> Work[K, Q, A]:
     """Work for a `Batcher`, each piece of which is one transaction.
 
     It is tried again while any of its callers waits. Unless it is to wait for the locks of others,
-    a statement that meets one raises Locked.
+    a statement that meets one raises Locked. `flushed` hears of each that was committed.
     """
 
     async def work(lane: K, asked: Sequence[Asked[Q, A]]) -> Sequence[A | Exception]:
@@ -38,8 +46,11 @@ def group_commit(
 
         until = max(one.until for one in asked)
         clock = asyncio.get_running_loop().time
-        return await committer.run(
+        began = clock()
+        outcomes = await committer.run(
             pool, attempt, lambda: until - clock(), wait_for_locks=wait_for_locks
         )
+        flushed(len(asked), clock() - began)
+        return outcomes
 
     return work

@@ -18,7 +18,7 @@ from vwed_grpc.storage.held_runs import HeldRun
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-from vwed_grpc.writes.group_commit import group_commit
+from vwed_grpc.writes.group_commit import Flushed, group_commit
 from vwed_grpc.writes.runs import RunChange
 
 FLUSH_RUNS = 64
@@ -31,11 +31,11 @@ LANES_AT_ONCE = 2
 class Heartbeats:
     """Takes heartbeats and answers each once its lease is renewed."""
 
-    def __init__(self, committer: Committer, pool: Pool) -> None:
+    def __init__(self, committer: Committer, pool: Pool, flushed: Flushed) -> None:
         self._committer = committer
         self._pool = pool
-        self._lanes: Batcher[str, HeartbeatTaskRecordRequest, bytes | None] = Batcher(
-            in_halves(group_commit(committer, pool, _write)),
+        self.lanes: Batcher[str, HeartbeatTaskRecordRequest, bytes | None] = Batcher(
+            in_halves(group_commit(committer, pool, _write, flushed=flushed)),
             most=FLUSH_RUNS,
             ordering_key=lambda request: request.id,
             at_once=LANES_AT_ONCE,
@@ -49,7 +49,7 @@ class Heartbeats:
 
         Raises NotFound, Aborted, FailedPrecondition LEASE_LOST, and as `Batcher.ask` does.
         """
-        answer = await self._lanes.ask(tenant, request, remaining())
+        answer = await self.lanes.ask(tenant, request, remaining())
         if answer is None:
             expire = partial(_expire, tenant=tenant, request=request)
             answer = await self._committer.run(self._pool, expire, remaining)

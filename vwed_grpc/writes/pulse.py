@@ -18,6 +18,8 @@ class Pulse:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.renewals = 0
+        """How often leases had their term anew."""
 
     async def run(self) -> None:
         """Beats until cancelled; while the store is away it tries on."""
@@ -25,6 +27,7 @@ class Pulse:
             silent = asyncio.get_running_loop().call_later(PATIENCE, self._pool.abandon)
             try:
                 if await pulse.beat(self._pool):
+                    self.renewals += 1
                     log.info("leases have their term anew: nobody could renew them for a while")
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next beat may go well
                 log.debug("no beat", error=repr(exc))

@@ -70,6 +70,7 @@ class RunChange:
         if not self.lease_ran_out():
             await self._put_off()
             return
+        self.effects.expired_leases += 1
         status = TRANSITIONS[Command.EXPIRE][self.record.status]
         if status == CANCELED:
             self.record.error_code = "EXECUTOR_LOST"

@@ -13,7 +13,7 @@ from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.flush import Answer, Outcome, Report, flush
-from vwed_grpc.writes.group_commit import group_commit
+from vwed_grpc.writes.group_commit import Flushed, group_commit
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""
@@ -28,9 +28,9 @@ FLUSHES = 4
 class Writer:
     """Takes reports and answers each once its change is committed."""
 
-    def __init__(self, committer: Committer, pool: Pool) -> None:
-        self._lanes: Batcher[str, Report, Answer] = Batcher(
-            in_halves(group_commit(committer, pool, _write)),
+    def __init__(self, committer: Committer, pool: Pool, flushed: Flushed) -> None:
+        self.lanes: Batcher[str, Report, Answer] = Batcher(
+            in_halves(group_commit(committer, pool, _write, flushed=flushed)),
             most=FLUSH_BLOCKS,
             weigh=lambda report: len(report.blocks),
             ordering_key=lambda report: report.run,
@@ -45,13 +45,13 @@ class Writer:
         Raises VwedError as the contract says, ResourceExhausted if the queue stays full until the
         caller's deadline, and the store's own errors if it cannot be reached.
         """
-        return await self._lanes.ask(tenant, report, remaining())
+        return await self.lanes.ask(tenant, report, remaining())
 
     async def submit(
         self, tenant: str, report: Report, remaining: Deadline
     ) -> asyncio.Future[Answer]:
         """Queues a report: those of one caller are applied in the order of these calls."""
-        answer = await self._lanes.submit(tenant, report, remaining())
+        answer = await self.lanes.submit(tenant, report, remaining())
         # A stream whose caller left asks for no answer; a refusal is not news then.
         answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         return answer

@@ -3,32 +3,42 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
+import grpc
+import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from vwed.v1.cache_service_pb2 import GetDataCacheRequest
+from vwed.v1.record_service_pb2 import (
+    GetTaskRecordRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordsRequest,
+)
+from vwed.v1.task_def_service_pb2 import ListTaskTemplatesRequest
+from vwed.v1.task_record_pb2 import TaskRecordStatus
 
-from tests.support.calls import create_def, create_run, get_entry, set_entry
+from tests.support.calls import create_def, create_run, get_entry, set_entry, start_run
+from tests.support.databases import migrated_database
 from tests.support.metrics_page import ask, figures, free_address
+from tests.support.steps import block, let_lease_run_out, report, running, sql, until
 from tests.support.waiting import until_true
-from vwed_grpc import metrics
-from vwed_grpc.cache.breaker import BreakerState
+from vwed_grpc import pages
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.client import Client, connect
-from vwed_grpc.lag import Lag
-from vwed_grpc.limits import Limits
-from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.stores import CannotServeError
-from vwed_grpc.workers import own_settings
-from vwed_grpc.writes.condition import Condition
+from vwed_grpc.telemetry.lag import Lag
+from vwed_grpc.telemetry.meters import Meters
+from vwed_grpc.telemetry.page import page_of
 
+INTERRUPTED = TaskRecordStatus.TASK_RECORD_STATUS_INTERRUPTED
 STRONG = (("x-vwed-consistency", "strong"),)
 
 
@@ -105,39 +115,177 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
     )
 
 
-def test_every_figure_says_what_it_is() -> None:
-    duties = {"leases": Condition()}
-    edge = Edge(Limits())
-    edge.refused["TOO_MANY_WAITS"] += 1
-    page = metrics.page(CacheCounters(), BreakerState.CLOSED, Lag(), duties, edge)
-    lines = page.splitlines()
+async def test_every_figure_says_what_it_is(settings: Settings, tenant: str, address: str) -> None:
+    async with replica(settings, tenant, metrics_listen=address) as client:
+        await create_run(client, (await create_def(client)).id)
+        lines = (await ask(address))[1].splitlines()
     named = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
     typed = {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
     shown = {re.split("[ {]", line)[0] for line in lines if line[0] != "#"}
-    assert named == typed == {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+    assert named == typed
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in shown} <= named
+    assert all(name.startswith("vwed_") for name in named)
+
+
+async def test_calls_are_counted_by_method_and_code(
+    settings: Settings, tenant: str, address: str
+) -> None:
+    async with replica(settings, tenant, metrics_listen=address) as client:
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await client.records.GetTaskRecord(GetTaskRecordRequest(id="no-such-run"))
+        run = await create_run(client, (await create_def(client)).id)
+        await client.records.GetTaskRecord(GetTaskRecordRequest(id=run.id))
+        watch = client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id))
+        await watch.read()
+        assert (await figures(address))['vwed_open_streams{class="live"}'] == 1
+        watch.cancel()
+
+        async def left() -> bool:
+            return of("WatchTaskRecord", "CANCELLED") in await figures(address)
+
+        await until_true(left)
+        found = await figures(address)
+    assert found[of("GetTaskRecord", "NOT_FOUND")] == 2
+    assert found[of("GetTaskRecord", "OK")] == 1
+    assert found[of("ClaimTaskRecords", "OK")] == 0  # a rate needs a beginning
+    took = 'vwed_call_seconds_count{method="%s",service="RecordService"}'
+    assert found[took % "GetTaskRecord"] == 3
+    assert took % "WatchTaskRecord" not in found  # it says nothing how long somebody watches
+
+
+def of(method: str, code: str) -> str:
+    return f'vwed_calls_total{{code="{code}",method="{method}",service="RecordService"}}'
+
+
+@pytest.fixture
+def alone(settings: Settings, postgres_url: str) -> Iterator[Settings]:
+    """On a database that no other server works on."""
+    with migrated_database(postgres_url) as url:
+        yield settings.model_copy(update={"database_url": url, "redis_url": "none"})
+
+
+async def test_writes_waits_and_leases_are_counted(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    assert alone.database_url
+    async with replica(alone, tenant, metrics_listen=address) as client:
+        run = (await running(client, lease=60)).id
+        await report(client, run, block("a"))
+        found = await figures(address)
+        assert found['vwed_flush_size_count{kind="reports"}'] == 1
+        assert found['vwed_flush_size_sum{kind="reports"}'] == 1
+        assert 0 < found['vwed_flush_seconds_sum{kind="reports"}'] < 10
+        assert found['vwed_queued_writes{kind="reports"}'] == 0
+        for pool in ("urgent", "live", "bulk", "figures", "duties", "probe"):
+            assert found[f'vwed_queued_connections{{pool="{pool}"}}'] == 0
+        assert found["vwed_lease_expiries_total"] == 0
+        await let_lease_run_out(alone.database_url, run)
+        await until(client, run, INTERRUPTED)
+        assert (await figures(address))["vwed_lease_expiries_total"] == 1
+
+
+async def test_work_that_waits_for_a_connection_shows(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    assert alone.database_url
+    few = alone.model_copy(update={"database_connections": 8})
+    waiting = 'vwed_queued_connections{pool="bulk"}'
+    async with replica(few, tenant, metrics_listen=address) as client:
+        async with await psycopg.AsyncConnection.connect(alone.database_url) as somebody:
+            await somebody.execute("LOCK TABLE task_templates")
+            lists = [
+                asyncio.ensure_future(
+                    client.definitions.ListTaskTemplates(ListTaskTemplatesRequest())
+                )
+                for _ in range(3)
+            ]
+            await until_true(lambda: shown(address, waiting))
+        await asyncio.gather(*lists)
+        found = await figures(address)
+    assert found[waiting] == 0
+    assert found['vwed_connection_waits_total{pool="bulk"}'] >= 1
+    assert found['vwed_connection_wait_seconds_total{pool="bulk"}'] > 0
+    assert found['vwed_connection_waits_total{pool="urgent"}'] == 0
+
+
+async def test_how_late_watchers_hear_and_what_is_read_for_them(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    async with (
+        replica(alone, tenant, metrics_listen=address) as client,
+        replica(alone, tenant) as other,
+    ):
+        run = await create_run(client, (await create_def(client)).id)
+        watch = client.records.WatchTaskRecords(WatchTaskRecordsRequest())
+        stream = aiter(watch)
+        assert (await anext(stream)).snapshot
+        assert await shown(address, "vwed_catch_up_reads_total") >= 1  # the snapshot
+        await start_run(other, run.id)  # which without Redis nobody hears: it is read
+        while not (await anext(stream)).events:
+            pass
+        await until_true(lambda: shown(address, "vwed_tail_lag_seconds_count"))
+        assert 0 < await shown(address, "vwed_tail_lag_seconds_sum") < 60
+        watch.cancel()
+
+
+async def test_an_outage_shows(alone: Settings, tenant: str, address: str) -> None:
+    assert alone.database_url
+    async with replica(alone, tenant, metrics_listen=address):
+        before = await shown(address, "vwed_lease_renewals_total")
+        await sql(
+            alone.database_url,
+            "UPDATE service_pulse SET beat = beat - interval '1 hour' RETURNING tenant",
+        )
+
+        async def noticed() -> bool:
+            return await shown(address, "vwed_lease_renewals_total") > before
+
+        await until_true(noticed)
+
+
+async def test_the_age_of_the_oldest_run_that_waits_is_shown(
+    alone: Settings, tenant: str, address: str
+) -> None:
+    async with replica(alone, tenant) as client:
+        task_def = await create_def(client, task_type="putaway")
+        first = await create_run(client, task_def.id)
+        await create_run(client, task_def.id)
+        await start_run(client, (await create_run(client, (await create_def(client, "x")).id)).id)
+    async with replica(alone, tenant, metrics_listen=address):
+        name = f'vwed_oldest_pending_run_seconds{{task_type="putaway",tenant="{tenant}"}}'
+        age = await until_true(lambda: shown(address, name))
+        assert age <= time.time() - first.create_time.ToNanoseconds() / 1e9
+        assert not await shown(address, name.replace("putaway", ""))  # that one was begun
+
+
+async def shown(address: str, name: str) -> float:
+    return (await figures(address)).get(name, 0.0)
 
 
 async def test_what_holds_the_loop_is_seen(address: str) -> None:
-    lag = Lag()
+    registry = CollectorRegistry()
+    lag = Lag(Meters(registry).loop_lag)
     looking = asyncio.create_task(lag.run())
     await asyncio.sleep(0.02)
     time.sleep(0.06)  # noqa: ASYNC251 - holds the loop
     await asyncio.sleep(0.02)
     looking.cancel()
-    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {}, Edge(Limits()))
-    async with metrics.showing(address, lambda: page):
+    async with pages.showing(address, {"/metrics": page_of(registry)}):
         found = await figures(address)
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
     assert found['vwed_loop_lag_seconds_bucket{le="+Inf"}'] == found["vwed_loop_lag_seconds_count"]
-    assert found["vwed_loop_lag_seconds_sum"] >= 0.05
-    assert 0.05 <= found["vwed_loop_lag_longest_seconds"] <= found["vwed_loop_lag_seconds_sum"]
+    assert 0.05 <= lag.longest <= found["vwed_loop_lag_seconds_sum"]
 
 
 async def test_only_a_get_is_answered_and_nobody_is_waited_for(
-    settings: Settings, tenant: str, address: str, monkeypatch: pytest.MonkeyPatch
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "_PATIENCE", 0.05)
-    async with metrics.showing(address, lambda: "page"):
+    async def page() -> pages.Page:
+        return pages.Page("page")
+
+    monkeypatch.setattr(pages, "_PATIENCE", 0.05)
+    async with pages.showing(address, {"/metrics": page}):
         head, body = await ask(address)
         assert (head.split()[1], body) == ("200", "page")
         assert (await ask(address, b"POST / HTTP/1.1\r\n\r\n"))[0].split()[1] == "405"
@@ -148,15 +296,8 @@ async def test_only_a_get_is_answered_and_nobody_is_waited_for(
         assert (await ask(address))[1] == "page"
 
 
-async def test_a_port_that_is_taken_is_said(settings: Settings, address: str) -> None:
-    async with metrics.showing(address, str):
+async def test_a_port_that_is_taken_is_said(address: str) -> None:
+    async with pages.showing(address, {}):
         with pytest.raises(CannotServeError, match="cannot show metrics at"):
-            async with metrics.showing(address, str):
+            async with pages.showing(address, {}):
                 pass
-
-
-def test_each_worker_has_a_page_of_its_own() -> None:
-    settings = Settings(metrics_listen="127.0.0.1:9100")
-    shown = [own_settings(settings, number).metrics_listen for number in range(3)]
-    assert shown == ["127.0.0.1:9100", "127.0.0.1:9101", "127.0.0.1:9102"]
-    assert own_settings(Settings(), 1).metrics_listen is None

@@ -158,7 +158,8 @@ async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
     database = Database(database_url, connections=8, statement_timeout=5.0)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
-        logs = TailedLogs(database, wakeups, keys, CatchUp(Pace(lambda: False)))
+        catch_up = CatchUp(Pace(lambda: False))
+        logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=lambda _: None)
         yield database.duties, Committer(redis, keys, logs, wakeups)
     await database.close()
 

@@ -27,7 +27,8 @@ async def test_who_leaves_late_and_who_comes_at_once_share_no_log(
 ) -> None:
     await running(client)
     keys = KeySpace(GENERATION, "old")
-    logs = TailedLogs(database, Wakeups(None), keys, CatchUp(Pace(lambda: False)))
+    catch_up = CatchUp(Pace(lambda: False))
+    logs = TailedLogs(database, Wakeups(None), keys, catch_up, observe_lag=lambda _: None)
     with logs.of(tenant) as late:
         with late.tail() as (tail, _):
             await tail.marked(1)

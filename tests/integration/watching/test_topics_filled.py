@@ -24,7 +24,12 @@ async def log(database_url: str, tenant: str) -> AsyncIterator[TailedLog]:
     """Nobody follows it: what it has, it was told or asked for."""
     database = Database(database_url, connections=8, statement_timeout=5.0)
     yield TailedLog(
-        tenant, database, Wakeups(None), CatchUp(Pace(lambda: False)), origin=b"process1"
+        tenant,
+        database,
+        Wakeups(None),
+        CatchUp(Pace(lambda: False)),
+        origin=b"process1",
+        observe_lag=lambda _: None,
     )
     await database.close()
 

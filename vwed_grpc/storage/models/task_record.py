@@ -160,6 +160,15 @@ sa.Index(
     postgresql_where=sa.and_(_c.status.in_([2, 3, 4, 5]), _c.lease.is_not(None)),
 )
 
+# What is asked to tell how long runs wait: the oldest of each task type.
+sa.Index(
+    "task_records_pending",
+    _c.tenant,
+    _c.task_type,
+    _c.create_time,
+    postgresql_where=_c.status == 1,
+)
+
 # What hangs on a definition or on a run above: few of many, because they are open.
 _OPEN = _c.status.in_([1, 2, 3, 4, 5, 6])
 sa.Index("task_records_open_of_task_def", _c.tenant, _c.task_def_id, postgresql_where=_OPEN)

@@ -1,0 +1,1 @@
+"""What it costs a call to be counted, and to be traced."""
