@@ -22,6 +22,7 @@ from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.rpc.registration import Handlers
+from vwed_grpc.security import authentication, open_port
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -37,7 +38,7 @@ from vwed_grpc.services.transfer import Transfer
 from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
-from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.stores import open_stores
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
@@ -82,7 +83,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         server = grpc.aio.server(
             options=[*server_options(settings), ("grpc.so_reuseport", int(settings.worker))]
         )
-        port = _bind(server, settings)
+        if not settings.worker:
+            check_address(settings)
+        port = open_port(stack, server, settings)
         stores = await open_stores(stack, settings)
 
         database = Database(
@@ -145,7 +148,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
-        edge = Edge(settings)
+        edge = Edge(settings, authentication(stack, settings))
         if settings.metrics_listen:
             lag = Lag()
             keep_going(stack, lag.run)
@@ -162,7 +165,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
             probe,
         )
-        services |= introspection(tuple(services), health)
+        services |= introspection(tuple(services), health, closed=settings.introspection == "off")
         server.add_generic_rpc_handlers((Handlers(services, edge),))
         for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)
@@ -170,12 +173,3 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
         keep_going(stack, health.follow)
         yield port
-
-
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    if not settings.worker:
-        check_address(settings.listen, insecure=settings.insecure)
-    try:
-        return server.add_insecure_port(settings.listen)
-    except RuntimeError as exc:
-        raise CannotServeError(f"cannot listen on {settings.listen}") from exc

@@ -52,7 +52,20 @@ class Settings(BaseSettings, Limits):
     worker: bool = False
     """This process is one of several on the port; set by their parent."""
     insecure: bool = False
-    """Allows listening beyond loopback, where there is neither TLS nor authentication."""
+    """Allows listening beyond loopback without TLS, or without authentication."""
+    tls_cert: Path | None = None
+    """PEM: the server's certificate, and those between it and its authority; unset: no TLS."""
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    """Whose certificates clients must have; unset: they need none."""
+    token_keys: Path | None = None
+    """What tokens are verified with (`rpc.token_keys`); unset: callers need none."""
+    token_issuer: str | None = None
+    """`iss` of every token; unset: it is not looked at."""
+    token_audience: str = "vwed"  # noqa: S105 - no secret
+    """What the `aud` of every token must have."""
+    introspection: Literal["open", "scope", "off"] = "scope"
+    """Reflection and channelz: for all, for those whose tokens have the scope, for nobody."""
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     """Where metrics are shown, over HTTP; unset: nowhere."""
     log_level: Annotated[

@@ -59,6 +59,11 @@ class Call:
         return self.standing.working()
 
 
+def is_actor(name: object) -> bool:
+    """Whether somebody may be called so."""
+    return isinstance(name, str) and _RULES[ACTOR_BIN][0].fullmatch(name) is not None
+
+
 def open_call(
     metadata: Iterable[tuple[str, str | bytes]], remaining: float | None
 ) -> tuple[Call, list[Violation]]:

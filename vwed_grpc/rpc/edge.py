@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Never
 
 import grpc
@@ -17,11 +17,12 @@ from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]  # h
 from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no types
 from structlog.contextvars import bind_contextvars
 
-from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
+from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, Violation
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.admission import Admission
+from vwed_grpc.rpc.authentication import Authentication
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
-from vwed_grpc.rpc.call_classes import CallClass
+from vwed_grpc.rpc.call_classes import CallClass, may_wait
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.methods import Context, Method, serve
@@ -37,10 +38,11 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, authentication: Authentication | None = None) -> None:
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._admission = Admission(limits)
+        self._authentication = authentication or Authentication()
         self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
@@ -51,19 +53,21 @@ class Edge:
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
 
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
-        """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
+        """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out.
+
+        Raises LookupError if nobody has said which scopes the RPC needs.
+        """
+        guard = self._authentication.guard(method)
         answer = serve(method, implementation)
         terms = self._admission.terms(method)
         lasts = terms.lasting is not None
         probes = terms.call_class is CallClass.PROBE and not lasts
-        # A stream is meant to last, and a caller who asks for a wait gets one.
-        timed = not lasts and "wait" not in method.input_type.fields_by_name
+        timed = not may_wait(method)
 
         async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
-            call, problems = open_call(
-                context.invocation_metadata() or (), context.time_remaining()
-            )
+            metadata: Any = context.invocation_metadata() or ()
+            call, problems = open_call(metadata, context.time_remaining())
             bind_contextvars(request_id=call.request_id)
             task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
             standing = call.standing = Standing(terms, context, task, call.tenant)
@@ -74,8 +78,9 @@ class Edge:
                     await self._gate.enter()
                 if self._draining and not (probes and self._refusing.is_set()):
                     await self._refuse()
-                if problems:
-                    raise InvalidArgument(*problems)  # noqa: TRY301 - becomes a status as any other
+                if guard is not None:
+                    guard(call, metadata, context)
+                _accept(problems)
                 raw = await standing.admit()
                 header_sent = True
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
@@ -158,6 +163,11 @@ class Edge:
                 actor=call.actor,
                 request_id=call.request_id,
             )
+
+
+def _accept(problems: Sequence[Violation]) -> None:
+    if problems:
+        raise InvalidArgument(*problems)
 
 
 def _failure(cancelled: asyncio.CancelledError, call: Standing) -> BaseException:
