@@ -43,9 +43,21 @@ class Settings(BaseSettings, Limits):
     listen: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:50051"
     target: str | None = None
     """Where the client commands go; unset: `listen`."""
-    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = None
+    token: str | None = Field(default=None, repr=False, exclude=True)
+    """What they say who they are with."""
+    token_file: Path | None = None
+    """Where it stands, instead."""
+    tls: bool = False
+    """They trust the authorities that the system does; unset: no TLS, unless `tls_ca`."""
+    tls_ca: Path | None = None
+    """Those that they trust instead."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = Field(
+        default=None, repr=False
+    )
     """Unset: an embedded PostgreSQL under `data_dir`."""
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(default=None, repr=False)
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
