@@ -15,6 +15,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.lag import Lag
 from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
@@ -97,7 +98,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         urgent, live, bulk = database.urgent, database.live, database.bulk
         keys = KeySpace(GENERATION, stores.incarnation)
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
-        cache = await stack.enter_async_context(ReadThrough(redis))
+        cache = await stack.enter_async_context(ReadThrough(redis, Seal(stores.seal_key)))
         wakeups = Wakeups(client(stores.redis_url) if stores.redis_url else None)
         catch_up = CatchUp()
         hub = Hub(live, wakeups, keys, catch_up)

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -23,6 +23,8 @@ class Stores:
     """None: no cache."""
     incarnation: str
     """Names this very copy of the data."""
+    seal_key: bytes = field(repr=False)
+    """What is stored in Redis is sealed with it."""
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
@@ -37,21 +39,21 @@ async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
         database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
     if redis_url is None:
         redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
-    incarnation = await asyncio.to_thread(
+    incarnation, seal_key = await asyncio.to_thread(
         _prepare_schema, database_url, migrate=settings.database_url is None
     )
-    return Stores(database_url, None if redis_url == NO_REDIS else redis_url, incarnation)
+    return Stores(database_url, None if redis_url == NO_REDIS else redis_url, incarnation, seal_key)
 
 
-def _prepare_schema(database_url: str, *, migrate: bool) -> str:
-    """Answers the database's incarnation."""
+def _prepare_schema(database_url: str, *, migrate: bool) -> tuple[str, bytes]:
+    """Answers the database's incarnation, and its key of seals."""
     engine = sync_engine(database_url)
     try:
         if migrate:
             schema.migrate(engine)
         with engine.connect() as connection:
             schema.check(connection)
-            return schema.incarnation(connection)
+            return schema.incarnation(connection), schema.seal_key(connection)
     except sa.exc.DBAPIError as exc:
         raise CannotServeError(f"the database cannot be used: {plain_reason(exc)}") from exc
     finally:

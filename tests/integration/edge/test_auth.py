@@ -28,7 +28,7 @@ from tests.support.tokens import ALL_SCOPES, PRIVATE, bearer, token, write_keys
 from tests.support.valid_requests import RUN
 from tests.support.waiting import until_true
 from tests.support.world import World
-from vwed_grpc.client import Client, connect
+from vwed_grpc.client import Client, connect, watch_run
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc import scopes
 from vwed_grpc.rpc.edge import Edge
@@ -229,6 +229,27 @@ async def test_a_call_that_lasts_ends_with_its_token(as_robot: Client, what: str
         StatusCode.UNAUTHENTICATED,
         "the token has expired",
     )
+
+
+async def test_a_client_that_renews_its_token_watches_on(guarded: str, world: World) -> None:
+    given = list[str]()
+
+    def renew() -> str:
+        given.append(token(lives=1.0 - LEEWAY_SECONDS))
+        return given[-1]
+
+    async def watch() -> None:
+        async with connect(guarded, tenant=TENANT, token=renew) as client:
+            async for _ in watch_run(client, RUN, after_seq=0):
+                pass
+
+    watching = asyncio.create_task(watch())
+    await until_true(lambda: len(given) > 2 or watching.done(), what="a third token")
+    assert not watching.done()
+    watching.cancel()
+    async with connect(guarded, tenant=TENANT, token=given[0]) as client:
+        with pytest.raises(grpc.aio.AioRpcError, match="the token has expired"):
+            await anext(watch_run(client, RUN, after_seq=0))
 
 
 async def test_renewed_keys_are_taken(settings: Settings, tmp_path: Path) -> None:

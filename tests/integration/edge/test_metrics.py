@@ -19,6 +19,7 @@ from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client, connect
 from vwed_grpc.lag import Lag
 from vwed_grpc.limits import Limits
@@ -95,7 +96,7 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
         return b"x"
 
     with capture_logs() as logged:
-        async with RedisClient(None) as redis, ReadThrough(redis) as cache:
+        async with RedisClient(None) as redis, ReadThrough(redis, Seal(b"a key")) as cache:
             await cache.get("k", 5, load)
             said = await until_true(lambda: [e for e in logged if e["event"] == "cache"])
     assert said[0]["log_level"] == "debug"
