@@ -1,12 +1,13 @@
 """What the settings say of security: who is let in, and how the port is opened."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 
 import grpc
 
 from vwed_grpc.background import keep_going
 from vwed_grpc.renewal import follow
+from vwed_grpc.rpc.audit import Audit, open_audit
 from vwed_grpc.rpc.authentication import Authentication
 from vwed_grpc.rpc.certificates import BadCertificateError, Certificates
 from vwed_grpc.rpc.token_keys import BadKeysError
@@ -31,6 +32,18 @@ def authentication(stack: AsyncExitStack, settings: Settings) -> Authentication:
         certificates=settings.tls_client_ca is not None,
         introspection_open=settings.introspection == "open",
     )
+
+
+def audit(stack: AsyncExitStack, settings: Settings) -> Audit | None:
+    """Written to until the stack is closed; None: off. Raises CannotServeError."""
+    if settings.audit_log == "off":
+        return None
+    try:
+        return open_audit(stack.enter_context(ExitStack()), settings.audit_log)
+    except OSError as exc:
+        raise CannotServeError(
+            f"the audit log {settings.audit_log} cannot be written: {exc.strerror}"
+        ) from exc
 
 
 def open_port(stack: AsyncExitStack, server: grpc.aio.Server, settings: Settings) -> int:

@@ -23,7 +23,7 @@ from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.rpc.registration import Handlers
-from vwed_grpc.security import authentication, open_port
+from vwed_grpc.security import audit, authentication, open_port
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -149,7 +149,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
         duties = Duties(database.duties, committer, kinds)
-        edge = Edge(settings, authentication(stack, settings))
+        edge = Edge(settings, authentication(stack, settings), audit(stack, settings))
         if settings.metrics_listen:
             lag = Lag()
             keep_going(stack, lag.run)

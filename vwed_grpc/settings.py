@@ -76,6 +76,8 @@ class Settings(BaseSettings, Limits):
     """`iss` of every token; unset: it is not looked at."""
     token_audience: str = "vwed"  # noqa: S105 - no secret
     """What the `aud` of every token must have."""
+    audit_log: str = "off"
+    """Where each call that may change something has a line: a file, "-": standard output, "off"."""
     introspection: Literal["open", "scope", "off"] = "scope"
     """Reflection and channelz: for all, for those whose tokens have the scope, for nobody."""
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None

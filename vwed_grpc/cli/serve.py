@@ -65,6 +65,11 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--token-issuer", help="Who must have issued them.  [VWED_TOKEN_ISSUER, anybody]")
 @click.option("--token-audience", help="Whom they must be meant for.  [VWED_TOKEN_AUDIENCE, vwed]")
 @click.option(
+    "--audit-log",
+    help="A line of JSON for each call that may change something: to a file, or standard output"
+    ' ("-").  [VWED_AUDIT_LOG, off]',
+)
+@click.option(
     "--introspection",
     type=click.Choice(["open", "scope", "off"]),
     help="Whom reflection and channelz are for.  [VWED_INTROSPECTION, scope]",

@@ -56,9 +56,10 @@ class Authentication:
 
 def _by_token(tokens: Tokens, needed: Sequence[str], *, tenants: bool, waits: bool) -> Guard:
     def guard(call: Call, metadata: Metadata, _: Any) -> None:
+        claimed, call.actor = call.actor, ""  # nobody's, as long as the token is not good
         identity = tokens.identity(_token(metadata))
-        if ACTOR_SET not in identity.scopes or not call.actor:
-            call.actor = identity.subject
+        may_claim = claimed and ACTOR_SET in identity.scopes
+        call.actor = claimed if may_claim else identity.subject
         if tenants and not identity.has_tenant(call.tenant):
             raise PermissionDenied(
                 "TENANT_NOT_ALLOWED",

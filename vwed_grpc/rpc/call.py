@@ -41,6 +41,8 @@ class Call:
     """Read PostgreSQL, never the cache."""
     deadline: float | None
     """When the caller stops waiting, in the running loop's time."""
+    named: dict[str, None] | None = None
+    """The ids that its line in the audit has; None: it has none."""
     standing: Standing = field(init=False, repr=False)
     """What the call holds of the server's limits; the edge sets it."""
 

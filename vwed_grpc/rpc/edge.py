@@ -19,13 +19,15 @@ from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, Violation
 from vwed_grpc.limits import Limits
-from vwed_grpc.rpc.admission import Admission
+from vwed_grpc.rpc.admission import Admission, Terms
+from vwed_grpc.rpc.audit import Audit, naming
 from vwed_grpc.rpc.authentication import Authentication
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import CallClass, may_wait
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.methods import Context, Method, serve
+from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.rpc.standing import Standing
 
 SLOW_SECONDS = 1.0
@@ -38,11 +40,17 @@ Handle = Callable[[Any, Context], Awaitable[bytes | None]]
 class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
-    def __init__(self, limits: Limits, authentication: Authentication | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        authentication: Authentication | None = None,
+        audit: Audit | None = None,
+    ) -> None:
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._admission = Admission(limits)
         self._authentication = authentication or Authentication()
+        self._audit = audit
         self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
@@ -58,26 +66,23 @@ class Edge:
         Raises LookupError if nobody has said which scopes the RPC needs.
         """
         guard = self._authentication.guard(method)
-        answer = serve(method, implementation)
+        audited = self._audit is not None and changes(method)
+        answer = serve(method, naming(method, implementation) if audited else implementation)
         terms = self._admission.terms(method)
-        lasts = terms.lasting is not None
-        probes = terms.call_class is CallClass.PROBE and not lasts
         timed = not may_wait(method)
 
         async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
             metadata: Any = context.invocation_metadata() or ()
             call, problems = open_call(metadata, context.time_remaining())
+            call.named = {} if audited else None
             bind_contextvars(request_id=call.request_id)
             task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
             standing = call.standing = Standing(terms, context, task, call.tenant)
             header_sent = False
             self._calls.add(standing)
             try:
-                if not lasts:
-                    await self._gate.enter()
-                if self._draining and not (probes and self._refusing.is_set()):
-                    await self._refuse()
+                await self._enter(terms)
                 if guard is not None:
                     guard(call, metadata, context)
                 _accept(problems)
@@ -85,10 +90,11 @@ class Edge:
                 header_sent = True
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 result = await answer(raw, context, call)
-            except asyncio.CancelledError as cancelled:
-                failure = _failure(cancelled, standing)
-            except grpc.aio.BaseError as gone:  # how sending to a caller who left ends
-                raise asyncio.CancelledError from gone
+            except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
+                failure = _failure(cut, standing)
+                if failure is None:
+                    self._note(method, call, began, "CANCELLED", timed=timed)
+                    raise asyncio.CancelledError from cut
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 failure = error
             else:
@@ -134,6 +140,15 @@ class Edge:
             counts[call.counted_as] += 1
         return counts
 
+    async def _enter(self, terms: Terms) -> None:
+        """Waits for the calls that arrive with it; while the server drains, only probes go on."""
+        lasts = terms.lasting is not None
+        if not lasts:
+            await self._gate.enter()
+        probes = terms.call_class is CallClass.PROBE and not lasts
+        if self._draining and not (probes and self._refusing.is_set()):
+            await self._refuse()
+
     async def _refuse(self) -> Never:
         self._refused += 1
         await self._refusing.wait()
@@ -150,6 +165,8 @@ class Edge:
     def _note(
         self, method: MethodDescriptor, call: Call, began: float, code: str, *, timed: bool
     ) -> None:
+        if call.named is not None and self._audit is not None:
+            self._audit.write(call, method, code)
         seconds = time.perf_counter() - began
         slow = timed and seconds > SLOW_SECONDS
         if slow or self._verbose:
@@ -170,16 +187,18 @@ def _accept(problems: Sequence[Violation]) -> None:
         raise InvalidArgument(*problems)
 
 
-def _failure(cancelled: asyncio.CancelledError, call: Standing) -> BaseException:
-    """Why a call that was cut did not end as it should; raises if its own caller cut it.
+def _failure(cut: BaseException, call: Standing) -> BaseException | None:
+    """Why a call that was cut did not end as it should; None if its own caller cut it.
 
     A CancelledError that gRPC gets to see although the caller did not leave sends no status, and
     the caller would wait until its deadline.
     """
+    if isinstance(cut, grpc.aio.BaseError):  # how sending to a caller who left ends
+        return None
     ended = call.ended
     if call.task.uncancel() if ended else call.task.cancelling():
-        raise cancelled
-    return ended or cancelled
+        return None
+    return ended or cut
 
 
 async def _abort(context: Context, status: status_pb2.Status, request_id: str | None) -> Never:
