@@ -16,8 +16,7 @@ from vwed_grpc.client import connect
 DATABASE_PASSWORD, REDIS_PASSWORD = "p4ssw0rd-of-postgres", "p4ssw0rd-of-redis"
 
 
-@pytest.mark.parametrize("json", ["true", "false"])
-async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path, json: str) -> None:
+async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) -> None:
     files = Authority(tmp_path).issue("server")
     keys = tmp_path / "keys"
     keys.write_text(SECRET)
@@ -29,7 +28,6 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path, js
         VWED_DATABASE_URL=database,
         VWED_REDIS_URL=f"redis://vwed:{REDIS_PASSWORD}@127.0.0.1:1",
         VWED_LOG_LEVEL="debug",
-        VWED_LOG_JSON=json,
         VWED_TLS_CERT=str(files.certificate),
         VWED_TLS_KEY=str(files.key),
         VWED_TOKEN_KEYS=str(keys),

@@ -7,11 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.duration_pb2 import Duration
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
-    ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
     RetryTaskRecordRequest,
     StreamBlockReportsRequest,
@@ -148,12 +146,16 @@ async def test_a_stream_has_one_at_its_end(wms: Client, lines: Lines) -> None:
 
 
 async def test_a_caller_who_leaves_has_one(wms: Client, lines: Lines) -> None:
-    call = wms.records.ClaimTaskRecords(
-        ClaimTaskRecordsRequest(executor_id="robot-1", wait=Duration(seconds=60))
+    run = await create_run(wms, (await create_def(wms)).id)
+    await start_run(wms, run.id)
+    call = wms.records.StreamBlockReports()
+    await call.write(
+        StreamBlockReportsRequest(task_record_id=run.id, block_records=[BlockRecord(block_id="a")])
     )
-    await call.wait_for_connection()
+    await call.read()
     call.cancel()
-    (line,) = await lines.of("ClaimTaskRecords")
+    (line,) = await lines.of("StreamBlockReports")
+    assert line["id"] == run.id
     assert line["code"] == "CANCELLED"
 
 
