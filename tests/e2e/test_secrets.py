@@ -1,6 +1,7 @@
 """Nothing that is secret is ever written down, however much is logged and whatever goes wrong."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -49,7 +50,7 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) ->
         keys.write_text("hunter2")  # too short: the log says so
         workers = server.workers()
         assert len(workers) == 2
-        processes = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in workers)
+        processes = command_lines(workers)
     finally:
         server.close()
     told = {"log": server.log.read_text(), "audit": audit.read_text(), "processes": processes}
@@ -62,6 +63,10 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) ->
         (where, secret) for where, text in told.items() for secret in secrets if secret in text
     ]
     assert not found
+
+
+def command_lines(pids: Sequence[int]) -> str:
+    return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
 
 
 def with_password(url: str) -> str:

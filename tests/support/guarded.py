@@ -35,13 +35,17 @@ class Rpc(NamedTuple):
         return f"/{self.service}/{self.name}"
 
     def open(
-        self, channel: grpc.aio.Channel, raw: bytes, metadata: Sequence[tuple[str, str]]
+        self,
+        channel: grpc.aio.Channel,
+        raw: bytes,
+        metadata: Sequence[tuple[str, str]],
+        timeout: float = 30,
     ) -> Any:
         """A call with one message."""
         kind = "stream" if self.streams_in else "unary"
         kind += "_stream" if self.streams_out else "_unary"
         method = getattr(channel, kind)(self.path)
-        return method([raw] if self.streams_in else raw, metadata=metadata, timeout=30)
+        return method([raw] if self.streams_in else raw, metadata=metadata, timeout=timeout)
 
 
 async def rpcs(channel: grpc.aio.Channel) -> list[Rpc]:
@@ -72,10 +76,15 @@ async def rpcs(channel: grpc.aio.Channel) -> list[Rpc]:
 
 
 async def send(
-    channel: grpc.aio.Channel, rpc: Rpc, raw: bytes, metadata: Sequence[tuple[str, str]]
+    channel: grpc.aio.Channel,
+    rpc: Rpc,
+    raw: bytes,
+    metadata: Sequence[tuple[str, str]],
+    *,
+    timeout: float = 30,  # noqa: ASYNC109 - gRPC's own, on the wire
 ) -> Refusal | None:
     """How the call is refused; None if it is not. A stream is left after its first answer."""
-    call = rpc.open(channel, raw, metadata)
+    call = rpc.open(channel, raw, metadata, timeout)
     try:
         if rpc.streams_out:
             async for _ in call:
