@@ -93,7 +93,7 @@ class Edge:
             except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
                 failure = _failure(cut, standing)
                 if failure is None:
-                    self._note(method, call, began, "CANCELLED", timed=timed)
+                    self._audited(method, call, "CANCELLED")
                     raise asyncio.CancelledError from cut
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 failure = error
@@ -162,11 +162,14 @@ class Edge:
             if self._refused == refused:
                 return
 
+    def _audited(self, method: MethodDescriptor, call: Call, code: str) -> None:
+        if call.named is not None and self._audit is not None:
+            self._audit.write(call, method, code)
+
     def _note(
         self, method: MethodDescriptor, call: Call, began: float, code: str, *, timed: bool
     ) -> None:
-        if call.named is not None and self._audit is not None:
-            self._audit.write(call, method, code)
+        self._audited(method, call, code)
         seconds = time.perf_counter() - began
         slow = timed and seconds > SLOW_SECONDS
         if slow or self._verbose:

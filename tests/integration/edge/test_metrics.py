@@ -71,6 +71,7 @@ async def test_reads_are_counted_by_how_they_were_answered(
             "vwed_cache_strong_total": 1,
             "vwed_cache_fills_total": 1,
             "vwed_cache_refused_fills_total": 0,
+            "vwed_cache_foreign_total": 0,
             "vwed_cache_opened_total": 0,
             "vwed_cache_undelivered": 0,
             'vwed_redis_breaker{state="open"}': 0,
