@@ -37,7 +37,7 @@ def run(
 ) -> Run:
     """Raises RuntimeError unless each call was answered with HTTP 200.
 
-    A target that begins with https:// is spoken to with TLS; whose certificate it is does not matter.
+    A target that begins with https:// is spoken to with TLS, whoever it is.
     """
     headers = {"content-type": "application/grpc", "te": "trailers", **(metadata or {})}
     with tempfile.NamedTemporaryFile() as file:

@@ -15,19 +15,20 @@ TOKENS_MOST, TLS_MOST = 1.03, 1.15
 
 
 def security(stand: Stand, rounds: int, seconds: float) -> Iterator[Result]:
-    """A token that is known already, as all are but the first time; TLS on connections that stand."""
+    """A token that is remembered, as all are but the first time; TLS on connections that stand."""
     keys = stand.stores.room / "token-keys"
     keys.write_text(SECRET)
     files = Authority(stand.stores.room).issue("server")
-    tls = {"VWED_TLS_CERT": str(files.certificate), "VWED_TLS_KEY": str(files.key)}
     with (
         stand.another("plain") as plain,
         stand.another("tokens", VWED_TOKEN_KEYS=str(keys)) as guarded,
-        stand.another("tls", **tls) as secured,
+        stand.another(
+            "tls", VWED_TLS_CERT=str(files.certificate), VWED_TLS_KEY=str(files.key)
+        ) as with_tls,
     ):
         bearer = {"authorization": f"Bearer {token(kid=None)}"}
         answer_to(guarded.target, GETS[1].path, GETS[1].body, bearer)
-        secured = Server(f"https://{secured.target}", secured.process)
+        secured = Server(f"https://{with_tls.target}", with_tls.process)
         yield _beside(plain, guarded, "a token", bearer, TOKENS_MOST, rounds, seconds)
         yield _beside(plain, secured, "TLS", {}, TLS_MOST, rounds, seconds)
 
