@@ -8,7 +8,7 @@ from bench.reads import GETS
 from bench.stand import Server, Stand
 from bench.trial import answer_to
 from tests.support.certificates import Authority
-from tests.support.tokens import SECRET, token
+from tests.support.tokens import token, write_keys
 
 SHAPE = Shape(callers=128)
 TOKENS_MOST, TLS_MOST = 1.03, 1.15
@@ -17,7 +17,7 @@ TOKENS_MOST, TLS_MOST = 1.03, 1.15
 def security(stand: Stand, rounds: int, seconds: float) -> Iterator[Result]:
     """A token that is remembered, as all are but the first time; TLS on connections that stand."""
     keys = stand.stores.room / "token-keys"
-    keys.write_text(SECRET)
+    write_keys(keys, "HS256")
     files = Authority(stand.stores.room).issue("server")
     with (
         stand.another("plain") as plain,

@@ -11,7 +11,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 from tests.support.calls import create_def
 from tests.support.certificates import Authority
 from tests.support.process import ENVIRONMENT, Process
-from tests.support.tokens import SECRET, token
+from tests.support.tokens import SECRET, jwk, token, write_keys
 from vwed_grpc.client import connect
 
 DATABASE_PASSWORD, REDIS_PASSWORD = "p4ssw0rd-of-postgres", "p4ssw0rd-of-redis"
@@ -20,7 +20,7 @@ DATABASE_PASSWORD, REDIS_PASSWORD = "p4ssw0rd-of-postgres", "p4ssw0rd-of-redis"
 async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) -> None:
     files = Authority(tmp_path).issue("server")
     keys = tmp_path / "keys"
-    keys.write_text(SECRET)
+    write_keys(keys, "HS256")
     database = with_password(postgres_url)
     audit = tmp_path / "audit.log"
     server = Process(
@@ -58,7 +58,15 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) ->
     assert "token refused" in told["log"]
     assert "CreateTaskDef" in told["audit"]
     private = "".join(files.key.read_text().splitlines()[1:-1])
-    secrets = [SECRET, DATABASE_PASSWORD, REDIS_PASSWORD, good, good.split(".")[2], private]
+    secrets = [
+        SECRET,
+        jwk("HS256")["k"],
+        DATABASE_PASSWORD,
+        REDIS_PASSWORD,
+        good,
+        good.split(".")[2],
+        private,
+    ]
     found = [
         (where, secret) for where, text in told.items() for secret in secrets if secret in text
     ]

@@ -59,8 +59,8 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--token-keys",
     type=_FILE,
-    help="Callers must have tokens (JWT) of these keys: a JWK Set, a public key in PEM, or the"
-    " secret of an HMAC.  [VWED_TOKEN_KEYS]",
+    help="Callers must have tokens (JWT) of these keys: a JWK Set, or a public key in"
+    " PEM.  [VWED_TOKEN_KEYS]",
 )
 @click.option("--token-issuer", help="Who must have issued them.  [VWED_TOKEN_ISSUER, anybody]")
 @click.option("--token-audience", help="Whom they must be meant for.  [VWED_TOKEN_AUDIENCE, vwed]")

@@ -22,6 +22,10 @@ class BadKeysError(ValueError):
     """Why a file of keys cannot be used; its text shows nothing of the keys."""
 
 
+class _OtherKindError(BadKeysError):
+    """A key that may be good for others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     key_id: str | None
@@ -34,7 +38,10 @@ class Key:
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """The keys in a file: a JWK Set, one JWK, a public key in PEM, or else the secret of an HMAC.
+    """The keys in a file: a JWK Set, one JWK, or a public key in PEM.
+
+    What is neither is not taken for the secret of an HMAC: it might be a public key in a third
+    form, which everybody has. Of a set, keys of kinds that are not taken are passed over.
 
     Raises BadKeysError.
     """
@@ -55,18 +62,23 @@ def _parse(raw: bytes) -> tuple[Key, ...]:
         except ValueError as exc:
             raise BadKeysError("is PEM, but not of a public key") from exc
         return (Key(None, _algorithm(public), public),)
-    if not raw.startswith(b"{"):
-        return (Key(None, "HS256", _secret(raw)),)
     try:
         found = json.loads(raw)
     except ValueError as exc:
         raise BadKeysError("is neither JSON nor PEM") from exc
-    jwks = found.get("keys", [found])
+    jwks = found.get("keys", [found]) if isinstance(found, dict) else None
     if not (isinstance(jwks, list) and all(isinstance(jwk, dict) for jwk in jwks)):
         raise BadKeysError("is no JWK Set")
-    keys = [_of_jwk(jwk) for jwk in jwks if jwk.get("use", "sig") == "sig"]
+    keys = list[Key]()
+    other = _OtherKindError("has no key for signatures")
+    for jwk in jwks:
+        if jwk.get("use", "sig") == "sig":
+            try:
+                keys.append(_of_jwk(jwk))
+            except _OtherKindError as exc:
+                other = exc
     if not keys:
-        raise BadKeysError("has no key for signatures")
+        raise other
     return tuple(keys)
 
 
@@ -78,19 +90,13 @@ def _of_jwk(jwk: dict[str, Any]) -> Key:
         # Without `alg`, so that it is our rule alone that decides.
         key = jwt.PyJWK({name: value for name, value in jwk.items() if name != "alg"}).key
     except (jwt.PyJWTError, ValueError, TypeError) as exc:
-        raise BadKeysError(f"key {key_id!r} is no key that is known here") from exc
+        raise _OtherKindError(f"key {key_id!r} is no key that is known here") from exc
     algorithm = "HS256" if isinstance(key, bytes) else _algorithm(key)
-    if isinstance(key, bytes):
-        _secret(key)
-    if jwk.get("alg", algorithm) != algorithm:
-        raise BadKeysError(f"key {key_id!r} is for {jwk['alg']}, and keys of its kind are not")
-    return Key(None if key_id is None else str(key_id), algorithm, key)
-
-
-def _secret(secret: bytes) -> bytes:
-    if len(secret) < _MIN_SECRET_BYTES:
+    if isinstance(key, bytes) and len(key) < _MIN_SECRET_BYTES:
         raise BadKeysError(f"a secret must have at least {_MIN_SECRET_BYTES} bytes")
-    return secret
+    if jwk.get("alg", algorithm) != algorithm:
+        raise _OtherKindError(f"key {key_id!r} is for {jwk['alg']}, which is not taken")
+    return Key(None if key_id is None else str(key_id), algorithm, key)
 
 
 def _algorithm(key: object) -> str:
@@ -101,4 +107,4 @@ def _algorithm(key: object) -> str:
             return "ES256"
         case Ed25519PublicKey():
             return "EdDSA"
-    raise BadKeysError("a public key must be RSA of 2048 bits or more, P-256 or Ed25519")
+    raise _OtherKindError("a public key must be RSA of 2048 bits or more, P-256 or Ed25519")

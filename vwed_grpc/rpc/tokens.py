@@ -2,7 +2,8 @@
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def expired() -> VwedError:
     return Unauthenticated("TOKEN_EXPIRED", "the token has expired")
 
 
+@dataclass(slots=True)
+class _Verified:
+    """Keys, and what they have verified."""
+
+    keys: Sequence[Key]
+    remembered: OrderedDict[bytes, Identity] = field(default_factory=OrderedDict)
+
+
 class Tokens:
     """Verifies tokens by the keys of a file; those it has seen it remembers by their hashes.
 
@@ -52,36 +61,35 @@ class Tokens:
         self.keys_file = keys_file
         self._audience = audience
         self._issuer = issuer
-        self._keys: tuple[Key, ...] = ()
-        self._remembered: OrderedDict[bytes, Identity] = OrderedDict()
-        self.read()
+        self._verified = _Verified(read_keys(keys_file))
 
     def read(self) -> None:
         """Reads the keys anew; tokens of those that are gone are no longer good.
 
         Raises BadKeysError; the keys stay what they were then.
         """
-        self._keys = read_keys(self.keys_file)
-        self._remembered.clear()
+        # In one step: this may be another thread, and what the old keys verified must be gone.
+        self._verified = _Verified(read_keys(self.keys_file))
 
     def identity(self, token: str) -> Identity:
         """Raises Unauthenticated `TOKEN_INVALID` or `TOKEN_EXPIRED`."""
         digest = sha256(token.encode(errors="surrogateescape")).digest()
-        found = self._remembered.get(digest)
+        verified = self._verified
+        found = verified.remembered.get(digest)
         if found is None:
-            found = self._verify(token)
-            self._remembered[digest] = found
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+            found = self._verify(token, verified.keys)
+            verified.remembered[digest] = found
+            if len(verified.remembered) > _REMEMBERED:
+                verified.remembered.popitem(last=False)
         if time.time() >= found.ends:
-            self._remembered.pop(digest, None)
+            verified.remembered.pop(digest, None)
             raise expired()
         return found
 
-    def _verify(self, token: str) -> Identity:
+    def _verify(self, token: str, keys: Sequence[Key]) -> Identity:
         try:
             header = jwt.get_unverified_header(token)
-            claims = self._claims(token, header)
+            claims = self._claims(token, header, keys)
             return _identity(claims)
         except jwt.ExpiredSignatureError:
             raise expired() from None
@@ -90,10 +98,10 @@ class Tokens:
             log.debug("token refused", why=type(exc).__name__)
             raise Unauthenticated("TOKEN_INVALID", "the token is not valid here") from None
 
-    def _claims(self, token: str, header: dict[str, Any]) -> dict[str, Any]:
+    def _claims(self, token: str, header: dict[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
         """Raises what PyJWT does."""
         key_id, algorithm = header.get("kid"), header.get("alg")
-        fitting = [key for key in self._keys if key.algorithm == algorithm]
+        fitting = [key for key in keys if key.algorithm == algorithm]
         named = [key for key in fitting if key.key_id == key_id]
         failure: jwt.PyJWTError = jwt.InvalidKeyError("no such key")
         for key in named or [key for key in fitting if key_id is None or key.key_id is None]:
