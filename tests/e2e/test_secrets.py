@@ -42,10 +42,12 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) ->
         trusted = grpc.ssl_channel_credentials((tmp_path / "authority.pem").read_bytes())
         for sent in (good, bad):
             async with connect(server.address, token=sent, credentials=trusted) as client:
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await client.records.GetTaskRecord(
+                        GetTaskRecordRequest(id="none"), wait_for_ready=True
+                    )
                 if sent is good:
                     await create_def(client)
-                with pytest.raises(grpc.aio.AioRpcError) as raised:
-                    await client.records.GetTaskRecord(GetTaskRecordRequest(id="none"))
                 assert sent not in str(raised.value)
         keys.write_text("hunter2")  # too short: the log says so
         workers = server.workers()
