@@ -15,6 +15,9 @@ from tests.support.refusals import Refusal, read_refusal
 from tests.support.tokens import bearer, token
 from tests.support.valid_requests import VALID
 
+_LOST = "Internal error from Core"
+"""What gRPC's client makes up if the server refuses a stream before it has begun to send: it has
+lost the server's own answer then, so the call is made again."""
 REFLECTION = "grpc.reflection.v1.ServerReflection"
 
 
@@ -92,6 +95,8 @@ async def send(
         else:
             await call
     except grpc.aio.AioRpcError as error:
+        if rpc.streams_in and error.details() == _LOST:
+            return await send(channel, rpc, raw, metadata, timeout=timeout)
         return read_refusal(error)
     finally:
         call.cancel()
