@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from bench import reads, seed, watches, workers, writes
 from bench.crowd.case import crowd, prepare
 from bench.measure import Result
+from bench.security import security
 from bench.sight.cases import sight
 from bench.stand import Stand
 from bench.starvation.cases import starvation
@@ -17,7 +18,10 @@ from vwed_grpc.client import connect
 from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]
-GROUPS = ("gets", "sight", "watches", "writes", "workers", "lists", "starvation", "crowd")
+GROUPS = (
+    *("gets", "sight", "security", "watches", "writes", "workers", "lists"),
+    *("starvation", "crowd"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
     return {
         "gets": lambda: reads.gets(s, rounds, seconds),
         "sight": lambda: sight(s, rounds, seconds),
+        "security": lambda: security(s, rounds, seconds),
         # Before the writes: a disk that still has those to do makes every commit wait.
         "watches": watching,
         "writes": writing,

@@ -15,6 +15,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.embedded.disk import watch_disk
 from vwed_grpc.listening import check_address
@@ -23,6 +24,7 @@ from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.rpc.registration import Handlers
+from vwed_grpc.security import audit, authentication, open_port
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -94,7 +96,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 ("grpc.so_reuseport", int(settings.worker is not None)),
             ]
         )
-        port = _bind(server, settings)
+        if settings.worker is None:
+            check_address(settings)
+        port = open_port(stack, server, settings)
         stores = await open_stores(stack, settings)
 
         registry = registry_of(settings)
@@ -113,11 +117,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
 
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(
-            ReadThrough(redis, lambda: incarnation.is_confirmed)
+            ReadThrough(redis, Seal(stores.seal_key), lambda: incarnation.is_confirmed)
         )
         wakeups = Wakeups(stores.redis_url)
-        tracing = None if settings.trace_share is None else Tracing(settings.trace_share)
-        edge = Edge(settings, meters if settings.measures else None, tracing)
+        edge = Edge(
+            settings,
+            authentication=authentication(stack, settings),
+            audit=audit(stack, settings),
+            meters=meters if settings.measures else None,
+            tracing=None if settings.trace_share is None else Tracing(settings.trace_share),
+        )
         catch_up = CatchUp(edge.pace)
         logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=meters.tail_lag)
         incarnation.on_change(logs.begin_anew)
@@ -201,7 +210,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
             partial(_ask, database.probe),
         )
-        services |= introspection(tuple(services), health)
+        services |= introspection(tuple(services), health, closed=settings.introspection == "off")
         server.add_generic_rpc_handlers((Handlers(services, edge),))
         for background in (wakeups.run, duties.run, beats.run):
             keep_going(stack, background)
@@ -227,12 +236,3 @@ async def _watch_disk(data: Path, reserve_mib: int, edge: Edge) -> None:
 
 async def _ask(pool: Pool) -> None:
     await pool.select(sa.select(sa.literal(1)))
-
-
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    if settings.worker is None:
-        check_address(settings.listen, insecure=settings.insecure)
-    try:
-        return server.add_insecure_port(settings.listen)
-    except RuntimeError as exc:
-        raise CannotServeError(f"cannot listen on {settings.listen}") from exc

@@ -47,9 +47,21 @@ class Settings(BaseSettings, Limits):
     listen: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:50051"
     target: str | None = None
     """Where the client commands go; unset: `listen`."""
-    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = None
+    token: str | None = Field(default=None, repr=False, exclude=True)
+    """What they say who they are with."""
+    token_file: Path | None = None
+    """Where it stands, instead."""
+    tls: bool = False
+    """They trust the authorities that the system does; unset: no TLS, unless `tls_ca`."""
+    tls_ca: Path | None = None
+    """Those that they trust instead."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = Field(
+        default=None, repr=False
+    )
     """Unset: an embedded PostgreSQL under `data_dir`."""
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(default=None, repr=False)
     """Unset: an embedded Redis-compatible server; "none": no cache at all."""
     data_dir: Path = Path(".vwed")
     workers: int = Field(default=1, ge=1, le=64)
@@ -60,7 +72,22 @@ class Settings(BaseSettings, Limits):
     worker: int | None = None
     """The number, from 0, of this process among several on the port; set by their parent."""
     insecure: bool = False
-    """Allows listening beyond loopback, where there is neither TLS nor authentication."""
+    """Allows listening beyond loopback without TLS, or without authentication."""
+    tls_cert: Path | None = None
+    """PEM: the server's certificate, and those between it and its authority; unset: no TLS."""
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    """Whose certificates clients must have; unset: they need none."""
+    token_keys: Path | None = None
+    """What tokens are verified with (`rpc.token_keys`); unset: callers need none."""
+    token_issuer: str | None = None
+    """`iss` of every token; unset: it is not looked at."""
+    token_audience: str = "vwed"  # noqa: S105 - no secret
+    """What the `aud` of every token must have."""
+    audit_log: str = "off"
+    """Where each call that may change something has a line: a file, "-": standard output, "off"."""
+    introspection: Literal["open", "scope", "off"] = "scope"
+    """Reflection and channelz: for all, for those whose tokens have the scope, for nobody."""
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     """Where metrics are shown, over HTTP; unset: nowhere."""
     metrics_dir: Path | None = None

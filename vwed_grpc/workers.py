@@ -41,7 +41,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     Raises what `server.serving` does.
     """
     async with AsyncExitStack() as stack:
-        check_address(settings.listen, insecure=settings.insecure)
+        check_address(settings)
         port = _hold_port(stack, settings.listen)
         stores = await open_stores(stack, settings)
         child = settings.model_copy(

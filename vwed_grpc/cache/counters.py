@@ -26,5 +26,8 @@ class CacheCounters:
     refused_fills: int = _counted(
         "Loaded answers whose lease was gone: written meanwhile, too late, or flushed."
     )
+    foreign: int = _counted(
+        "Values that this service had not written under their keys, or in this form: not served."
+    )
     opened: int = _counted("How often Redis was given up.")
     undelivered: int = _counted("Invalidations kept for a Redis that is away.")

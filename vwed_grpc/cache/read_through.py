@@ -17,6 +17,7 @@ from vwed_grpc.cache.batched_gets import batched_gets
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.flights import Flight
 from vwed_grpc.cache.redis_client import CommandRefused, RedisClient
+from vwed_grpc.cache.seal import LENGTH, Seal
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.domain.errors import Unavailable
 
@@ -33,10 +34,11 @@ _TURN = 0.1
 
 _SAID_EVERY = 1.0
 
-# What stands under a key is told by its first byte.
+# What is stored is sealed; the first byte in it tells what it is.
 _VALUE: Final = b"V"
 _ABSENT: Final = b"A"
 _LEASE: Final = b"L"
+"""What is not sealed, since nothing of it is served."""
 
 _UNKNOWN: Final = _LEASE
 """Redis did not say: as good as a lease of somebody else, since a token is never empty."""
@@ -79,11 +81,14 @@ class ReadThrough:
     for itself and stores nothing. Which readers may share a load, see `Flight.serves`.
     """
 
-    def __init__(self, redis: RedisClient, believed: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, redis: RedisClient, seal: Seal, believed: Callable[[], bool] = lambda: True
+    ) -> None:
         """While `believed` says no, what Redis holds may be of a database that is no longer."""
         self._believed = believed
         self.counters = redis.counters
         self._redis = redis
+        self._seal = seal
         self._gets = batched_gets(redis)
         self._flights: dict[str, Flight] = {}  # the latest of each key
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,13 +142,13 @@ class ReadThrough:
         arrived = self._began
         held = await self._look(key) if self._redis.trusted and self._believed() else _UNKNOWN
         if held is not None:
-            mark = held[:1]
-            if mark in (_VALUE, _ABSENT):
+            if self._seal.fits(key, held):
                 self.counters.hits += 1
                 self._log.debug("cache hit", key=key)
-                return held[1:] if mark == _VALUE else None
-            if mark != _LEASE:
-                await self.invalidate((key,))  # not ours: make room
+                return held[LENGTH + 1 :] if held[LENGTH : LENGTH + 1] == _VALUE else None
+            if held[:1] != _LEASE:
+                self.counters.foreign += 1
+                await self.invalidate((key,))  # make room
         flight = self._flights.get(key)
         if flight is not None and flight.serves(arrived, held):
             self.counters.joined += 1
@@ -225,7 +230,7 @@ class ReadThrough:
             ttl = min(ttl, limit)
         if ttl <= 0 or (value is not None and len(value) > MAX_VALUE):
             return
-        stored = _ABSENT if value is None else _VALUE + value
+        stored = self._seal.sealed(key, _ABSENT if value is None else _VALUE + value)
         ttl_ms = int(ttl * 1000 * random.uniform(0.9, 1))  # noqa: S311 - spreads expiry, no secret
         try:
             done = await self._redis.ask(

@@ -1,7 +1,7 @@
 import click
 
 from vwed_grpc.cli.progress_view import progress_view
-from vwed_grpc.cli.target import run, target_options
+from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.demo.session import UnexpectedEnd, play
 
 
@@ -16,18 +16,18 @@ from vwed_grpc.demo.session import UnexpectedEnd, play
     help="How long actions take, 1: as on a real floor, 0: no time at all.",
 )
 @target_options
-def demo(runs: int, robots: int, speed: float, target: str, tenant: str) -> None:
+def demo(runs: int, robots: int, speed: float, target: Target) -> None:
     """Play robots: run the example definitions and show their progress.
 
     One of the examples fails halfway and is run again. Ends with 0 when all ended as they should.
     """
-    run(target, _demo(target, tenant, runs, robots, speed))
+    run(target, _demo(target, runs, robots, speed))
 
 
-async def _demo(target: str, tenant: str, runs: int, robots: int, speed: float) -> None:
+async def _demo(target: Target, runs: int, robots: int, speed: float) -> None:
     try:
         with progress_view() as spectator:
-            await play(target, tenant, spectator, runs=runs, robots=robots, speed=speed)
+            await play(target.connect, spectator, runs=runs, robots=robots, speed=speed)
     except UnexpectedEnd as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"ended as they should: {runs} of {runs} runs")

@@ -12,9 +12,8 @@ from vwed.v1.task_def_service_pb2 import (
 )
 
 from vwed_grpc.cli.site_file import read
-from vwed_grpc.cli.target import run, target_options
+from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.cli.transfer_progress import transfer_progress
-from vwed_grpc.client import connect
 
 _CONFLICTS = {
     "skip": ImportTaskDefsOptions.CONFLICT_SKIP,
@@ -39,7 +38,7 @@ _MAX_TOLD = 100
 @click.option("--actor", default="", help="Who imports: kept as the versions' created_by.")
 @target_options
 def import_(
-    file: IO[bytes], conflict: str, validate_only: bool, actor: str, target: str, tenant: str
+    file: IO[bytes], conflict: str, validate_only: bool, actor: str, target: Target
 ) -> None:
     """Bring in the templates and definitions that `vwed-grpc export` wrote to FILE ("-": stdin).
 
@@ -51,17 +50,17 @@ def import_(
         if not file.seekable():  # it is read twice
             shutil.copyfileobj(file, copy)
             file = copy
-        run(target, _import(target, tenant, actor, file, options))
+        run(target, _import(target, actor, file, options))
 
 
 async def _import(
-    target: str, tenant: str, actor: str, file: IO[bytes], options: ImportTaskDefsOptions
+    target: Target, actor: str, file: IO[bytes], options: ImportTaskDefsOptions
 ) -> None:
     total = file.seek(0, 2)
     with transfer_progress(total_known=True) as progress:
         _check(file, total, progress)
         lines: list[int] = []
-        async with connect(target, tenant=tenant, actor=actor) as client:
+        async with target.connect(actor) as client:
             answer = await client.definitions.ImportTaskDefs(
                 _requests(file, total, options, lines, progress)
             )

@@ -8,8 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.record_service_pb2 import PruneTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
-from vwed_grpc.cli.target import run, target_options
-from vwed_grpc.client import connect
+from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.domain.lifecycle import FINAL
 
 _PREFIX = "TASK_RECORD_STATUS_"
@@ -44,9 +43,7 @@ class _Time(click.ParamType[datetime]):
 )
 @click.option("--dry-run", is_flag=True, help="Count them, delete none.")
 @target_options
-def prune(
-    before: datetime, statuses: Sequence[str], *, dry_run: bool, target: str, tenant: str
-) -> None:
+def prune(before: datetime, statuses: Sequence[str], *, dry_run: bool, target: Target) -> None:
     """Delete runs that have ended, with their blocks, events and data caches.
 
     Pinned runs stay, and so do those that an open run hangs on.
@@ -57,11 +54,11 @@ def prune(
         dry_run=dry_run,
     )
     request.ended_before.FromDatetime(before)
-    run(target, _prune(target, tenant, request))
+    run(target, _prune(target, request))
 
 
-async def _prune(target: str, tenant: str, request: PruneTaskRecordsRequest) -> None:
-    async with connect(target, tenant=tenant) as client:
+async def _prune(target: Target, request: PruneTaskRecordsRequest) -> None:
+    async with target.connect() as client:
         pruned = 0
         while True:
             answer = await client.records.PruneTaskRecords(request)

@@ -24,6 +24,7 @@ from vwed_grpc.workers import serving_with_workers
 
 log = structlog.get_logger("vwed")
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,7 +48,32 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     "--insecure",
     is_flag=True,
     default=None,
-    help="Listen beyond loopback though there is neither TLS nor authentication.",
+    help="Listen beyond loopback though there is no TLS, or no authentication.",
+)
+@click.option("--tls-cert", type=_FILE, help="The server's certificate, PEM.  [VWED_TLS_CERT]")
+@click.option("--tls-key", type=_FILE, help="Its private key.  [VWED_TLS_KEY]")
+@click.option(
+    "--tls-client-ca",
+    type=_FILE,
+    help="Clients must have certificates of this authority.  [VWED_TLS_CLIENT_CA]",
+)
+@click.option(
+    "--token-keys",
+    type=_FILE,
+    help="Callers must have tokens (JWT) of these keys: a JWK Set, or a public key in"
+    " PEM.  [VWED_TOKEN_KEYS]",
+)
+@click.option("--token-issuer", help="Who must have issued them.  [VWED_TOKEN_ISSUER, anybody]")
+@click.option("--token-audience", help="Whom they must be meant for.  [VWED_TOKEN_AUDIENCE, vwed]")
+@click.option(
+    "--audit-log",
+    help="A line of JSON for each call that may change something: to a file, or standard output"
+    ' ("-").  [VWED_AUDIT_LOG, off]',
+)
+@click.option(
+    "--introspection",
+    type=click.Choice(["open", "scope", "off"]),
+    help="Whom reflection and channelz are for.  [VWED_INTROSPECTION, scope]",
 )
 def serve(**given: Any) -> None:
     """Serve until interrupted."""

@@ -1,40 +1,99 @@
-"""What all commands that are clients share: where the server is, and how they end."""
+"""What all commands that are clients share: where the server is, who asks, and how they end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import grpc
 
 from vwed_grpc.cli.options import settings_from
+from vwed_grpc.client import Client, Token, connect
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def target_options(command: Command) -> Command:
-    """The options `--target` and `--tenant`."""
-    target = click.option(
+@dataclass(frozen=True)
+class Target:
+    """A server, and who asks it."""
+
+    address: str
+    tenant: str
+    token: Token = field(repr=False)
+    credentials: grpc.ChannelCredentials | None = field(repr=False)
+
+    def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
+        """As `client.connect`."""
+        return connect(
+            self.address,
+            tenant=self.tenant,
+            actor=actor,
+            token=self.token,
+            credentials=self.credentials,
+        )
+
+
+_OPTIONS = (
+    click.option(
         "--target",
-        default=_default_target,
         show_default="VWED_TARGET, else VWED_LISTEN, else 127.0.0.1:50051",
         help="The server, as host:port.",
-    )
-    tenant = click.option(
-        "--tenant", default="default", show_default=True, callback=_tenant, help="Whose data."
-    )
-    return target(tenant(command))
+    ),
+    click.option(
+        "--tenant",
+        default="default",
+        show_default=True,
+        callback=lambda _context, _option, value: _tenant(value),
+        help="Whose data.",
+    ),
+    click.option(
+        "--token-file",
+        type=_FILE,
+        help="Where the token stands, read for each call.  [VWED_TOKEN_FILE; the token itself:"
+        " VWED_TOKEN]",
+    ),
+    click.option(
+        "--tls",
+        is_flag=True,
+        default=None,
+        help="With TLS, by the system's authorities.  [VWED_TLS]",
+    ),
+    click.option("--tls-ca", type=_FILE, help="With TLS, by these authorities.  [VWED_TLS_CA]"),
+    click.option(
+        "--client-cert", type=_FILE, help="The certificate of the client.  [VWED_CLIENT_CERT]"
+    ),
+    click.option("--client-key", type=_FILE, help="Its private key.  [VWED_CLIENT_KEY]"),
+)
 
 
-def run(target: str, work: Coroutine[Any, Any, None]) -> None:
+def target_options(command: Command) -> Callable[..., Any]:
+    """The options that say which server, for whom and how; the command gets a `target`."""
+
+    @wraps(command)
+    def with_target(*words: Any, tenant: str, **given: Any) -> Any:
+        names = ("target", "token_file", "tls", "tls_ca", "client_cert", "client_key")
+        found = _target_of(tenant, {name: given.pop(name) for name in names})
+        return command(*words, target=found, **given)
+
+    for option in reversed(_OPTIONS):
+        with_target = option(with_target)
+    return with_target
+
+
+def run(target: Target, work: Coroutine[Any, Any, None]) -> None:
     """Run a client to its end: errors of calls become one line, Ctrl-C is a quiet end."""
     try:
         asyncio.run(work)
     except grpc.aio.AioRpcError as exc:
         said = (exc.details() or "").partition("\n")[0]
         if exc.code() is grpc.StatusCode.UNAVAILABLE:
-            raise click.ClickException(f"{target} is not reachable: {said}") from exc
+            raise click.ClickException(f"{target.address} is not reachable: {said}") from exc
         raise click.ClickException(f"{exc.code().name}: {said}") from exc
     except BrokenPipeError:
         raise  # whoever read it has enough, which click knows
@@ -44,12 +103,32 @@ def run(target: str, work: Coroutine[Any, Any, None]) -> None:
         raise SystemExit(130) from None
 
 
-def _tenant(_context: click.Context, _option: click.Parameter, value: str) -> str:
+def _tenant(value: str) -> str:
     if not ID.fullmatch(value):
         raise click.BadParameter(ID_DEMAND)
     return value
 
 
-def _default_target() -> str:
-    settings = settings_from({})
-    return settings.target or settings.listen
+def _target_of(tenant: str, given: dict[str, Any]) -> Target:
+    """Raises click.ClickException."""
+    settings = settings_from(given)
+    token_file = settings.token_file
+    token: Token = settings.token
+    if token_file is not None:
+        token = lambda: _read(token_file).decode(errors="replace").strip()  # noqa: E731 - as short
+    credentials = None
+    if settings.tls or settings.tls_ca or settings.client_cert:
+        credentials = grpc.ssl_channel_credentials(
+            *(
+                None if path is None else _read(path)
+                for path in (settings.tls_ca, settings.client_key, settings.client_cert)
+            )
+        )
+    return Target(settings.target or settings.listen, tenant, token, credentials)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise click.ClickException(f"{path} cannot be read: {exc.strerror}") from exc

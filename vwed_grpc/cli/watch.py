@@ -4,8 +4,8 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 
 from vwed_grpc.cli.event_line import BlockDepths, event_line
-from vwed_grpc.cli.target import run, target_options
-from vwed_grpc.client import Client, connect, watch_run
+from vwed_grpc.cli.target import Target, run, target_options
+from vwed_grpc.client import Client, watch_run
 
 
 @click.command()
@@ -16,13 +16,13 @@ from vwed_grpc.client import Client, connect, watch_run
     help="Only the events after this one, 0: all that are kept. Else the present states first.",
 )
 @target_options
-def watch(run_id: str, after_seq: int | None, target: str, tenant: str) -> None:
+def watch(run_id: str, after_seq: int | None, target: Target) -> None:
     """Print what happens in a run, a line for each event, until it ends."""
-    run(target, _watch(target, tenant, run_id, after_seq))
+    run(target, _watch(target, run_id, after_seq))
 
 
-async def _watch(target: str, tenant: str, run_id: str, after_seq: int | None) -> None:
-    async with connect(target, tenant=tenant) as client:
+async def _watch(target: Target, run_id: str, after_seq: int | None) -> None:
+    async with target.connect() as client:
         depths = BlockDepths(await _blocks(client, run_id))
         async for event in watch_run(client, run_id, after_seq):
             click.echo(event_line(event, depths))

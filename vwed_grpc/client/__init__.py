@@ -7,13 +7,14 @@ Example:
             ...
 """
 
-from vwed_grpc.client.connection import Client, connect
+from vwed_grpc.client.connection import Client, Token, connect
 from vwed_grpc.client.errors import error_info, is_transient
 from vwed_grpc.client.persistence import persist
 from vwed_grpc.client.watch import watch_messages, watch_run
 
 __all__ = [
     "Client",
+    "Token",
     "connect",
     "error_info",
     "is_transient",

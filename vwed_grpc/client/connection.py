@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vwed.v1.task_def_service_pb2_grpc import TaskDefServiceAsyncStub
 
 Stub = TypeVar("Stub")
+Token = str | Callable[[], str] | None
 _Metadata = list[tuple[str, str | bytes]]
 
 _OPTIONS = (
@@ -33,16 +34,25 @@ class Client:
     definitions: "TaskDefServiceAsyncStub"
     records: "RecordServiceAsyncStub"
     cache: "CacheServiceAsyncStub"
+    renews_token: bool = False
+    """A call that its token's end ended may be made again."""
 
 
 @asynccontextmanager
 async def connect(
-    target: str, *, tenant: str = "default", actor: str = ""
+    target: str,
+    *,
+    tenant: str = "default",
+    actor: str = "",
+    token: Token = None,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[Client]:
-    """A client of the server at `target` (`host:port`, or any gRPC name), without TLS.
+    """A client of the server at `target` (`host:port`, or any gRPC name).
 
     Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor`, in
-    any script, is kept as who did what, "" leaves it out.
+    any script, is kept as who did what, "" leaves it out; a server that asks for tokens takes their
+    subject, unless they have the scope `actor:set`. A `token` that is a function is called for each
+    call, so what it answers may be renewed. `credentials`: of TLS (`grpc.ssl_channel_credentials`).
 
     Raises:
         ValueError: `tenant` cannot be one. gRPC's own error for it does not say what is wrong.
@@ -55,15 +65,32 @@ async def connect(
     else:
         # Surrogates, which an argument's odd bytes become, are no text: the server refuses them.
         metadata.append(("x-vwed-actor-bin", actor.encode(errors="surrogatepass")))
-    async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+    if isinstance(token, str):
+        metadata.append(_bearer(token))
+
+    def sent() -> _Metadata:
+        return [*metadata, _bearer(token())] if callable(token) else metadata
+
+    async with _channel(target, credentials) as channel:
         yield Client(
-            _sending(metadata, task_def_service_pb2_grpc.TaskDefServiceStub(channel)),
-            _sending(metadata, record_service_pb2_grpc.RecordServiceStub(channel)),
-            _sending(metadata, cache_service_pb2_grpc.CacheServiceStub(channel)),
+            _sending(sent, task_def_service_pb2_grpc.TaskDefServiceStub(channel)),
+            _sending(sent, record_service_pb2_grpc.RecordServiceStub(channel)),
+            _sending(sent, cache_service_pb2_grpc.CacheServiceStub(channel)),
+            renews_token=callable(token),
         )
 
 
-def _sending(metadata: _Metadata, stub: Stub) -> Stub:
+def _bearer(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"
+
+
+def _channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    return grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+
+
+def _sending(metadata: Callable[[], _Metadata], stub: Stub) -> Stub:
     # Interceptors would do the same at the price of a task for each call, a queue for each stream.
     for name, method in vars(stub).items():
         setattr(stub, name, _Method(method, metadata))
@@ -73,9 +100,9 @@ def _sending(metadata: _Metadata, stub: Stub) -> Stub:
 class _Method:
     """One RPC of a stub: called as before, with the client's metadata before the caller's own."""
 
-    def __init__(self, method: Any, metadata: _Metadata) -> None:
+    def __init__(self, method: Any, metadata: Callable[[], _Metadata]) -> None:
         self._method = method
         self._metadata = metadata
 
     def __call__(self, *args: Any, metadata: Any = (), **kwargs: Any) -> Any:
-        return self._method(*args, metadata=(*self._metadata, *(metadata or ())), **kwargs)
+        return self._method(*args, metadata=(*self._metadata(), *(metadata or ())), **kwargs)

@@ -34,6 +34,12 @@ def is_transient(exc: grpc.aio.AioRpcError) -> bool:
     return code is StatusCode.UNAVAILABLE or (code in _TRANSPORT and error_info(exc) is None)
 
 
+def token_expired(exc: grpc.aio.AioRpcError) -> bool:
+    """Whether the same request may succeed with a new token."""
+    info = error_info(exc)
+    return info is not None and info.reason == "TOKEN_EXPIRED"
+
+
 def _unpack(exc: grpc.aio.AioRpcError, into: Message) -> bool:
     """Whether the error has such a detail, which is put into the message then."""
     trailers = exc.trailing_metadata()

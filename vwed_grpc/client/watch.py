@@ -10,7 +10,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.client.backoff import Backoff
 from vwed_grpc.client.connection import Client
-from vwed_grpc.client.errors import is_transient
+from vwed_grpc.client.errors import is_transient, token_expired
 
 BOOKMARK_SECONDS = 10
 SILENCE_SECONDS = 3 * BOOKMARK_SECONDS
@@ -72,7 +72,7 @@ async def watch_messages(
                     last = message.events[-1].seq
                     yield message
         except grpc.aio.AioRpcError as exc:
-            if not is_transient(exc):
+            if not (is_transient(exc) or (client.renews_token and token_expired(exc))):
                 raise
             await backoff.pause(exc)
         except TimeoutError as exc:

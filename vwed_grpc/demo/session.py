@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from itertools import cycle, islice
 from uuid import uuid4
@@ -9,7 +10,7 @@ from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, RetryTaskRecordR
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from vwed_grpc.client import Client, connect, persist, watch_run
+from vwed_grpc.client import Client, persist, watch_run
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.robot import Robot
@@ -18,6 +19,7 @@ from vwed_grpc.domain import lifecycle
 _SESSION_LABEL = "demo.session"
 """Robots take the runs of their own demo alone, and nobody else's by mistake."""
 
+Connect = Callable[[str], AbstractAsyncContextManager[Client]]
 Spectator = Callable[[TaskRecordEvent], None]
 
 
@@ -26,20 +28,21 @@ class UnexpectedEnd(Exception):
 
 
 async def play(
-    target: str, tenant: str, spectator: Spectator, *, runs: int, robots: int, speed: float
+    connect: Connect, spectator: Spectator, *, runs: int, robots: int, speed: float
 ) -> None:
     """Make runs of the examples, let robots work through them, and watch all of it.
 
+    `connect` makes clients, each for an actor.
     Returns when every run has ended as it should; raises UnexpectedEnd, or `grpc.aio.AioRpcError`
     if the server stays away or refuses.
     """
     labels = {_SESSION_LABEL: uuid4().hex}
-    async with connect(target, tenant=tenant, actor="demo") as client:
+    async with connect("demo") as client:
         definitions = await examples.load(client)
         try:
             async with asyncio.TaskGroup() as fleet:
                 workers = [
-                    fleet.create_task(_work(target, tenant, f"AMB-{number:02}", labels, speed))
+                    fleet.create_task(_work(connect, f"AMB-{number:02}", labels, speed))
                     for number in range(1, robots + 1)
                 ]
                 async with asyncio.TaskGroup() as watches:
@@ -54,8 +57,8 @@ async def play(
             raise _first(failures) from None
 
 
-async def _work(target: str, tenant: str, name: str, labels: dict[str, str], speed: float) -> None:
-    async with connect(target, tenant=tenant, actor=name) as client:
+async def _work(connect: Connect, name: str, labels: dict[str, str], speed: float) -> None:
+    async with connect(name) as client:
         await Robot(client, name, labels=labels, speed=speed).work()
 
 

@@ -101,3 +101,15 @@ class DeadlineExceeded(VwedError):
 
 class Unimplemented(VwedError):
     code = "UNIMPLEMENTED"
+
+
+class Unauthenticated(VwedError):
+    """Nobody knows who calls."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(VwedError):
+    """Who calls is known, and may not."""
+
+    code = "PERMISSION_DENIED"

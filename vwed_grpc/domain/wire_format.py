@@ -36,6 +36,14 @@ def merged(message: bytes, addition: bytes) -> bytes:
     raise ValueError(f"no field {tag >> 3} in the message")
 
 
+def first_text(message: bytes) -> str:
+    """The text of field 1, if the message begins with it; else empty."""
+    if not message.startswith(bytes((1 << 3 | _LENGTH_DELIMITED,))):
+        return ""
+    length, at = _read_varint(message, 1)
+    return message[at : at + length].decode(errors="replace")
+
+
 def _end(message: bytes, at: int, wire_type: int) -> int:
     """Where the value at `at` ends."""
     match wire_type:

@@ -41,6 +41,8 @@ class Call:
     """Read PostgreSQL, never the cache."""
     deadline: float | None
     """When the caller stops waiting, in the running loop's time."""
+    named: dict[str, None] | None = None
+    """The ids that its line in the audit has; None: it has none."""
     standing: Standing = field(init=False, repr=False)
     """What the call holds of the server's limits; the edge sets it."""
 
@@ -57,6 +59,11 @@ class Call:
     def working(self) -> AbstractAsyncContextManager[None]:
         """For a stream that works meanwhile, in a place of its class."""
         return self.standing.working()
+
+
+def is_actor(name: object) -> bool:
+    """Whether somebody may be called so."""
+    return isinstance(name, str) and _RULES[ACTOR_BIN][0].fullmatch(name) is not None
 
 
 def open_call(

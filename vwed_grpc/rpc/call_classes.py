@@ -68,6 +68,12 @@ _NO_GROWTH = (
 )
 
 
+def may_wait(method: MethodDescriptor) -> bool:
+    """Whether a call may be open for as long as its caller likes: a stream, or a wait."""
+    lasts: bool = method.client_streaming or method.server_streaming
+    return lasts or "wait" in method.input_type.fields_by_name
+
+
 def rule_of(method: MethodDescriptor) -> Rule:
     """The rule of one RPC."""
     service = method.containing_service.name

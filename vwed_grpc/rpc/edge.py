@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Never
 
@@ -19,15 +19,18 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]  # has no typ
 from opentelemetry.trace import Span
 from structlog.contextvars import bind_contextvars
 
-from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, VwedError
+from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, Violation, VwedError
 from vwed_grpc.limits import Limits
 from vwed_grpc.pacing import Pace
-from vwed_grpc.rpc.admission import Admission
+from vwed_grpc.rpc.admission import Admission, Terms
+from vwed_grpc.rpc.audit import Audit, naming
+from vwed_grpc.rpc.authentication import Authentication, Metadata
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
-from vwed_grpc.rpc.call_classes import CallClass
+from vwed_grpc.rpc.call_classes import CallClass, may_wait
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.methods import Context, Method, Serve, serve
+from vwed_grpc.rpc.methods import Context, Method, serve
+from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.rpc.standing import Standing
 from vwed_grpc.telemetry.meters import CallEnded, Meters
 from vwed_grpc.telemetry.tracing import Tracing, end_call, enter, trace_id
@@ -45,9 +48,15 @@ class Edge:
     """Wraps servicer methods, knows the calls that are open, and ends them when it drains."""
 
     def __init__(
-        self, limits: Limits, meters: Meters | None = None, tracing: Tracing | None = None
+        self,
+        limits: Limits,
+        *,
+        authentication: Authentication | None = None,
+        audit: Audit | None = None,
+        meters: Meters | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        """`meters` None: nobody measures the calls; `tracing` None: nobody traces them."""
+        """What is None is not done: nobody has to say who calls, is noted, measured or traced."""
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._meters = meters
@@ -55,6 +64,8 @@ class Edge:
         self._admission = Admission(limits)
         self.pace = Pace(self._admission.robots_wait)
         """Of all work that can wait."""
+        self._authentication = authentication or Authentication()
+        self._audit = audit
         self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
@@ -65,34 +76,36 @@ class Edge:
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
 
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
-        """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
+        """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out.
+
+        Raises LookupError if nobody has said which scopes the RPC needs.
+        """
+        guard = self._authentication.guard(method)
+        audited = self._audit is not None and changes(method)
         terms = self._admission.terms(method)
-        answer = self._answer(method, implementation, terms.call_class)
-        lasts = terms.lasting is not None
-        probes = terms.call_class is CallClass.PROBE and not lasts
-        # A stream is meant to last, and a caller who asks for a wait gets one.
-        timed = not lasts and "wait" not in method.input_type.fields_by_name
-        begin_span = self._traced(method, lasts=lasts)
+        answer = serve(method, naming(method, implementation) if audited else implementation)
+        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:  # which can wait
+            answer = self.pace.paced(answer)
+        timed = not may_wait(method)
+        begin_span = self._traced(method, lasts=terms.lasting is not None)
         note = partial(self._note, method, self._measured(method, timed=timed), timed=timed)
 
         async def handle(_: Any, context: Context) -> bytes | None:
             began = time.perf_counter()
-            call, problems = open_call(
-                context.invocation_metadata() or (), context.time_remaining()
-            )
+            metadata: Any = context.invocation_metadata() or ()
+            call, problems = open_call(metadata, context.time_remaining())
+            call.named = {} if audited else None
             bind_contextvars(request_id=call.request_id)
-            span = begin_span(call, context)
+            span = begin_span(call, metadata)
             task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # gRPC runs every call in one
             standing = call.standing = Standing(terms, context, task, call.tenant)
             header_sent = False
             self._calls.add(standing)
             try:
-                if not lasts:
-                    await self._gate.enter()
-                if self._draining and not (probes and self._refusing.is_set()):
-                    await self._refuse()
-                if problems:
-                    raise InvalidArgument(*problems)  # noqa: TRY301 - becomes a status as any other
+                await self._enter(terms)
+                if guard is not None:
+                    guard(call, metadata, context)
+                _accept(problems)
                 raw = await standing.admit()
                 header_sent = True
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
@@ -117,13 +130,6 @@ class Edge:
             return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
-
-    def _answer(
-        self, method: MethodDescriptor, implementation: Method | None, call_class: CallClass
-    ) -> Serve:
-        answer = serve(method, implementation)
-        can_wait = call_class in {CallClass.BULK, CallClass.FIGURES}
-        return self.pace.paced(answer) if can_wait else answer
 
     async def drain(self, grace: float, stop: Callable[[float], Awaitable[None]]) -> None:
         """Refuses new calls, ends what only waits, gives other calls `grace` seconds, and stops.
@@ -164,6 +170,15 @@ class Edge:
             if call.waits_in(self._admission.waits) and call.terms.call_class != CallClass.PROBE:
                 call.end(why)
 
+    async def _enter(self, terms: Terms) -> None:
+        """Waits for the calls that arrive with it; while the server drains, only probes go on."""
+        lasts = terms.lasting is not None
+        if not lasts:
+            await self._gate.enter()
+        probes = terms.call_class is CallClass.PROBE and not lasts
+        if self._draining and not (probes and self._refusing.is_set()):
+            await self._refuse()
+
     async def _refuse(self) -> Never:
         self._refused += 1
         await self._refusing.wait()
@@ -191,14 +206,14 @@ class Edge:
 
     def _traced(
         self, method: MethodDescriptor, *, lasts: bool
-    ) -> Callable[[Call, Context], Span | None]:
+    ) -> Callable[[Call, Metadata], Span | None]:
         """What begins the span of a call; none for those that are not traced."""
         tracing, service, name = self._tracing, method.containing_service.full_name, method.name
         if tracing is None:
-            return lambda _call, _context: None
+            return lambda _call, _metadata: None
 
-        def begin(call: Call, context: Context) -> Span | None:
-            span = tracing.begin(service, name, context.invocation_metadata() or ())
+        def begin(call: Call, metadata: Metadata) -> Span | None:
+            span = tracing.begin(service, name, metadata)
             if span is not None:
                 span.set_attributes(
                     {"vwed.tenant": call.tenant, "vwed.request_id": call.request_id}
@@ -215,6 +230,10 @@ class Edge:
             return lambda _code, _seconds: None
         return self._meters.calls_of(method.containing_service.name, method.name, timed=timed)
 
+    def _audited(self, method: MethodDescriptor, call: Call, code: str) -> None:
+        if call.named is not None and self._audit is not None:
+            self._audit.write(call, method, code)
+
     def _note(
         self,
         method: MethodDescriptor,
@@ -226,6 +245,7 @@ class Edge:
         *,
         timed: bool,
     ) -> None:
+        self._audited(method, call, code)
         seconds = time.perf_counter() - began
         ended(code, seconds)
         if span is not None:
@@ -244,6 +264,11 @@ class Edge:
             )
 
 
+def _accept(problems: Sequence[Violation]) -> None:
+    if problems:
+        raise InvalidArgument(*problems)
+
+
 def _failure(
     cut: asyncio.CancelledError | grpc.aio.BaseError, call: Standing
 ) -> BaseException | None:
@@ -252,9 +277,9 @@ def _failure(
     A CancelledError that gRPC gets to see although the caller did not leave sends no status, and
     the caller would wait until its deadline.
     """
-    ended = call.ended
     if isinstance(cut, grpc.aio.BaseError):  # how sending to a caller who left ends
         return None
+    ended = call.ended
     if call.task.uncancel() if ended else call.task.cancelling():
         return None
     return ended or cut

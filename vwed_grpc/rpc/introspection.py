@@ -22,8 +22,15 @@ from vwed_grpc.rpc.reflection import V1, V1ALPHA, Reflection
 _CHANNELZ = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 
 
-def introspection(services: Iterable[str], store: Health) -> dict[str, list[object]]:
-    """The servicers of the standard services; reflection lists them beside `services`."""
+def introspection(
+    services: Iterable[str], store: Health, *, closed: bool = False
+) -> dict[str, list[object]]:
+    """The servicers of the standard services; reflection lists them beside `services`.
+
+    `closed` leaves health alone.
+    """
+    if closed:
+        return {health.SERVICE_NAME: [store]}
     names = (*services, health.SERVICE_NAME, _CHANNELZ.full_name, V1ALPHA, V1)
     reflection = Reflection(names)
     return {

@@ -12,13 +12,14 @@ from vwed_grpc.rpc.reading import Reader
 from vwed_grpc.rpc.waits import Waits
 
 if TYPE_CHECKING:
+    from vwed_grpc.rpc.expiry import Expiry
     from vwed_grpc.rpc.places import Places
 
 
 class Standing(Reader):
     """An open call, and what it holds. A read that is served from the cache comes through here."""
 
-    __slots__ = ("_bytes", "_context", "_place", "_waits", "terms")
+    __slots__ = ("_bytes", "_context", "_place", "_waits", "expiry", "terms")
 
     def __init__(self, terms: Terms, context: Any, task: asyncio.Task[Any], tenant: str) -> None:
         # All at once: three constructors, one in the other, would cost each call a microsecond.
@@ -32,6 +33,8 @@ class Standing(Reader):
         self._place: Places | None = None
         self._bytes = 0
         self._waits: Waits | None = None
+        self.expiry: Expiry | None = None
+        """What ends it with its caller's token."""
 
     @property
     def counted_as(self) -> str:
@@ -69,6 +72,8 @@ class Standing(Reader):
 
     def close(self) -> None:
         """Gives all back."""
+        if self.expiry is not None:
+            self.expiry.cancel()
         if self._place is not None:
             self.leave()
         if self._bytes:

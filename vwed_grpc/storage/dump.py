@@ -17,11 +17,11 @@ from vwed_grpc.storage.timelines import ADD
 Program = Callable[[str, int], str]
 """The path of one of PostgreSQL's programs, of a major version."""
 
-_OF_THE_SERVICE = ("timelines", "service_pulse")
-"""These say how the database fares, not what it holds."""
 _FIRST = ("timelines", "service_pulse")
 """Each transaction begins by reading them: who has locked them waits for those that go on, and
 keeps all others out."""
+_OF_THE_SERVICE = (*_FIRST, "seal_keys")
+"""These have rows in a database that holds nothing of anybody's yet."""
 
 
 class DumpError(RuntimeError):

@@ -28,6 +28,7 @@ from vwed_grpc.cache.flights import Flight
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import Loaded, ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.domain.errors import Unavailable
 
@@ -105,7 +106,7 @@ async def replica(
     url: str | None, **options: float
 ) -> AsyncIterator[tuple[RedisClient, ReadThrough]]:
     """What each process of the service has."""
-    async with RedisClient(url, **options) as redis, ReadThrough(redis) as cache:  # type: ignore[arg-type]  # options are RedisClient's own
+    async with RedisClient(url, **options) as redis, ReadThrough(redis, Seal(b"a key")) as cache:  # type: ignore[arg-type]  # options are RedisClient's own
         yield redis, cache
 
 

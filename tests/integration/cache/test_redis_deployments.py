@@ -15,6 +15,7 @@ from tests.support.waiting import until_true
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.watching.wakeups import Wakeups
 
 TENANTS = 12
@@ -95,7 +96,7 @@ async def process(url: str, keys: KeySpace) -> AsyncIterator[Process]:
     wakeups = Wakeups(url)
     listening = asyncio.create_task(wakeups.run())
     try:
-        async with RedisClient(url) as client, ReadThrough(client) as cache:
+        async with RedisClient(url) as client, ReadThrough(client, Seal(b"a key")) as cache:
             yield Process(keys, client, cache, wakeups)
     finally:
         listening.cancel()

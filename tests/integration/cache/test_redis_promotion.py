@@ -14,6 +14,7 @@ from vwed_grpc.cache.delivered import Delivered
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 
 
 class Pair:
@@ -57,7 +58,7 @@ def key() -> str:
 
 @asynccontextmanager
 async def process(url: str) -> AsyncIterator[tuple[RedisClient, ReadThrough]]:
-    async with RedisClient(url) as redis, ReadThrough(redis) as cache:
+    async with RedisClient(url) as redis, ReadThrough(redis, Seal(b"a key")) as cache:
         yield redis, cache
 
 

@@ -17,6 +17,7 @@ from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 
 CERTIFICATE = Path(__file__).parent / "tls" / "certificate.pem"
 """Of 127.0.0.1, self-signed, with its key beside it."""
@@ -115,7 +116,7 @@ async def test_a_redis_with_a_password_is_used(
     async with listening(to_redis(redis_url), tls=tls) as port:
         url = f"redis{'s' * tls}://{user}@127.0.0.1:{port}"
         url += f"?ssl_ca_certs={CERTIFICATE}" * tls
-        async with RedisClient(url) as redis, ReadThrough(redis) as cache:
+        async with RedisClient(url) as redis, ReadThrough(redis, Seal(b"a key")) as cache:
             for _ in range(2):
                 assert await cache.get(f"vwed:{tenant}", 5, load) == b"loaded"
                 await settle(cache)
@@ -158,7 +159,7 @@ async def costs_nothing(url: str, key: str) -> None:
 
     async def once() -> float:
         times = [time.perf_counter()]
-        async with RedisClient(url) as redis, ReadThrough(redis) as cache:
+        async with RedisClient(url) as redis, ReadThrough(redis, Seal(b"a key")) as cache:
             times.append(time.perf_counter())
             assert redis.state is BreakerState.OPEN
             for _ in range(100):

@@ -30,6 +30,7 @@ from vwed_grpc import pages
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -80,6 +81,7 @@ async def test_reads_are_counted_by_how_they_were_answered(
             "vwed_cache_strong_total": 1,
             "vwed_cache_fills_total": 1,
             "vwed_cache_refused_fills_total": 0,
+            "vwed_cache_foreign_total": 0,
             "vwed_cache_opened_total": 0,
             "vwed_cache_undelivered": 0,
             'vwed_redis_breaker{state="open"}': 0,
@@ -105,7 +107,7 @@ async def test_the_same_is_in_the_log_at_level_debug() -> None:
         return b"x"
 
     with capture_logs() as logged:
-        async with RedisClient(None) as redis, ReadThrough(redis) as cache:
+        async with RedisClient(None) as redis, ReadThrough(redis, Seal(b"a key")) as cache:
             await cache.get("k", 5, load)
             said = await until_true(lambda: [e for e in logged if e["event"] == "cache"])
     assert said[0]["log_level"] == "debug"

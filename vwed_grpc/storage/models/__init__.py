@@ -10,6 +10,7 @@ from vwed_grpc.storage.models.block_record import BlockRecord
 from vwed_grpc.storage.models.data_cache import DataCache
 from vwed_grpc.storage.models.event import TaskRecordEvent
 from vwed_grpc.storage.models.idempotency_key import IdempotencyKey
+from vwed_grpc.storage.models.seal_key import SealKey
 from vwed_grpc.storage.models.service_pulse import ServicePulse
 from vwed_grpc.storage.models.task_def import TaskDef, TaskDefFacet, TaskDefVersion
 from vwed_grpc.storage.models.task_record import TaskRecord, TaskRecordLabel
@@ -25,6 +26,7 @@ __all__ = [
     "BlockRecord",
     "DataCache",
     "IdempotencyKey",
+    "SealKey",
     "ServicePulse",
     "TaskDef",
     "TaskDefFacet",

@@ -1,0 +1,141 @@
+"""Bearer tokens (JWT), and what each says of who calls."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jwt
+import structlog
+
+from vwed_grpc.domain.errors import Unauthenticated, VwedError
+from vwed_grpc.rpc.call import is_actor
+from vwed_grpc.rpc.token_keys import Key, read_keys
+
+TENANTS_CLAIM = "vwed_tenants"
+ALL_TENANTS = "*"
+LEEWAY_SECONDS = 10.0
+"""That clocks may differ."""
+_REMEMBERED = 10_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, and what the token lets them do."""
+
+    subject: str
+    tenants: frozenset[str]
+    scopes: frozenset[str]
+    ends: float
+    """When the token is over, in seconds since 1970, with the leeway."""
+
+    def has_tenant(self, tenant: str) -> bool:
+        return tenant in self.tenants or ALL_TENANTS in self.tenants
+
+
+def expired() -> VwedError:
+    return Unauthenticated("TOKEN_EXPIRED", "the token has expired")
+
+
+@dataclass(slots=True)
+class _Verified:
+    """Keys, and what they have verified."""
+
+    keys: Sequence[Key]
+    remembered: OrderedDict[bytes, Identity] = field(default_factory=OrderedDict)
+
+
+class Tokens:
+    """Verifies tokens by the keys of a file; those it has seen it remembers by their hashes.
+
+    To verify takes 35 to 190 µs, to remember 1.
+    """
+
+    def __init__(self, keys_file: Path, *, audience: str, issuer: str | None) -> None:
+        """Reads the keys. Raises BadKeysError."""
+        self.keys_file = keys_file
+        self._audience = audience
+        self._issuer = issuer
+        self._verified = _Verified(read_keys(keys_file))
+
+    def read(self) -> None:
+        """Reads the keys anew; tokens of those that are gone are no longer good.
+
+        Raises BadKeysError; the keys stay what they were then.
+        """
+        # In one step: this may be another thread, and what the old keys verified must be gone.
+        self._verified = _Verified(read_keys(self.keys_file))
+
+    def identity(self, token: str) -> Identity:
+        """Raises Unauthenticated `TOKEN_INVALID` or `TOKEN_EXPIRED`."""
+        digest = sha256(token.encode(errors="surrogateescape")).digest()
+        verified = self._verified
+        found = verified.remembered.get(digest)
+        if found is None:
+            found = self._verify(token, verified.keys)
+            verified.remembered[digest] = found
+            if len(verified.remembered) > _REMEMBERED:
+                verified.remembered.popitem(last=False)
+        if time.time() >= found.ends:
+            verified.remembered.pop(digest, None)
+            raise expired()
+        return found
+
+    def _verify(self, token: str, keys: Sequence[Key]) -> Identity:
+        try:
+            header = jwt.get_unverified_header(token)
+            claims = self._claims(token, header, keys)
+            return _identity(claims)
+        except jwt.ExpiredSignatureError:
+            raise expired() from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+            # Its kind alone: its text may hold parts of the token, and causes are logged.
+            log.debug("token refused", why=type(exc).__name__)
+            raise Unauthenticated("TOKEN_INVALID", "the token is not valid here") from None
+
+    def _claims(self, token: str, header: dict[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
+        """Raises what PyJWT does."""
+        key_id, algorithm = header.get("kid"), header.get("alg")
+        fitting = [key for key in keys if key.algorithm == algorithm]
+        named = [key for key in fitting if key.key_id == key_id]
+        failure: jwt.PyJWTError = jwt.InvalidKeyError("no such key")
+        for key in named or [key for key in fitting if key_id is None or key.key_id is None]:
+            try:
+                return jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[key.algorithm],
+                    audience=self._audience,
+                    issuer=self._issuer,
+                    leeway=LEEWAY_SECONDS,
+                    options={"require": ["exp", "sub"]},
+                )
+            except jwt.InvalidSignatureError as exc:
+                failure = exc
+        raise failure
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    """Raises ValueError or TypeError if a claim is not what it should be."""
+    subject = claims["sub"]
+    if not (subject and is_actor(subject)):
+        raise ValueError("the subject can be nobody's name")
+    return Identity(
+        subject=subject,
+        tenants=_words(claims.get(TENANTS_CLAIM, [])),
+        scopes=_words(claims.get("scope", [])),
+        ends=float(claims["exp"]) + LEEWAY_SECONDS,
+    )
+
+
+def _words(claim: object) -> frozenset[str]:
+    """A list of texts, or one text with spaces between its words (RFC 8693)."""
+    words = claim.split(" ") if isinstance(claim, str) else claim
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise TypeError("a claim is no list of texts")
+    return frozenset(words)

@@ -1,0 +1,72 @@
+"""What the settings say of security: who is let in, and how the port is opened."""
+
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
+
+import grpc
+
+from vwed_grpc.background import keep_going
+from vwed_grpc.renewal import follow
+from vwed_grpc.rpc.audit import Audit, open_audit
+from vwed_grpc.rpc.authentication import Authentication
+from vwed_grpc.rpc.certificates import BadCertificateError, Certificates
+from vwed_grpc.rpc.token_keys import BadKeysError
+from vwed_grpc.rpc.tokens import Tokens
+from vwed_grpc.settings import Settings
+from vwed_grpc.stores import CannotServeError
+
+
+def authentication(stack: AsyncExitStack, settings: Settings) -> Authentication:
+    """Follows the file of keys until the stack is closed. Raises CannotServeError."""
+    tokens = None
+    if settings.token_keys is not None:
+        try:
+            tokens = Tokens(
+                settings.token_keys, audience=settings.token_audience, issuer=settings.token_issuer
+            )
+        except BadKeysError as exc:
+            raise CannotServeError(f"the keys of tokens cannot be used: {exc}") from exc
+        keep_going(stack, partial(follow, [tokens.keys_file], tokens.read))
+    return Authentication(
+        tokens,
+        certificates=settings.tls_client_ca is not None,
+        introspection_open=settings.introspection == "open",
+    )
+
+
+def audit(stack: AsyncExitStack, settings: Settings) -> Audit | None:
+    """Written to until the stack is closed; None: off. Raises CannotServeError."""
+    if settings.audit_log == "off":
+        return None
+    try:
+        return open_audit(stack.enter_context(ExitStack()), settings.audit_log)
+    except OSError as exc:
+        raise CannotServeError(
+            f"the audit log {settings.audit_log} cannot be written: {exc.strerror}"
+        ) from exc
+
+
+def open_port(stack: AsyncExitStack, server: grpc.aio.Server, settings: Settings) -> int:
+    """Follows the certificates until the stack is closed. Raises CannotServeError."""
+    listen = settings.listen
+    certificates = _certificates(settings)
+    try:
+        if certificates is None:
+            return server.add_insecure_port(listen)
+        port = server.add_secure_port(listen, certificates.credentials())
+    except RuntimeError as exc:
+        raise CannotServeError(f"cannot listen on {listen}") from exc
+    keep_going(stack, partial(follow, certificates.files, certificates.read))
+    return port
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    certificate, key = settings.tls_cert, settings.tls_key
+    if certificate is None or key is None:
+        if certificate or key or settings.tls_client_ca:
+            raise CannotServeError("TLS needs both --tls-cert and --tls-key")
+        return None
+    try:
+        return Certificates(certificate, key, settings.tls_client_ca)
+    except BadCertificateError as exc:
+        raise CannotServeError(f"TLS cannot be used: {exc}") from exc
