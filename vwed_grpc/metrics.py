@@ -1,24 +1,19 @@
 """What this process counts, on a page that Prometheus reads, and people with curl.
 
-A page of text needs no client library. Every process has its own: of several workers, the n-th
-(from 0) shows its page n ports above the one that was asked for.
+A page of text needs no client library.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 
 from vwed_grpc.cache.breaker import BreakerState
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.lag import Lag
-from vwed_grpc.stores import CannotServeError
 from vwed_grpc.writes.condition import Condition
 
 _NOW = {"undelivered"}
 """Not counted since the start."""
-_PATIENCE = 5.0
-"""Seconds for a request to come."""
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def page(
@@ -82,41 +77,3 @@ def _conditions(duties: Mapping[str, Condition]) -> Iterator[str]:
         yield f"# TYPE {name} {kind}"
         for duty, condition in duties.items():
             yield f'{name}{{duty="{duty}"}} {value(condition):.3f}'
-
-
-@asynccontextmanager
-async def showing(listen: str, text: Callable[[], str]) -> AsyncIterator[None]:
-    """Answers every GET at `listen` (host:port) with the text as it then is, while entered.
-
-    Raises CannotServeError.
-    """
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(
-            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-        ):
-            async with asyncio.timeout(_PATIENCE):
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(text()) if request.startswith(b"GET ") else _NOT_ALLOWED)
-                await writer.drain()
-        writer.close()
-
-    host, _, port = listen.rpartition(":")
-    try:
-        server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
-    except OSError as exc:
-        raise CannotServeError(f"cannot show metrics at {listen}: {exc.strerror}") from exc
-    async with server:
-        yield
-
-
-_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-def _response(text: str) -> bytes:
-    body = text.encode()
-    head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body

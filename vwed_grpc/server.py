@@ -8,7 +8,7 @@ import grpc
 import sqlalchemy as sa
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import metrics
+from vwed_grpc import metrics, pages, probes
 from vwed_grpc.background import keep_going
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
@@ -111,6 +111,12 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             options=[*SERVER_OPTIONS, ("grpc.so_reuseport", int(settings.worker))]
         )
         port = _bind(server, settings)
+        shown: dict[str, pages.MakePage] = {
+            "/livez": probes.livez,
+            "/readyz": probes.readyz({"": "starting"}),
+        }
+        if settings.metrics_listen:
+            await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
         stores = await open_stores(stack, settings)
 
         database = Database(
@@ -177,10 +183,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             lag = Lag()
             keep_going(stack, lag.run)
 
-            def page() -> str:
-                return metrics.page(redis.counters, redis.state, lag, duties.conditions)
+            async def page() -> pages.Page:
+                text = metrics.page(redis.counters, redis.state, lag, duties.conditions)
+                return pages.Page(text, content_type=metrics.CONTENT_TYPE)
 
-            await stack.enter_async_context(metrics.showing(settings.metrics_listen, page))
+            shown["/metrics"] = page
 
         edge = Edge(
             Limits(
@@ -202,6 +209,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
             probe,
         )
+        shown["/readyz"] = probes.readyz(health.problems)
         add_introspection(server, services, health)
         for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)

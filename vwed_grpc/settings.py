@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     """Claims that wait and streams out; a connection has half."""
     incoming_streams: int = Field(default=1_000, ge=1)
     """Of reports and imports."""
+    start_timeout: float = Field(default=60.0, ge=0)
+    """Seconds to wait at the start for a PostgreSQL that is not there yet."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
 

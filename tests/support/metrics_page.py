@@ -27,6 +27,9 @@ async def ask(address: str, request: bytes = GET) -> tuple[str, str]:
 
 
 async def figures(address: str) -> dict[str, float]:
-    _, body = await ask(address)
-    lines = [line.rpartition(" ") for line in body.splitlines() if not line.startswith("#")]
+    return figures_of((await ask(address))[1])
+
+
+def figures_of(page: str) -> dict[str, float]:
+    lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}

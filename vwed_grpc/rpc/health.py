@@ -35,6 +35,8 @@ class Health:
         self._probe = probe
         self._interval = interval
         self._serving: dict[str, bool] = {}
+        self.problems: dict[str, str] = dict.fromkeys(services, "starting")
+        """What keeps services from serving, for people; empty: all of them serve."""
 
     async def follow(self) -> None:
         """Probes until cancelled; before and from then on the services are NOT_SERVING."""
@@ -47,6 +49,7 @@ class Health:
                     await self._tell(service, away or ask())
                 await asyncio.sleep(self._interval)
         finally:
+            self.problems.update(dict.fromkeys(self._services, "stopping"))
             for service in self._services:
                 await self._set(service, serving=False)
 
@@ -60,6 +63,10 @@ class Health:
 
     async def _tell(self, service: str, problem: str | None) -> None:
         serving = problem is None
+        if problem is None:
+            self.problems.pop(service, None)
+        else:
+            self.problems[service] = problem
         if serving is not self._serving[service]:
             if serving:
                 log.info("serving", service=service)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 
 import pytest
@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from vwed.v1.cache_service_pb2 import GetDataCacheRequest
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry
-from tests.support.metrics_page import ask, figures, free_address
+from tests.support.metrics_page import figures, figures_of, free_address
 from tests.support.waiting import until_true
 from vwed_grpc import metrics
 from vwed_grpc.cache.breaker import BreakerState
@@ -23,7 +23,6 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.lag import Lag
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 from vwed_grpc.workers import own_settings
 from vwed_grpc.writes.condition import Condition
 
@@ -112,41 +111,17 @@ def test_every_figure_says_what_it_is() -> None:
     assert named == typed == {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
 
 
-async def test_what_holds_the_loop_is_seen(address: str) -> None:
+async def test_what_holds_the_loop_is_seen() -> None:
     lag = Lag()
     looking = asyncio.create_task(lag.run())
     await asyncio.sleep(0.02)
     time.sleep(0.06)  # noqa: ASYNC251 - holds the loop
     await asyncio.sleep(0.02)
     looking.cancel()
-    page = metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {})
-    async with metrics.showing(address, lambda: page):
-        found = await figures(address)
+    found = figures_of(metrics.page(CacheCounters(), BreakerState.CLOSED, lag, {}))
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
     assert found['vwed_loop_lag_seconds_bucket{le="+Inf"}'] == found["vwed_loop_lag_seconds_count"]
     assert found["vwed_loop_lag_seconds_sum"] >= 0.05
-
-
-async def test_only_a_get_is_answered_and_nobody_is_waited_for(
-    settings: Settings, tenant: str, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics, "_PATIENCE", 0.05)
-    async with metrics.showing(address, lambda: "page"):
-        head, body = await ask(address)
-        assert (head.split()[1], body) == ("200", "page")
-        assert (await ask(address, b"POST / HTTP/1.1\r\n\r\n"))[0].split()[1] == "405"
-        for rubbish in (b"", b"GET", b"\xff" * 60_000):
-            assert await ask(address, rubbish) == ("", "")
-        with suppress(ConnectionResetError):
-            assert await ask(address, b"\xff" * 200_000) == ("", "")
-        assert (await ask(address))[1] == "page"
-
-
-async def test_a_port_that_is_taken_is_said(settings: Settings, address: str) -> None:
-    async with metrics.showing(address, str):
-        with pytest.raises(CannotServeError, match="cannot show metrics at"):
-            async with metrics.showing(address, str):
-                pass
 
 
 def test_each_worker_has_a_page_of_its_own() -> None:
