@@ -117,7 +117,7 @@ async def test_it_gives_up_when_its_time_is_over(settings: Settings) -> None:
     assert settings.database_url
     async with Proxy(NOWHERE) as postgres:
         url = through(settings.database_url, postgres)
-        with pytest.raises(CannotServeError, match="^the database cannot be used: "):
+        with pytest.raises(CannotServeError, match="the database cannot be used: "):
             async with serving(
                 settings.model_copy(update={"database_url": url, "start_timeout": 0.3})
             ):
