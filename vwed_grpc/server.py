@@ -1,5 +1,6 @@
 """The composition root: opens everything in one exit stack, wires it, serves, drains."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -94,14 +95,16 @@ PROMISED = {
 """The duties that are part of what a service promises."""
 FAILING_SECONDS = 10.0
 """A service whose duty fails for longer is NOT_SERVING (contract, section 6)."""
+HEALTH_LEAD_SECONDS = 0.1
+"""How long health says NOT_SERVING, at the end, before anything else changes."""
 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[int]:
     """Serves while entered; yields the port.
 
-    On the way out it drains: new calls are refused, open streams end with UNAVAILABLE so that
-    clients resume elsewhere, other calls may finish.
+    On the way out it drains: health says NOT_SERVING, then new calls are refused and open streams
+    end with UNAVAILABLE so that clients resume elsewhere, other calls may finish.
 
     Raises CannotServeError, DataDirInUse, EmbeddedServerError or SchemaMismatchError.
     """
@@ -215,6 +218,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
+        # Whoever watches health, such as a balancer, hears of the end before calls are refused.
+        stack.push_async_callback(asyncio.sleep, HEALTH_LEAD_SECONDS)
         keep_going(stack, health.follow)
         yield port
 
