@@ -21,7 +21,7 @@ from vwed_grpc.stores import CannotServeError, open_stores
 log = structlog.get_logger("vwed.workers")
 
 _COMMAND = (sys.executable, "-c", "from vwed_grpc.cli.main import main; main()", "serve")
-_FIRST_PAUSE, _LAST_PAUSE = 0.2, 10.0
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is started again; doubled each time it dies young."""
 _YOUNG = 30.0
 _GRACE = 5.0
@@ -105,9 +105,11 @@ async def _keep(number: int, settings: Settings) -> None:
             code: int | str = await _work(settings)
         except OSError as exc:  # no memory, no process left: a moment later there may be
             code = repr(exc)
-        pause = _FIRST_PAUSE if time.monotonic() - began > _YOUNG else min(pause * 2, _LAST_PAUSE)
+        if time.monotonic() - began > _YOUNG:
+            pause = _FIRST_PAUSE
         log.warning("worker died", worker=number, code=code, restart_in=pause)
         await asyncio.sleep(pause)
+        pause = min(pause * 2, _LAST_PAUSE)
 
 
 async def _work(settings: Settings) -> int:

@@ -3,8 +3,11 @@
 import asyncio
 import os
 import signal
+import sys
+import time
+from asyncio import create_subprocess_exec
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import grpc
@@ -13,8 +16,9 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordRe
 
 from tests.e2e.test_second_server import refused
 from tests.support.calls import create_def, create_run, start_run
+from tests.support.metrics_page import ask, free_addresses
 from tests.support.process import Process, alive
-from tests.support.waiting import PATIENCE, until_true
+from tests.support.waiting import PATIENCE, promptly, until_true
 from vwed_grpc.client import connect, error_info, watch_run
 
 CONNECTIONS = 12
@@ -85,6 +89,46 @@ async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -
         await watch.aclose()
     assert server.running()
     assert server.log.read_text().count("worker died") == died + 2
+
+
+def shows(worker: int, address: str) -> bool:
+    return (
+        f"VWED_METRICS_LISTEN={address}\0".encode() in Path(f"/proc/{worker}/environ").read_bytes()
+    )
+
+
+async def test_one_that_is_killed_is_back_within_two_seconds(tmp_path: Path) -> None:
+    """One of them for what Python takes to begin, which is more while the machine is busy."""
+    pages = free_addresses(2)
+    process = Process(
+        tmp_path / "data", "--workers", "2", "--metrics-listen", pages[0], VWED_DRAIN_SECONDS="0"
+    )
+
+    async def ready() -> bool:
+        with suppress(OSError):
+            head, _ = await ask(pages[0], b"GET /readyz HTTP/1.1\r\n\r\n")
+            return head.startswith("HTTP/1.1 200")
+        return False
+
+    async def took() -> float:
+        """Seconds without a worker, beyond what its code takes to be imported."""
+        began = time.monotonic()
+        imports = "import vwed_grpc.cli.main, vwed_grpc.cli.serve"
+        await (await create_subprocess_exec(sys.executable, "-c", imports)).wait()
+        imported = time.monotonic() - began
+        await until_true(ready)
+        (shown,) = [pid for pid in process.workers() if shows(pid, pages[0])]
+        os.kill(shown, signal.SIGKILL)
+        began = time.monotonic()
+        await until_true(lambda: shown not in process.workers())
+        await until_true(ready)
+        return time.monotonic() - began - imported
+
+    await asyncio.to_thread(process.start)
+    try:
+        await promptly(took, below=1, rounds=4)
+    finally:
+        await asyncio.to_thread(process.close)
 
 
 async def test_they_drain_together(server: Process) -> None:

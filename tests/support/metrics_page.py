@@ -13,6 +13,26 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+def free_addresses(count: int) -> list[str]:
+    """Neighbours, for the pages of as many workers."""
+    while True:
+        first = free_address()
+        host, _, port = first.rpartition(":")
+        addresses = [f"{host}:{int(port) + n}" for n in range(count)]
+        if all(_is_free(address) for address in addresses[1:]):
+            return addresses
+
+
+def _is_free(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
 async def ask(address: str, request: bytes = GET) -> tuple[str, str]:
     """Head and body of the answer."""
     host, _, port = address.rpartition(":")
