@@ -1,7 +1,7 @@
 """Pages over HTTP, for tools that speak no gRPC: metrics, whether the process lives, is ready.
 
-A page of text needs no library. Every process has its own port: of several workers, the n-th
-(from 0) has the one that is n above what was asked for.
+A page of text needs no library. Where several workers serve, the port is their parent's, which says
+how they are; the metrics of the n-th (from 0) are n + 1 ports above it.
 """
 
 import asyncio

@@ -16,13 +16,15 @@ async def livez() -> Page:
     return Page("ok\n")
 
 
-def readyz(problems: Mapping[str, str]) -> MakePage:
-    """Asks `problems` anew each time: what keeps a service from serving, by its name."""
+def readyz(problems: Mapping[str, str], *, tolerated: int = 0) -> MakePage:
+    """Looks into `problems` anew each time: what keeps a service, or a worker, from serving.
+
+    So many of them may have one: where several workers serve, one is enough.
+    """
 
     async def page() -> Page:
-        if not problems:
-            return Page("ok\n")
-        lines = (f"{service or 'server'}: {why}\n" for service, why in problems.items())
-        return Page("".join(lines), HTTPStatus.SERVICE_UNAVAILABLE)
+        text = "".join(f"{name}: {why}\n" for name, why in problems.items()) or "ok\n"
+        ready = len(problems) <= tolerated
+        return Page(text, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     return page

@@ -43,6 +43,7 @@ from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.hub import Hub
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.worker_reports import reports_to_parent
 from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer
@@ -119,7 +120,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         port = _bind(server, settings)
         shown: dict[str, pages.MakePage] = {
             "/livez": probes.livez,
-            "/readyz": probes.readyz({"": "starting"}),
+            "/readyz": probes.readyz({"server": "starting"}),
         }
         if settings.metrics_listen:
             await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
@@ -216,6 +217,8 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             probe,
         )
         shown["/readyz"] = probes.readyz(health.problems)
+        if settings.worker:
+            health.on_change = stack.enter_context(reports_to_parent())
         add_introspection(server, services, health)
         for background in (wakeups.run, hub.run, duties.run, Pulse(database.probe).run):
             keep_going(stack, background)

@@ -9,14 +9,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 
+from vwed_grpc import pages, probes
 from vwed_grpc.listening import check_address
 from vwed_grpc.settings import NO_REDIS, Settings
 from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.worker_reports import follow_worker
 
 log = structlog.get_logger("vwed.workers")
 
@@ -37,6 +40,13 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         check_address(settings.listen, insecure=settings.insecure)
         port = _hold_port(stack, settings.listen)
+        problems = {_name(number): "starting" for number in range(settings.workers)}
+        if settings.metrics_listen:
+            shown = {
+                "/livez": probes.livez,
+                "/readyz": probes.readyz(problems, tolerated=settings.workers - 1),
+            }
+            await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
         stores = await open_stores(stack, settings)
         child = settings.model_copy(
             update={
@@ -48,7 +58,8 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
             }
         )
         tasks = [
-            asyncio.create_task(_keep(n, own_settings(child, n))) for n in range(settings.workers)
+            asyncio.create_task(_keep(n, own_settings(child, n), problems))
+            for n in range(settings.workers)
         ]
 
         async def end() -> None:
@@ -62,11 +73,11 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
 
 
 def own_settings(settings: Settings, number: int) -> Settings:
-    """A worker's settings; the workers share all but the port of their metrics."""
+    """A worker's: its metrics are at a port above the parent's pages, which are at the port itself."""
     if settings.metrics_listen is None:
         return settings
     host, _, port = settings.metrics_listen.rpartition(":")
-    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + number}"})
+    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + 1 + number}"})
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:
@@ -96,15 +107,20 @@ async def _first_answer(listen: str) -> None:
             return
 
 
-async def _keep(number: int, settings: Settings) -> None:
-    """One worker after the other, until cancelled."""
+def _name(number: int) -> str:
+    return f"worker {number}"
+
+
+async def _keep(number: int, settings: Settings, problems: dict[str, str]) -> None:
+    """One worker after the other, until cancelled; what keeps it from serving is in `problems`."""
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
         try:
-            code: int | str = await _work(settings)
+            code: int | str = await _work(settings, partial(_note, problems, _name(number)))
         except OSError as exc:  # no memory, no process left: a moment later there may be
             code = repr(exc)
+        problems[_name(number)] = "died"
         if time.monotonic() - began > _YOUNG:
             pause = _FIRST_PAUSE
         log.warning("worker died", worker=number, code=code, restart_in=pause)
@@ -112,20 +128,32 @@ async def _keep(number: int, settings: Settings) -> None:
         pause = min(pause * 2, _LAST_PAUSE)
 
 
-async def _work(settings: Settings) -> int:
+def _note(problems: dict[str, str], name: str, problem: str | None) -> None:
+    problems.pop(name, None)
+    if problem is not None:
+        problems[name] = problem
+
+
+async def _work(settings: Settings, tell: Callable[[str | None], None]) -> int:
     """One worker, until it ends or this is cancelled; answers its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        env=settings.environment(),
-        # A worker whose standard input ends has lost its parent, and stops.
-        stdin=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        return await process.wait()
-    finally:
-        if process.returncode is None:
-            await _stop(process, settings.drain_seconds + _GRACE)
+    ours, its = socket.socketpair()
+    with ours, its:
+        process = await asyncio.create_subprocess_exec(
+            *_COMMAND,
+            env=settings.environment(),
+            # A worker whose standard input ends has lost its parent, and stops.
+            stdin=its.fileno(),
+            start_new_session=True,
+        )
+        its.close()
+        following = asyncio.create_task(follow_worker(ours, tell))
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                await _stop(process, settings.drain_seconds + _GRACE)
+            following.cancel()
+            await asyncio.wait([following])
 
 
 async def _stop(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -37,6 +37,8 @@ class Health:
         self._serving: dict[str, bool] = {}
         self.problems: dict[str, str] = dict.fromkeys(services, "starting")
         """What keeps services from serving, for people; empty: all of them serve."""
+        self.on_change: Callable[[Mapping[str, str]], None] = lambda _: None
+        """Told the problems whenever a service begins or ends to serve."""
 
     async def follow(self) -> None:
         """Probes until cancelled; before and from then on the services are NOT_SERVING."""
@@ -50,6 +52,7 @@ class Health:
                 await asyncio.sleep(self._interval)
         finally:
             self.problems.update(dict.fromkeys(self._services, "stopping"))
+            self.on_change(self.problems)
             for service in self._services:
                 await self._set(service, serving=False)
 
@@ -73,6 +76,7 @@ class Health:
             else:
                 log.warning("not serving", service=service, why=problem)
             await self._set(service, serving=serving)
+            self.on_change(self.problems)
 
     async def _set(self, service: str, *, serving: bool) -> None:
         self._serving[service] = serving

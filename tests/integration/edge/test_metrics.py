@@ -127,5 +127,5 @@ async def test_what_holds_the_loop_is_seen() -> None:
 def test_each_worker_has_a_page_of_its_own() -> None:
     settings = Settings(metrics_listen="127.0.0.1:9100")
     shown = [own_settings(settings, number).metrics_listen for number in range(3)]
-    assert shown == ["127.0.0.1:9100", "127.0.0.1:9101", "127.0.0.1:9102"]
+    assert shown == ["127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"]
     assert own_settings(Settings(), 1).metrics_listen is None

@@ -44,11 +44,15 @@ async def test_each_path_has_its_page_and_only_a_get_is_answered(
 
 async def test_it_is_ready_when_nothing_keeps_a_service_from_serving() -> None:
     address = free_address()
-    problems = {"": "starting", "vwed.v1.RecordService": "failing: leases"}
-    async with pages.showing(address, {"/readyz": readyz(problems)}):
+    problems = {"server": "starting", "vwed.v1.RecordService": "failing: leases"}
+    shown = {"/readyz": readyz(problems), "/one-is-enough": readyz(problems, tolerated=1)}
+    async with pages.showing(address, shown):
         head, body = await ask(address, get("/readyz"))
         assert head.split()[1] == "503"
         assert body == "server: starting\nvwed.v1.RecordService: failing: leases\n"
+        del problems["server"]
+        assert await status(address, get("/readyz")) == "503"
+        assert await status(address, get("/one-is-enough")) == "200"
         problems.clear()
         assert await status(address, get("/readyz")) == "200"
 
