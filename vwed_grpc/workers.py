@@ -73,7 +73,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
 
 
 def own_settings(settings: Settings, number: int) -> Settings:
-    """A worker's: its metrics are at a port above the parent's pages, which are at the port itself."""
+    """A worker's: its metrics are at a port above the one of the parent's pages."""
     if settings.metrics_listen is None:
         return settings
     host, _, port = settings.metrics_listen.rpartition(":")
