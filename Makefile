@@ -34,7 +34,7 @@ test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0
 
-check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, deploy/, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,6 +43,9 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	cd protos && ../$(BIN)/buf lint ../generated/vwed.binpb
 	cd protos && ../$(BIN)/buf breaking ../generated/vwed.binpb --against baseline.binpb
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
+	@.ci/audit
 
 format: $(READY) ## Format everything
 	$(BIN)/ruff format .
@@ -62,6 +65,9 @@ lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --upgrade --quiet \
+		--custom-compile-command "make lock" -o deploy/requirements.lock
 
 bench: $(READY) ## Measure every case beside its floor, a quarter of an hour on two idle cores
 	@$(BIN)/python -m bench

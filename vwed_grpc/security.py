@@ -6,6 +6,7 @@ from functools import partial
 import grpc
 
 from vwed_grpc.background import keep_going
+from vwed_grpc.listening import check_address
 from vwed_grpc.renewal import follow
 from vwed_grpc.rpc.audit import Audit, open_audit
 from vwed_grpc.rpc.authentication import Authentication
@@ -48,6 +49,8 @@ def audit(stack: AsyncExitStack, settings: Settings) -> Audit | None:
 
 def open_port(stack: AsyncExitStack, server: grpc.aio.Server, settings: Settings) -> int:
     """Follows the certificates until the stack is closed. Raises CannotServeError."""
+    if settings.worker is None:  # else its parent has looked
+        check_address(settings)
     listen = settings.listen
     certificates = _certificates(settings)
     try:

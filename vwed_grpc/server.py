@@ -1,24 +1,21 @@
 """The composition root: opens everything in one exit stack, wires it, serves, drains."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import grpc
-import sqlalchemy as sa
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import pages
+from vwed_grpc import pages, probes
 from vwed_grpc.background import keep_going
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.embedded.disk import watch_disk
-from vwed_grpc.listening import check_address
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
@@ -39,20 +36,16 @@ from vwed_grpc.services.templates import TaskTemplates
 from vwed_grpc.services.transfer import Transfer
 from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import pulse
-from vwed_grpc.storage.database import Database, plain_reason
+from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.incarnation import changed
-from vwed_grpc.storage.pool import Pool
-from vwed_grpc.stores import CannotServeError, open_stores
+from vwed_grpc.stores import first_beat, open_stores
 from vwed_grpc.telemetry.figures import Shown
-from vwed_grpc.telemetry.lag import Lag
-from vwed_grpc.telemetry.measuring import measure, registry_of
-from vwed_grpc.telemetry.meters import Meters
+from vwed_grpc.telemetry.measuring import measure, meters_of
 from vwed_grpc.telemetry.tracing import Tracing
-from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.worker_reports import reports_to_parent
 from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer
@@ -77,14 +70,16 @@ PROMISED = {
 """The duties that are part of what a service promises."""
 FAILING_SECONDS = 10.0
 """A service whose duty fails for longer is NOT_SERVING (contract, section 6)."""
+HEALTH_LEAD_SECONDS = 0.1
+"""How long health says NOT_SERVING, at the end, before anything else changes."""
 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[int]:
     """Serves while entered; yields the port.
 
-    On the way out it drains: new calls are refused, open streams end with UNAVAILABLE so that
-    clients resume elsewhere, other calls may finish.
+    On the way out it drains: health says NOT_SERVING, then new calls are refused and open streams
+    end with UNAVAILABLE so that clients resume elsewhere, other calls may finish.
 
     Raises CannotServeError, DataDirInUse, EmbeddedServerError or SchemaMismatchError.
     """
@@ -96,13 +91,16 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 ("grpc.so_reuseport", int(settings.worker is not None)),
             ]
         )
-        if settings.worker is None:
-            check_address(settings)
         port = open_port(stack, server, settings)
+        shown: dict[str, pages.MakePage] = {
+            "/livez": probes.livez,
+            "/readyz": probes.readyz({"server": "starting"}),
+        }
+        if settings.metrics_listen:
+            await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
         stores = await open_stores(stack, settings)
 
-        registry = registry_of(settings)
-        meters = Meters(registry)
+        meters = meters_of(settings)
         database = Database(
             stores.database_url,
             connections=settings.database_connections,
@@ -110,7 +108,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(database.close)
         urgent, live, bulk = database.urgent, database.live, database.bulk
-        await _first_beat(database)
+        await first_beat(database)
         incarnation = database.incarnation
         keys = KeySpace(GENERATION, str(incarnation.value))
         incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
@@ -177,8 +175,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             ],
         }
 
-        kinds = [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)]
-        duties = Duties(database.duties, committer, kinds)
+        duties = Duties(
+            database.duties,
+            committer,
+            [LEASES, ENTRIES, KEYS, retention.duty(settings.retention)],
+        )
         beats = Pulse(database.probe)
         if settings.measures:
             of = Shown(
@@ -194,45 +195,30 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 duties=duties,
                 pulse=beats,
                 catch_up=catch_up,
-                waiting=WaitingRuns(database.duties),
-                lag=Lag(meters.loop_lag),
             )
-            page = measure(stack, settings, registry, of)
-            if settings.metrics_listen:
-                showing = pages.showing(settings.metrics_listen, {"/metrics": page})
-                await stack.enter_async_context(showing)
+            shown["/metrics"] = measure(stack, settings, meters=meters, of=of)
         if stores.data:
-            keep_going(stack, partial(_watch_disk, stores.data, settings.disk_reserve_mib, edge))
+            keep_going(
+                stack,
+                partial(watch_disk, stores.data, settings.disk_reserve_mib << 20, edge.note_disk),
+            )
         # Watches resume, and claims begin anew, by what is there now.
         incarnation.on_change(lambda: edge.end_waits(changed()))
 
         health = Health(
             {name: partial(duties.problem, PROMISED[name], FAILING_SECONDS) for name in services},
-            partial(_ask, database.probe),
+            database.answer,
         )
+        shown["/readyz"] = probes.readyz(health.problems)
+        if settings.worker is not None:
+            health.on_change = stack.enter_context(reports_to_parent())
         services |= introspection(tuple(services), health, closed=settings.introspection == "off")
         server.add_generic_rpc_handlers((Handlers(services, edge),))
         for background in (wakeups.run, duties.run, beats.run):
             keep_going(stack, background)
         await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
+        # Whoever watches health, such as a balancer, hears of the end before calls are refused.
+        stack.push_async_callback(asyncio.sleep, HEALTH_LEAD_SECONDS)
         keep_going(stack, health.follow)
         yield port
-
-
-async def _first_beat(database: Database) -> None:
-    """Finds out which copy of the data this is. Raises CannotServeError."""
-    try:
-        await pulse.beat(database.probe)
-    except VwedError as exc:
-        why = exc.__cause__
-        said = plain_reason(why) if isinstance(why, sa.exc.DBAPIError) else str(why or exc)
-        raise CannotServeError(f"the database cannot be used: {said}") from exc
-
-
-async def _watch_disk(data: Path, reserve_mib: int, edge: Edge) -> None:
-    await watch_disk(data, reserve_mib << 20, lambda full: edge.note_disk(is_full=full))
-
-
-async def _ask(pool: Pool) -> None:
-    await pool.select(sa.select(sa.literal(1)))

@@ -106,6 +106,8 @@ class Settings(BaseSettings, Limits):
     """Seconds after which PostgreSQL gives a query up."""
     database_connections: int = Field(default=18, ge=8)
     """At most this many connections to PostgreSQL a process; one for each kind of work at least."""
+    start_timeout: float = Field(default=60.0, ge=0)
+    """Seconds to wait at the start for a PostgreSQL that is not there yet."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long calls under way may take to end when the server stops."""
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from vwed_grpc import embedded
+from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.settings import NO_REDIS, Settings
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import plain_reason, sync_engine
+from vwed_grpc.storage import pulse, schema
+from vwed_grpc.storage.database import Database, plain_reason, sync_engine
+from vwed_grpc.storage.reachable import NotReachable, until_reachable
 
 
 class CannotServeError(RuntimeError):
@@ -29,14 +31,21 @@ class Stores:
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
-    """Starts what has no URL, checks the schema; our own database's is brought up to date.
+    """Starts what has no URL, waits for the database that has one, and checks its schema.
+
+    Our own database's is brought up to date. A Redis is not waited for: it may come later.
 
     Raises CannotServeError, DataDirInUse, EmbeddedServerError or SchemaMismatchError.
     """
     database_url, redis_url = settings.database_url, settings.redis_url
     if database_url is None or redis_url is None:
         await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
-    if database_url is None:
+    if database_url is not None:
+        try:
+            await until_reachable(database_url, settings.start_timeout)
+        except NotReachable as exc:
+            raise CannotServeError(f"the database cannot be used: {exc}") from exc
+    else:
         database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
     if redis_url is None:
         redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
@@ -49,6 +58,16 @@ async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
         data=settings.data_dir if settings.database_url is None else settings.watched_dir,
         seal_key=seal_key,
     )
+
+
+async def first_beat(database: Database) -> None:
+    """Finds out which copy of the data this is. Raises CannotServeError."""
+    try:
+        await pulse.beat(database.probe)
+    except VwedError as exc:
+        why = exc.__cause__
+        said = plain_reason(why) if isinstance(why, sa.exc.DBAPIError) else str(why or exc)
+        raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
 def _prepare_schema(database_url: str, *, migrate: bool) -> bytes:

@@ -9,25 +9,26 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from vwed_grpc import pages
+from vwed_grpc import pages, probes
 from vwed_grpc.listening import check_address
 from vwed_grpc.settings import NO_REDIS, Settings
 from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.telemetry import multiprocess
 from vwed_grpc.telemetry.disk import show_disk
 from vwed_grpc.telemetry.page import page_of
+from vwed_grpc.worker_reports import follow_worker
 
 log = structlog.get_logger("vwed.workers")
 
 _COMMAND = (sys.executable, "-c", "from vwed_grpc.cli.main import main; main()", "serve")
-_FIRST_PAUSE, _LAST_PAUSE = 0.2, 10.0
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is started again; doubled each time it dies young."""
 _YOUNG = 30.0
 _GRACE = 5.0
@@ -43,6 +44,13 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         check_address(settings)
         port = _hold_port(stack, settings.listen)
+        problems = {_name(number): "starting" for number in range(settings.workers)}
+        shown: dict[str, pages.MakePage] = {
+            "/livez": probes.livez,
+            "/readyz": probes.readyz(problems, tolerated=settings.workers - 1),
+        }
+        if settings.metrics_listen:
+            await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
         stores = await open_stores(stack, settings)
         child = settings.model_copy(
             update={
@@ -55,9 +63,13 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
             }
         )
         if settings.metrics_listen:
-            child.metrics_dir = await _show_metrics(stack, settings)
+            registry = CollectorRegistry()
+            child.metrics_dir = stack.enter_context(multiprocess.gathered(registry))
+            if stores.data:
+                show_disk(registry, stores.data)
+            shown["/metrics"] = page_of(registry)
         tasks = [
-            asyncio.create_task(_keep(child.model_copy(update={"worker": n})))
+            asyncio.create_task(_keep(n, child.model_copy(update={"worker": n}), problems))
             for n in range(settings.workers)
         ]
 
@@ -69,18 +81,6 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(end)
         await _first_answer(child.listen)
         yield port
-
-
-async def _show_metrics(stack: AsyncExitStack, settings: Settings) -> Path:
-    """Shows those of all workers; answers where they write them. Raises CannotServeError."""
-    assert settings.metrics_listen is not None  # noqa: S101 - the caller looked
-    registry = CollectorRegistry()
-    directory = stack.enter_context(multiprocess.gathered(registry))
-    if settings.database_url is None:
-        show_disk(registry, settings.data_dir)
-    shown = {"/metrics": page_of(registry)}
-    await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
-    return directory
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:
@@ -110,36 +110,55 @@ async def _first_answer(listen: str) -> None:
             return
 
 
-async def _keep(settings: Settings) -> None:
-    """One worker after the other, until cancelled."""
+def _name(number: int) -> str:
+    return f"worker {number}"
+
+
+async def _keep(number: int, settings: Settings, problems: dict[str, str]) -> None:
+    """One worker after the other, until cancelled; what keeps it from serving is in `problems`."""
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
         try:
-            code: int | str = await _work(settings)
+            code: int | str = await _work(settings, partial(_note, problems, _name(number)))
         except OSError as exc:  # no memory, no process left: a moment later there may be
             code = repr(exc)
-        pause = _FIRST_PAUSE if time.monotonic() - began > _YOUNG else min(pause * 2, _LAST_PAUSE)
-        if settings.metrics_dir is not None and settings.worker is not None:
-            multiprocess.forget(settings.metrics_dir, settings.worker)
-        log.warning("worker died", worker=settings.worker, code=code, restart_in=pause)
+        problems[_name(number)] = "died"
+        if settings.metrics_dir is not None:
+            multiprocess.forget(settings.metrics_dir, number)
+        if time.monotonic() - began > _YOUNG:
+            pause = _FIRST_PAUSE
+        log.warning("worker died", worker=number, code=code, restart_in=pause)
         await asyncio.sleep(pause)
+        pause = min(pause * 2, _LAST_PAUSE)
 
 
-async def _work(settings: Settings) -> int:
+def _note(problems: dict[str, str], name: str, problem: str | None) -> None:
+    problems.pop(name, None)
+    if problem is not None:
+        problems[name] = problem
+
+
+async def _work(settings: Settings, tell: Callable[[str | None], None]) -> int:
     """One worker, until it ends or this is cancelled; answers its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        env=settings.environment(),
-        # A worker whose standard input ends has lost its parent, and stops.
-        stdin=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        return await process.wait()
-    finally:
-        if process.returncode is None:
-            await _stop(process, settings.drain_seconds + _GRACE)
+    ours, its = socket.socketpair()
+    with ours, its:
+        process = await asyncio.create_subprocess_exec(
+            *_COMMAND,
+            env=settings.environment(),
+            # A worker whose standard input ends has lost its parent, and stops.
+            stdin=its.fileno(),
+            start_new_session=True,
+        )
+        its.close()
+        following = asyncio.create_task(follow_worker(ours, tell))
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                await _stop(process, settings.drain_seconds + _GRACE)
+            following.cancel()
+            await asyncio.wait([following])
 
 
 async def _stop(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
+import sys
+import time
+from asyncio import create_subprocess_exec
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,8 +17,9 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordRe
 
 from tests.e2e.test_second_server import refused
 from tests.support.calls import create_def, create_run, start_run
+from tests.support.metrics_page import ask, free_address
 from tests.support.process import Process, alive
-from tests.support.waiting import PATIENCE, until_true
+from tests.support.waiting import PATIENCE, promptly, until_true
 from vwed_grpc.client import connect, error_info, watch_run
 
 CONNECTIONS = 12
@@ -85,6 +90,51 @@ async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -
         await watch.aclose()
     assert server.running()
     assert server.log.read_text().count("worker died") == died + 2
+
+
+async def test_one_that_is_killed_is_back_within_two_seconds(tmp_path: Path) -> None:
+    """One of them for what Python takes to begin, which is more while the machine is busy."""
+    pages = free_address()
+    process = Process(
+        tmp_path / "data", "--workers", "2", "--metrics-listen", pages, VWED_DRAIN_SECONDS="0"
+    )
+
+    async def readyz() -> tuple[str, str]:
+        head, body = await ask(pages, b"GET /readyz HTTP/1.1\r\n\r\n")
+        return head.split()[1], body
+
+    async def both_serve() -> bool:
+        return await readyz() == ("200", "ok\n")
+
+    async def took() -> float:
+        """Seconds without a worker, beyond what its code takes to be imported."""
+        began = time.monotonic()
+        imports = "import vwed_grpc.cli.main, vwed_grpc.cli.serve"
+        await (await create_subprocess_exec(sys.executable, "-c", imports)).wait()
+        imported = time.monotonic() - began
+        await until_true(both_serve)
+        os.kill(process.workers()[0], signal.SIGKILL)
+        began = time.monotonic()
+        await until_true(one_is_missed)
+        await until_true(both_serve)
+        return time.monotonic() - began - imported
+
+    async def nobody_serves() -> bool:
+        return (await readyz())[0] == "503"
+
+    async def one_is_missed() -> bool:
+        status, body = await readyz()
+        return status == "200" and re.fullmatch(r"worker [01]: died\n", body) is not None
+
+    await asyncio.to_thread(process.start)
+    try:
+        await promptly(took, below=1, rounds=4)
+        for worker in process.workers():
+            os.kill(worker, signal.SIGKILL)
+        await until_true(nobody_serves)
+        await until_true(both_serve)
+    finally:
+        await asyncio.to_thread(process.close)
 
 
 async def test_they_drain_together(server: Process) -> None:

@@ -22,7 +22,8 @@ class Proxy:
         self.delay = 0.0
         """Seconds that every chunk is late, in either direction."""
         self.port = 0
-        self._upstream = host, port
+        self.upstream = host, port
+        """Where connections lead from now on."""
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -74,7 +75,7 @@ class Proxy:
         pumps: list[asyncio.Task[None]] = []
         try:
             await self._flowing.wait()
-            host, port = self._upstream
+            host, port = self.upstream
             upstream_reader, upstream = await (
                 asyncio.open_unix_connection(host)
                 if host.startswith("/")

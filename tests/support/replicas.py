@@ -14,29 +14,43 @@ from typing import Any
 import grpc
 import pytest
 
-_COMMAND = str(Path(sys.executable).with_name("vwed-grpc"))
+_COMMAND = (sys.executable, "-c", "from vwed_grpc.cli.main import main; main()")
 _START_SECONDS = 120
 
 
 class Replica:
     """One server, on the same port through all its lives."""
 
-    def __init__(self, database_url: str, redis_url: str, log: Path, *options: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        log: Path,
+        *options: str,
+        tree: Path | None = None,
+    ) -> None:
+        """`tree` has the code that it runs, if it is another than this."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.target = f"127.0.0.1:{self.port}"
         self.log = log
+        self.database_url = database_url
         self._command = [
-            *(_COMMAND, "serve", "--listen", self.target),
+            *(*_COMMAND, "serve", "--listen", self.target),
             *("--database-url", database_url, "--redis-url", redis_url, *options),
         ]
+        self._environment = os.environ | (
+            {"PYTHONPATH": f"{tree}:{tree / 'generated'}"} if tree else {}
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Returns once it serves."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: ASYNC220 - takes no time
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - takes no time
+                self._command, stdout=log, stderr=log, cwd="/", env=self._environment
+            )
         # A channel of its own: the others may be amid a pause between two tries.
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
         async with grpc.aio.insecure_channel(self.target, options=options) as channel:
@@ -47,6 +61,19 @@ class Replica:
                     await health(b"", wait_for_ready=True, timeout=1)
                     return
         pytest.fail(f"a replica does not start:\n{self.log.read_text()[-2000:]}")
+
+    def run(self, *words: str) -> str:
+        """What another command of the same code prints."""
+        done = subprocess.run(
+            [*_COMMAND, *words],
+            cwd="/",
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -82,9 +109,9 @@ class Replica:
 
 @asynccontextmanager
 async def replica(
-    database_url: str, redis_url: str, log: Path, *options: str
+    database_url: str, redis_url: str, log: Path, *options: str, tree: Path | None = None
 ) -> AsyncIterator[Replica]:
-    server = Replica(database_url, redis_url, log, *options)
+    server = Replica(database_url, redis_url, log, *options, tree=tree)
     await server.start()
     try:
         yield server

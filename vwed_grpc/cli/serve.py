@@ -42,7 +42,13 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 @click.option("--workers", type=int, help="Processes on the port.  [VWED_WORKERS, 1]")
 @click.option(
-    "--metrics-listen", help="Where to show metrics, over HTTP.  [VWED_METRICS_LISTEN, nowhere]"
+    "--metrics-listen",
+    help="Where to show /metrics, /livez and /readyz, over HTTP.  [VWED_METRICS_LISTEN, nowhere]",
+)
+@click.option(
+    "--start-timeout",
+    type=float,
+    help="Seconds to wait for PostgreSQL at the start.  [VWED_START_TIMEOUT, 60]",
 )
 @click.option(
     "--insecure",

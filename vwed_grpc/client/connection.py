@@ -20,6 +20,11 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Of a target with several addresses all are used, and one that breaks is not waited for.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # A replica that was restarted has another address; left alone, a name is asked for again after
+    # half a minute at the earliest.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # Channels to one target would else share a connection, and its fate.
     ("grpc.use_local_subchannel_pool", 1),
     # http_proxy is meant for the web; a fleet's server is on the fleet's own network.
@@ -49,6 +54,8 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client of the server at `target` (`host:port`, or any gRPC name).
 
+    Calls go in turn to all addresses that the name has (`dns:///vwed.example:50051`, or
+    `ipv4:10.0.0.1:50051,10.0.0.2:50051`).
     Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor`, in
     any script, is kept as who did what, "" leaves it out; a server that asks for tokens takes their
     subject, unless they have the scope `actor:set`. A `token` that is a function is called for each

@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -14,7 +14,11 @@ _MARGIN = 1.1
 """So much more than the reserve must be free again, or it would go back and forth."""
 
 
-async def watch_disk(path: Path, reserve: int, tell: Callable[[bool], None]) -> None:
+class Tell(Protocol):
+    def __call__(self, *, is_full: bool) -> None: ...
+
+
+async def watch_disk(path: Path, reserve: int, tell: Tell) -> None:
     """Tells each time that fewer than `reserve` bytes are left, or enough again; until cancelled.
 
     A PostgreSQL that cannot write its log stops, reads and all; so it must never come to that.
@@ -26,6 +30,6 @@ async def watch_disk(path: Path, reserve: int, tell: Callable[[bool], None]) -> 
         if is_full is not was_full:
             say, what = (log.error, "is full") if is_full else (log.info, "has room again")
             say(f"the disk {what}", free_mib=free >> 20, reserve_mib=reserve >> 20)
-            tell(is_full)
+            tell(is_full=is_full)
         was_full = is_full
         await asyncio.sleep(_LOOK_SECONDS)

@@ -40,6 +40,10 @@ class Health:
         self._serving = {"": True}
         self._changed = asyncio.Event()
         """Set, and replaced, whenever a status changes."""
+        self.problems: dict[str, str] = dict.fromkeys(services, "starting")
+        """What keeps services from serving, for people; empty: all of them serve."""
+        self.on_change: Callable[[Mapping[str, str]], None] = lambda _: None
+        """Told the problems whenever a service begins or ends to serve."""
 
     async def Check(self, request: HealthCheckRequest, call: Call) -> HealthCheckResponse:  # noqa: N802 - the RPC's name
         """Raises NotFound."""
@@ -78,6 +82,8 @@ class Health:
                     self._tell(service, away or ask())
                 await asyncio.sleep(self._interval)
         finally:
+            self.problems.update(dict.fromkeys(self._services, "stopping"))
+            self.on_change(self.problems)
             for service in self._services:
                 self._set(service, serving=False)
 
@@ -91,12 +97,17 @@ class Health:
 
     def _tell(self, service: str, problem: str | None) -> None:
         serving = problem is None
+        if problem is None:
+            self.problems.pop(service, None)
+        else:
+            self.problems[service] = problem
         if serving is not self._serving[service]:
             if serving:
                 log.info("serving", service=service)
             else:
                 log.warning("not serving", service=service, why=problem)
             self._set(service, serving=serving)
+            self.on_change(self.problems)
 
     def _set(self, service: str, *, serving: bool) -> None:
         self._serving[service] = serving

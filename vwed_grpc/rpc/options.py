@@ -30,6 +30,9 @@ def server_options(limits: Limits) -> list[tuple[str, int]]:
         # A connection without a call costs memory all the same; its client makes another when it
         # calls.
         ("grpc.max_connection_idle_ms", 30 * 60_000),
+        # A client looks for new replicas when it connects anew. Calls and streams that are there go
+        # on where they are, however long; new ones take the new connection.
+        ("grpc.max_connection_age_ms", 15 * 60_000),
         # A peer that connects and says nothing counts until the time-out.
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", 10_000),

@@ -222,16 +222,21 @@ PAGE = 500
 """Blocks that one statement closes."""
 _IS_OPEN = f"status NOT IN ({', '.join(str(int(s)) for s in sorted(FINAL))})"
 
-# By ctid: the run's lock keeps its blocks where they are, and with whatever statistics, or none,
-# there is but one way to find a row by its place.
+# By ctid: the run's lock keeps its blocks where they are. A place is of one tenant's part alone
+# where tables are divided; by the range of seqs, a plan that does not go by the place reads no more
+# than the page, whatever the statistics.
 _CLOSE_OPEN = Statement(f"""
+      WITH open AS MATERIALIZED (
+           SELECT ctid AS place, first_seq, row_number() OVER (ORDER BY first_seq) AS nth
+             FROM block_records
+            WHERE tenant = :tenant AND task_record_id = :run AND first_seq > :after AND {_IS_OPEN}
+            ORDER BY first_seq LIMIT {PAGE})
     UPDATE block_records b
        SET status = {int(CANCELED)}, end_time = :now, update_time = :now, seq = :seq + open.nth
-      FROM (SELECT ctid, row_number() OVER (ORDER BY first_seq) AS nth
-              FROM block_records
-             WHERE tenant = :tenant AND task_record_id = :run AND first_seq > :after AND {_IS_OPEN}
-             ORDER BY first_seq LIMIT {PAGE}) open
-     WHERE b.ctid = open.ctid
+      FROM open
+     WHERE b.tenant = :tenant AND b.task_record_id = :run
+       AND b.first_seq > :after AND b.first_seq <= (SELECT max(first_seq) FROM open)
+       AND b.ctid = open.place
  RETURNING {BASIC_NAMES}
 """)  # noqa: S608 - numbers and column names of our own
 _COUNT_OPEN = Statement(f"""

@@ -65,6 +65,10 @@ class Database:
     def pools(self) -> Sequence[Pool]:
         return (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
 
+    async def answer(self) -> None:
+        """Raises what callers would be told while it is away."""
+        await self.probe.select(sa.select(sa.literal(1)))
+
     async def close(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self.pools))
 

@@ -36,11 +36,9 @@ class Shown:
     duties: Duties
     pulse: Pulse
     catch_up: CatchUp
-    waiting: WaitingRuns
-    lag: Lag
 
 
-def show(sampler: Sampler, of: Shown) -> None:
+def show(sampler: Sampler, of: Shown, *, waiting: WaitingRuns, lag: Lag) -> None:
     """Has the sampler read all of them."""
     _cache(sampler, of.redis)
     _calls(sampler, of.edge)
@@ -76,14 +74,14 @@ def show(sampler: Sampler, of: Shown) -> None:
         "vwed_oldest_pending_run_seconds",
         "Age of the oldest run that waits for its first executor, of the tenants and task types"
         " where it is highest.",
-        of.waiting.ages,
+        waiting.ages,
         ("tenant", "task_type"),
         mode="livemax",
     )
     sampler.gauge(
         "vwed_loop_lag_longest_seconds",
         "The latest that a timer ever went off.",
-        _one(lambda: of.lag.longest),
+        _one(lambda: lag.longest),
         mode="livemax",
     )
 

@@ -10,27 +10,29 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.telemetry import multiprocess
 from vwed_grpc.telemetry.disk import show_disk
 from vwed_grpc.telemetry.figures import Shown, show
+from vwed_grpc.telemetry.lag import Lag
+from vwed_grpc.telemetry.meters import Meters
 from vwed_grpc.telemetry.page import page_of
 from vwed_grpc.telemetry.sampler import Sampler
+from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 
 
-def registry_of(settings: Settings) -> CollectorRegistry:
-    """Where a server's metrics are to be made: a worker's are in files that its parent reads."""
+def meters_of(settings: Settings) -> Meters:
+    """The meters of a server; those of a worker are in files, which its parent reads."""
     if settings.metrics_dir is not None and settings.worker is not None:
         multiprocess.write_to(settings.metrics_dir, settings.worker)
-    return CollectorRegistry()
+    return Meters(CollectorRegistry())
 
 
-def measure(
-    stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, of: Shown
-) -> MakePage:
+def measure(stack: AsyncExitStack, settings: Settings, *, meters: Meters, of: Shown) -> MakePage:
     """Measures while the stack is open; answers the page of what is."""
-    sampler = Sampler(registry)
-    show(sampler, of)
-    for background in (of.lag.run, of.waiting.run):
+    sampler = Sampler(meters.registry)
+    waiting, lag = WaitingRuns(of.database.duties), Lag(meters.loop_lag)
+    show(sampler, of, waiting=waiting, lag=lag)
+    for background in (waiting.run, lag.run):
         keep_going(stack, background)
     if settings.metrics_dir:
         keep_going(stack, sampler.run)
     if settings.metrics_listen and settings.database_url is None:
-        show_disk(registry, settings.data_dir)
-    return page_of(registry, sampler.sample)
+        show_disk(meters.registry, settings.data_dir)
+    return page_of(meters.registry, sampler.sample)

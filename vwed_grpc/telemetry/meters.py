@@ -31,6 +31,7 @@ class Meters:
     """Those of one server."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self._calls = Counter(
             "vwed_calls_total",
             "Calls that ended, by method and code; those whose caller left are CANCELLED.",

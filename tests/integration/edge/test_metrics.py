@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 
 import grpc
@@ -34,7 +34,6 @@ from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 from vwed_grpc.telemetry.lag import Lag
 from vwed_grpc.telemetry.meters import Meters
 from vwed_grpc.telemetry.page import page_of
@@ -278,28 +277,3 @@ async def test_what_holds_the_loop_is_seen(address: str) -> None:
     assert found['vwed_loop_lag_seconds_bucket{le="0.05"}'] < found["vwed_loop_lag_seconds_count"]
     assert found['vwed_loop_lag_seconds_bucket{le="+Inf"}'] == found["vwed_loop_lag_seconds_count"]
     assert 0.05 <= lag.longest <= found["vwed_loop_lag_seconds_sum"]
-
-
-async def test_only_a_get_is_answered_and_nobody_is_waited_for(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def page() -> pages.Page:
-        return pages.Page("page")
-
-    monkeypatch.setattr(pages, "_PATIENCE", 0.05)
-    async with pages.showing(address, {"/metrics": page}):
-        head, body = await ask(address)
-        assert (head.split()[1], body) == ("200", "page")
-        assert (await ask(address, b"POST / HTTP/1.1\r\n\r\n"))[0].split()[1] == "405"
-        for rubbish in (b"", b"GET", b"\xff" * 60_000):
-            assert await ask(address, rubbish) == ("", "")
-        with suppress(ConnectionResetError):
-            assert await ask(address, b"\xff" * 200_000) == ("", "")
-        assert (await ask(address))[1] == "page"
-
-
-async def test_a_port_that_is_taken_is_said(address: str) -> None:
-    async with pages.showing(address, {}):
-        with pytest.raises(CannotServeError, match="cannot show metrics at"):
-            async with pages.showing(address, {}):
-                pass
