@@ -56,6 +56,7 @@ async def connect(
 
     Calls go in turn to all addresses that the name has (`dns:///vwed.example:50051`, or
     `ipv4:10.0.0.1:50051,10.0.0.2:50051`).
+
     Connects at the first call; a server that is not there shows as UNAVAILABLE then. `actor`, in
     any script, is kept as who did what, "" leaves it out; a server that asks for tokens takes their
     subject, unless they have the scope `actor:set`. A `token` that is a function is called for each
