@@ -881,5 +881,8 @@ async def test_the_checker_finds(
         monkeypatch.setattr(Flight, "serves", lambda *_: True)
     else:
         monkeypatch.setattr(RedisClient, "committed", no_invalidation)
-    stale, _, _ = await stale_reads(server, own, key, 1.0)
-    assert stale > 0
+    for _ in range(10):  # in a second there may be no chance for it
+        stale, _, _ = await stale_reads(server, own, key, 1.0)
+        if stale:
+            return
+    pytest.fail("nothing was found")
