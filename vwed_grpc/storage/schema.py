@@ -9,7 +9,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 HEAD = "0004"
 COMPATIBLE_SINCE = "0001"
@@ -89,7 +88,3 @@ def incarnation(connection: sa.Connection) -> str:
         )
     ).one()
     return "-".join(row)
-
-
-def scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(alembic_config())
