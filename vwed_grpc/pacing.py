@@ -44,7 +44,8 @@ class Pace:
         return run
 
     def took(self, seconds: float) -> None:
-        self._rested_at = max(self._rested_at, perf_counter()) + REST * seconds
+        # The time of the work itself is no rest from what was done before.
+        self._rested_at = max(self._rested_at + seconds, perf_counter()) + REST * seconds
 
     @property
     def is_due(self) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,17 +11,18 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.support.steps import seconds
-from tests.support.waiting import PATIENCE
+from tests.support.stream_reader import StreamReader
 from vwed_grpc.client import Client
 
 
-class FeedReader:
+class FeedReader(StreamReader[WatchTaskRecordsResponse]):
     """What one stream has said so far.
 
     Every message is checked as it comes: it has a token; a run's changes are ordered, none twice.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.messages: list[WatchTaskRecordsResponse] = []
         self.snapshot = defaultdict[str, list[TaskRecordEvent]](list)
         """Run -> its present states."""
@@ -29,8 +30,6 @@ class FeedReader:
         """Run -> what happened to it since."""
         self.arrived: dict[tuple[str, int], float] = {}
         """When each change came, by the loop's clock."""
-        self._news = asyncio.Condition()
-        self._ended = False
 
     @property
     def token(self) -> str:
@@ -50,17 +49,6 @@ class FeedReader:
     def seqs(self, run: str) -> list[int]:
         return [event.seq for event in self.changes.get(run, ())]
 
-    async def read(self, stream: AsyncIterator[WatchTaskRecordsResponse]) -> None:
-        try:
-            async for message in stream:
-                self._take(message)
-                async with self._news:
-                    self._news.notify_all()
-        finally:
-            self._ended = True
-            async with self._news:
-                self._news.notify_all()
-
     def _take(self, message: WatchTaskRecordsResponse) -> None:
         assert message.resume_token
         assert not message.snapshot or not self.changes
@@ -71,11 +59,6 @@ class FeedReader:
             told.append(event)
             name = event.task_record_id, event.seq
             self.arrived[name] = asyncio.get_running_loop().time()
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Waits until something is true of what was told, or the stream has ended."""
-        async with asyncio.timeout(PATIENCE), self._news:
-            await self._news.wait_for(lambda: self._ended or true())
 
     async def reach(self, run: str, seq: int) -> None:
         """Waits until a run's change `seq`, or one after it, was told."""

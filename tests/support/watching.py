@@ -1,7 +1,7 @@
 """A watch that is read in the background, and held to the contract's promises all the while."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
@@ -10,11 +10,12 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordRe
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.support.steps import seconds
+from tests.support.stream_reader import StreamReader
 from tests.support.waiting import PATIENCE
 from vwed_grpc.client import Client
 
 
-class Watcher:
+class Watcher(StreamReader[WatchTaskRecordResponse]):
     """What one watch has said so far.
 
     Every message is checked as it comes: changes are ordered, unique and without a gap; a snapshot
@@ -22,6 +23,7 @@ class Watcher:
     """
 
     def __init__(self, after_seq: int | None) -> None:
+        super().__init__()
         self.messages: list[WatchTaskRecordResponse] = []
         self.snapshot = list[TaskRecordEvent]()
         self.changes = list[TaskRecordEvent]()
@@ -32,19 +34,6 @@ class Watcher:
         self.seq = after_seq or 0
         """The stream told everything up to here."""
         self._in_snapshot = after_seq is None
-        self._news = asyncio.Condition()
-        self._ended = False
-
-    async def read(self, stream: AsyncIterator[WatchTaskRecordResponse]) -> None:
-        try:
-            async for message in stream:
-                self._take(message)
-                async with self._news:
-                    self._news.notify_all()
-        finally:
-            self._ended = True
-            async with self._news:
-                self._news.notify_all()
 
     def _take(self, message: WatchTaskRecordResponse) -> None:
         now = asyncio.get_running_loop().time()
@@ -70,11 +59,6 @@ class Watcher:
             assert message.bookmark_seq == self.seq
             assert not message.more
             self.bookmarks.append(now)
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Waits until something is true of what was told, or the stream has ended."""
-        async with asyncio.timeout(PATIENCE), self._news:
-            await self._news.wait_for(lambda: self._ended or true())
 
     async def reach(self, seq: int) -> None:
         """Waits until everything up to `seq` was told."""

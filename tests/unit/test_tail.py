@@ -8,20 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Moment, Snapshot, Stretch
 from vwed_grpc.watching import tail as module
+from vwed_grpc.watching.feed import Feed, Request
 from vwed_grpc.watching.news import News
 from vwed_grpc.watching.reading import grouped
+from vwed_grpc.watching.resume import Place
 from vwed_grpc.watching.tail import Tail
 
 if TYPE_CHECKING:
     from vwed_grpc.storage.pool import ReadingPool
+    from vwed_grpc.watching.log import TailedLog
 
 NOBODY = cast("ReadingPool", None)
 """Runs that are known from their first event on are not asked for."""
+WATCH = Request(
+    "t", TaskRecordFilter(), blocks=True, full=False, bookmark=9, fingerprint=b"", incarnation="",
+    kept=None,
+)  # fmt: skip
 
 
 def moment(number: int) -> Moment:
@@ -227,3 +235,23 @@ async def _follow(commits: list[tuple[str, int, str]]) -> None:
     assert tail.tell_heard()
     for run, end in ends.items():
         assert [seq for of, seq in told(tail) if of == run] == list(range(1, end + 1))
+
+
+async def test_who_comes_to_a_mark_from_elsewhere_does_not_go_back_behind_it() -> None:
+    """A reading of two pages, and between them something that was heard meanwhile."""
+    tail = begun()
+    tail.begin_reading()
+    tail.hear(news("c", 1, 1))
+    tail.tell_read([Stretch("a", 1, 1)], grouped(Entry("a", e, None) for e in group(1, 1)))
+    tail.tell_heard()
+    tail.tell_read([Stretch("b", 1, 2)], grouped(Entry("b", e, None) for e in group(1, 2)))
+    tail.end_reading(moment(2))
+    log = cast("TailedLog", None)
+    watch = Feed(NOBODY, log, WATCH)
+    watch._stand(Place(moment(2).snapshot), 2)  # all that the reading saw was read by the watch
+    watch._next = tail.first
+    seen: list[tuple[str, int]] = []
+    while (chunk := await watch._following(tail)) is not None:
+        seen += [(change.run, change.event.seq) for change in chunk.changes]
+        await watch._take(chunk)
+    assert seen == [("c", 1)]

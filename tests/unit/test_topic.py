@@ -154,7 +154,7 @@ async def asleep(sleep: Sleep, seconds: float) -> float:
     ids=["extend", "learn", "pass_over"],
 )
 async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic], None]) -> None:
-    with topic.sleep() as one, topic.sleep() as other:
+    with topic.sleepers.one() as one, topic.sleepers.one() as other:
         waiting = [asyncio.create_task(asleep(sleep, 5)) for sleep in (one, other)]
         await asyncio.sleep(0)
         act(topic)
@@ -163,7 +163,7 @@ async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic],
 
 async def test_nothing_new_wakes_nobody(topic: Topic) -> None:
     topic.extend(events(11))
-    with topic.sleep() as sleep:
+    with topic.sleepers.one() as sleep:
         waiting = asyncio.create_task(asleep(sleep, 0.05))
         await asyncio.sleep(0)
         topic.learn(11)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.domain.wire_format import field
-from vwed_grpc.storage import models, rows
+from vwed_grpc.storage import models, rows, run_lists
 from vwed_grpc.storage.reported_runs import existing
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
@@ -24,11 +24,10 @@ _IS_SMALL = sa.literal_column(
     f"coalesce(octet_length(input), 0) + coalesce(octet_length(result), 0) <= {SMALL_BYTES}",
     sa.Boolean,
 )
-_BASIC = [column for column in c if column.name not in {"input", "result"}]
-_NAMES = tuple(column.name for column in _BASIC)
+_NAMES = tuple(column.name for column in run_lists.BASIC)
 _LOCK = Statement(
     sa.select(
-        *_BASIC,
+        *run_lists.BASIC,
         _IS_SMALL.label("small"),
         sa.case((_IS_SMALL, c.input)).label("input"),
         sa.case((_IS_SMALL, c.result)).label("result"),
@@ -73,8 +72,7 @@ async def lock(
     read = rows.task_records(_NAMES)
     runs = {}
     for row in await tx.fetch(_LOCK, {"tenant": tenant, "ids": sorted(ids)}):
-        # What happens to a run never lies before what has happened to it.
-        tx.now = max(tx.now, row.update_time)
+        tx.not_before(row.update_time)
         stored = row
         if not row.small:
             (stored,) = await tx.fetch(_PAYLOAD, {"tenant": tenant, "id": row.id})

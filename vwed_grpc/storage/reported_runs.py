@@ -54,8 +54,7 @@ async def lock(
     found = await tx.fetch(LOCK, {"tenant": tenant, "ids": sorted(ids)})
     runs = {}
     for row in found:
-        # Events of one run never go back in time, whichever transaction began first.
-        tx.now = max(tx.now, row.update_time)
+        tx.not_before(row.update_time)
         runs[row.id] = ReportedRun(
             row.id, row.status, row.executor_id, row.robot_id, row.lease_epoch,
             row.lease_expire_time is not None and not tx.ran_out(row.lease_expire_time, row.lease),

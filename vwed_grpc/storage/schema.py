@@ -9,7 +9,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from vwed_grpc.storage.models import SealKey
 
@@ -82,7 +81,3 @@ def seal_key(connection: sa.Connection) -> bytes:
     """The secret that what is stored in Redis is sealed with."""
     key: bytes = connection.execute(sa.select(SealKey.key).where(SealKey.tenant == "")).scalar_one()
     return key
-
-
-def scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(alembic_config())

@@ -108,13 +108,10 @@ def check_etag(record: TaskRecord, etag: str) -> None:
 
 
 def locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
-    """The runs of locked rows; what happens to one never lies before what has happened to it.
-
-    The transaction may have begun before the one that it had to wait for.
-    """
+    """The runs of locked rows."""
     runs = []
     for row in found:
-        tx.now = max(tx.now, row.update_time)
+        tx.not_before(row.update_time)
         runs.append(Run.of(row))
     return runs
 

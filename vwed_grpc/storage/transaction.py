@@ -78,6 +78,13 @@ class Transaction:
     """The same one, without SQLAlchemy."""
     _session: AsyncSession | None = None
 
+    def not_before(self, time: datetime) -> None:
+        """What happens to a row never lies before what has happened to it.
+
+        The transaction may have begun before the one that it had to wait for.
+        """
+        self.now = max(self.now, time)
+
     def ran_out(self, expire_time: datetime, lease: timedelta) -> bool:
         """Whether a lease with this end is over, of which only reachable time counts."""
         return max(expire_time, self.reachable_since + lease) <= self.now

@@ -266,9 +266,12 @@ class Feed:
         before = self._token(ResumePoint.at(self._floor, chunk.moment))
         if self._next is None:
             self._tell_beyond(chunk.beyond, chunk.until)
+            self._stand(chunk.end, chunk.number)
         else:
             self._early.append((chunk.until, chunk.beyond))
-        self._stand(chunk.end, chunk.number)
+            # Who came to a mark from elsewhere is further than what was told while it was read.
+            if chunk.number > self._number:
+                self._stand(chunk.end, chunk.number)
         framed = await told.framed(full=what.full)
         if not framed:
             return []

@@ -90,10 +90,10 @@ class TailedLog:
             tail = self._tail = Tail()
             self.look()
         try:
-            with tail.watcher() as sleep:
+            with tail.sleepers.one() as sleep:
                 yield tail, sleep
         finally:
-            if not tail.watchers and self._tail is tail:
+            if not tail.sleepers and self._tail is tail:
                 self._tail = None
 
     def look(self) -> None:
@@ -162,7 +162,7 @@ class TailedLog:
                     tail.fail(exc)
                     self._tail = None
             if tail is not None:
-                await asyncio.sleep(min(PAUSE_SECONDS * tail.watchers, LONGEST_PAUSE))
+                await asyncio.sleep(min(PAUSE_SECONDS * len(tail.sleepers), LONGEST_PAUSE))
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._look_at):
                     await self._woken.wait()

@@ -1,6 +1,8 @@
 """A watcher's sleep: until it is woken, or its time has come."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Sleep:
@@ -43,3 +45,28 @@ class Sleep:
             self._set_timer()
         else:
             self._woken.set()
+
+
+class Sleepers:
+    """The sleeps of all who watch one thing."""
+
+    def __init__(self) -> None:
+        self._sleeps: set[Sleep] = set()
+
+    def __len__(self) -> int:
+        return len(self._sleeps)
+
+    @contextmanager
+    def one(self) -> Iterator[Sleep]:
+        """A watcher's, while it watches."""
+        sleep = Sleep()
+        self._sleeps.add(sleep)
+        try:
+            yield sleep
+        finally:
+            self._sleeps.discard(sleep)
+            sleep.end()
+
+    def wake(self) -> None:
+        for sleep in self._sleeps:
+            sleep.wake()

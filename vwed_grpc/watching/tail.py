@@ -7,8 +7,7 @@ waits; `log.TailedLog` reads for it.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vwed_grpc.storage.feed import Entry, Moment, Stretch
@@ -16,7 +15,7 @@ from vwed_grpc.watching.chunk import Chunk
 from vwed_grpc.watching.known import KnownRuns
 from vwed_grpc.watching.news import News
 from vwed_grpc.watching.reading import Mark
-from vwed_grpc.watching.sleep import Sleep
+from vwed_grpc.watching.sleep import Sleepers
 
 KEPT_SECONDS = 10.0
 KEPT_BYTES = 4 << 20
@@ -50,31 +49,17 @@ class Tail:
         self._unread = False
         """Something was heard of, whose events did not come along."""
         self._moved = asyncio.Event()
-        self._asleep: set[Sleep] = set()
+        self.sleepers = Sleepers()
+        """Those of its watchers: whatever is new wakes them."""
 
     @property
     def end(self) -> int:
         """The number that the next piece will have."""
         return self.first + len(self._chunks)
 
-    @property
-    def watchers(self) -> int:
-        return len(self._asleep)
-
     def chunk(self, number: int) -> Chunk | None:
         """One that is kept; None: it is yet to come."""
         return self._chunks[number - self.first][1] if number < self.end else None
-
-    @contextmanager
-    def watcher(self) -> Iterator[Sleep]:
-        """A sleep that whatever is new ends."""
-        sleep = Sleep()
-        self._asleep.add(sleep)
-        try:
-            yield sleep
-        finally:
-            self._asleep.discard(sleep)
-            sleep.end()
 
     async def marked(self, number: int) -> Mark:
         """The last mark, once it has such a number or a higher one. Raises `failure`."""
@@ -88,7 +73,7 @@ class Tail:
     def fail(self, why: Exception) -> None:
         self.failure = why
         self._moved.set()
-        self._wake()
+        self.sleepers.wake()
 
     def hear(self, news: News) -> None:
         """What a commit has said, or a reading of one run has found."""
@@ -202,7 +187,7 @@ class Tail:
         self._chunks.append((asyncio.get_running_loop().time(), chunk))
         self._bytes += size
         self._drop()
-        self._wake()
+        self.sleepers.wake()
 
     def _drop(self) -> None:
         before = asyncio.get_running_loop().time() - KEPT_SECONDS
@@ -211,10 +196,6 @@ class Tail:
             self.first += 1
             self._bytes -= oldest.size
             self.forgotten = max(self.forgotten, oldest.until)
-
-    def _wake(self) -> None:
-        for sleep in self._asleep:
-            sleep.wake()
 
 
 def _whole_groups(heard: Mapping[int, Entry], last: int) -> list[Entry]:

@@ -6,12 +6,11 @@ up, so it costs no memory and delays nobody.
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from vwed_grpc.storage.events import Event
 from vwed_grpc.watching.events import Batch, batch
-from vwed_grpc.watching.sleep import Sleep
+from vwed_grpc.watching.sleep import Sleepers
 
 MAX_EVENTS = 1000
 MAX_BYTES = 512 * 1024
@@ -30,7 +29,8 @@ class Topic:
         self._events: deque[tuple[float, Event]] = deque()
         self._bytes = 0
         self._framed: dict[tuple[int, bool], Batch] = {}
-        self._asleep: set[Sleep] = set()
+        self.sleepers = Sleepers()
+        """Those of its watchers: every change wakes them."""
 
     def begin(self, seq: int) -> None:
         """The first watcher found the run at `seq`: from there on events are held."""
@@ -42,7 +42,7 @@ class Topic:
         """The run has events up to `seq`."""
         if seq > self.newest:
             self.newest = seq
-            self.notify()
+            self.sleepers.wake()
 
     def extend(self, events: Sequence[Event]) -> None:
         """New events of the run; what is known is passed over, what leaves a gap only learned."""
@@ -56,7 +56,7 @@ class Topic:
             self._trim(0)
         if fresh:
             self.learn(fresh[-1].seq)
-            self.notify()
+            self.sleepers.wake()
 
     def pass_over(self, seq: int) -> None:
         """What was said to exist up to `seq` is gone: who has not had it is told so by the log."""
@@ -64,22 +64,7 @@ class Topic:
         self._framed.clear()
         self._bytes = 0
         self.end = seq
-        self.notify()
-
-    @contextmanager
-    def sleep(self) -> Iterator[Sleep]:
-        """A watcher's, which every change ends."""
-        sleep = Sleep()
-        self._asleep.add(sleep)
-        try:
-            yield sleep
-        finally:
-            self._asleep.discard(sleep)
-            sleep.end()
-
-    def notify(self) -> None:
-        for sleep in self._asleep:
-            sleep.wake()
+        self.sleepers.wake()
 
     def after(self, seq: int, *, full: bool) -> Batch | None:
         """What is held after `seq`, made once for all watchers who stand there; None: not held."""

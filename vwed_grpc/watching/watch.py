@@ -59,7 +59,7 @@ class Watch:
                 self.seq = resume(extent, after_seq)
                 if extent.final_seq is not None and self.seq >= extent.final_seq:
                     return
-            with topic.sleep() as sleep:
+            with topic.sleepers.one() as sleep:
                 async for message in self._changes(topic, sleep):
                     yield message
 
