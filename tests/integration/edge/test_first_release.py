@@ -90,7 +90,19 @@ async def test_what_was_answered_is_answered(
     (service,) = (name for name, module in SERVICES.items() if hasattr(module, f"{call}Request"))
     request = ParseDict(said["request"], getattr(SERVICES[service], f"{call}Request")())
     answer = await getattr(getattr(client, service), call)(request)
-    assert MessageToDict(answer, preserving_proto_field_name=True) == said["answer"]
+    found = MessageToDict(answer, preserving_proto_field_name=True)
+    assert _but_for_leases(found) == _but_for_leases(said["answer"])
+
+
+def _but_for_leases(answer: Any) -> Any:
+    """Leases that were over begin anew with the first server, as nobody could renew them."""
+    match answer:
+        case dict():
+            renewed = {"lease_expire_time", "update_time"} if "lease_expire_time" in answer else ()
+            return {k: _but_for_leases(v) for k, v in answer.items() if k not in renewed}
+        case list():
+            return [_but_for_leases(each) for each in answer]
+    return answer
 
 
 S = TaskRecordStatus
