@@ -55,8 +55,10 @@ def test_each_rpc_has_its_class() -> None:
 
 def test_what_only_reads_or_deletes_needs_no_more_of_the_disk() -> None:
     verbs = ("Get", "BatchGet", "List", "Watch", "Summarize", "Diff", "Export", "Heartbeat")
-    removes = ("DeleteDataCache", "ClearDataCache", "PruneTaskRecords")
-    removes += ("DeleteTaskRecord", "DeleteTaskDef", "DeleteTaskTemplate")
+    removes = {
+        *("DeleteDataCache", "ClearDataCache", "PruneTaskRecords"),
+        *("DeleteTaskRecord", "DeleteTaskDef", "DeleteTaskTemplate"),
+    }
     for method in METHODS:
         keeps = method.name.startswith(verbs) or method.name in removes
         assert rule_of(method).grows is not keeps, method.name
