@@ -42,7 +42,7 @@ async def test_each_change_is_made_once(database_url: str) -> None:
 
             try:
                 await pool.run(work, lambda: 5.0)
-            except VwedError as exc:
+            except VwedError as exc:  # a caller is told no other
                 refused[repr(exc)[:200]] += 1
             else:
                 acknowledged.add(n)
