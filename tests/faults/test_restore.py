@@ -18,6 +18,7 @@ from grpc import StatusCode
 from vwed.v1.cache_service_pb2 import BatchGetDataCacheRequest, GetDataCacheRequest
 from vwed.v1.record_service_pb2 import (
     BatchGetTaskRecordsRequest,
+    ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
     ListTaskRecordsRequest,
     WatchTaskRecordRequest,
@@ -29,6 +30,7 @@ from vwed.v1.task_def_service_pb2 import (
     GetTaskTemplateRequest,
     ListTaskDefsRequest,
 )
+from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.support.calls import create_def, set_entry, update_def
 from tests.support.databases import empty_database, migrated_database
@@ -36,7 +38,7 @@ from tests.support.definition_calls import create_template
 from tests.support.feeding import feeding
 from tests.support.proxy import Proxy
 from tests.support.refusals import read_refusal
-from tests.support.steps import block, refused, report, running, sql
+from tests.support.steps import block, refused, report, running, seconds, sql
 from tests.support.waiting import until_true
 from vwed_grpc.cli.main import main
 from vwed_grpc.client import Client, connect
@@ -108,6 +110,17 @@ class Stream:
             self.ending = read_refusal(error).reason
 
 
+async def claimed_by_nobody(client: Client) -> str:
+    """How a claim ended that waited for what never came."""
+    nothing = TaskRecordFilter(labels={"of": "nobody"})
+    request = ClaimTaskRecordsRequest(executor_id="robot", wait=seconds(60), filter=nothing)
+    try:
+        await client.records.ClaimTaskRecords(request)
+    except grpc.aio.AioRpcError as error:
+        return read_refusal(error).reason
+    return ""
+
+
 class Reader:
     """Reads a run over and over: the begin and end of each read, and the seq that it told."""
 
@@ -171,6 +184,7 @@ async def test_nothing_that_no_longer_is_is_served(
         feed = Stream(client.records.WatchTaskRecords(WatchTaskRecordsRequest()))
         watch = Stream(other.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id)))
         await until_true(lambda: feed.last and watch.last, what="both snapshots")
+        claim = asyncio.create_task(claimed_by_nobody(other))
         token, seq = feed.last.resume_token, watch.last.bookmark_seq
         assert seq == 4
         readers = [Reader(one, run.id) for one in (client, other)]
@@ -178,7 +192,7 @@ async def test_nothing_that_no_longer_is_is_served(
 
         await asyncio.to_thread(done, "restore", backup, "--force", *url)
         await until_true(lambda: feed.ending and watch.ending, what="the end of both watches")
-        assert {feed.ending, watch.ending} == {"STORE_CHANGED"}
+        assert {feed.ending, watch.ending, await claim} == {"STORE_CHANGED"}
         await until_true(lambda: all(reader.told[-1][2] == 2 for reader in readers))
         told = [one for reader in readers for one in reader.told]
         for reader in readers:

@@ -53,6 +53,17 @@ def test_each_rpc_has_its_class() -> None:
     assert len(METHODS) == len(said)
 
 
+def test_what_only_reads_or_deletes_needs_no_more_of_the_disk() -> None:
+    verbs = ("Get", "BatchGet", "List", "Watch", "Summarize", "Diff", "Export", "Heartbeat")
+    removes = {
+        *("DeleteDataCache", "ClearDataCache", "PruneTaskRecords"),
+        *("DeleteTaskRecord", "DeleteTaskDef", "DeleteTaskTemplate"),
+    }
+    for method in METHODS:
+        keeps = method.name.startswith(verbs) or method.name in removes
+        assert rule_of(method).grows is not keeps, method.name
+
+
 def test_streams_last() -> None:
     assert {method.name for method in METHODS if rule_of(method).lasts} == LASTS
 
@@ -67,4 +78,5 @@ def test_standard_services_are_admitted_as_well() -> None:
         for method in service.methods:
             rule = rule_of(method)
             assert rule.call_class is call_class
+            assert not rule.grows
             assert rule.lasts is (method.name in {"Watch", "ServerReflectionInfo"})

@@ -23,6 +23,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.offload import offload
 from vwed_grpc.services.run_changes import lock_run, move
 from vwed_grpc.storage import rows
+from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.wakeups import Wakeups
@@ -57,6 +58,8 @@ class ExecutorVerbs:
                 claimed = await self.claims.claim(call.tenant, claim)
                 if claimed or until <= loop.time():
                     return ClaimTaskRecordsResponse(task_records=claimed)
+                if channel != self.keys.key("claim", call.tenant):
+                    raise changed()  # nobody would be heard there any more
                 async with call.waiting():
                     await self._look_again(call.tenant, claim, woken, until=until)
 
