@@ -13,6 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Moment, Snapshot, Stretch
+from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.watching import tail as module
 from vwed_grpc.watching.feed import Feed, Request
 from vwed_grpc.watching.news import News
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 NOBODY = cast("ReadingPool", None)
 """Runs that are known from their first event on are not asked for."""
+HERE = Incarnation("1-1", 7, "a", 1, {})
 WATCH = Request(
-    "t", TaskRecordFilter(), blocks=True, full=False, bookmark=9, fingerprint=b"", incarnation="",
+    "t", TaskRecordFilter(), blocks=True, full=False, bookmark=9, fingerprint=b"", incarnation=HERE,
     kept=None,
 )  # fmt: skip
 
