@@ -87,7 +87,7 @@ def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
             tried = [one for one in some if one.ordering_key not in resting]
             outcomes = dict(zip(tried, await work(key, tried), strict=True)) if tried else {}
             resting.update(one.ordering_key for one in tried if isinstance(outcomes[one], Again))
-            return [outcomes.get(one, Again()) for one in some]
+            return [outcomes[one] if one in outcomes else Again() for one in some]
 
         return await in_parts(part, asked)
 

@@ -98,6 +98,7 @@ class Edge:
             if isinstance(failure, ResourceExhausted):
                 self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
+            del failure  # its traceback holds this frame, which would hold the request meanwhile
             self._note(method, call, began, code_pb2.Code.Name(status.code), timed=timed)
             return await _abort(context, status, None if header_sent else call.request_id)
 

@@ -62,8 +62,7 @@ class Standing(Reader):
 
     def close(self) -> None:
         """Gives all back."""
-        if self._place is not None:
-            self.leave()
+        self.leave()
         if self._bytes:
             self.terms.large.leave(self.tenant, self._bytes)
         if self._waits is not None:
