@@ -80,8 +80,8 @@ def _let_go_of_the_loop() -> None:
     # A full collection would walk all modules again and again, 50 ms each time.
     gc.collect()
     gc.freeze()
-    # With the default of 700 the objects of twenty calls under way set off a collection, which
-    # finds next to nothing and takes 3 % of their time. Ten thousand take it 1 ms.
+    # With the default of 700 the objects of sixteen calls under way set off a collection, which
+    # finds next to nothing and takes 3 % of their time.
     gc.set_threshold(10_000)
     # So long at most the loop waits for the thread of `rpc.offload`, each time it lets it in.
     sys.setswitchinterval(0.001)
