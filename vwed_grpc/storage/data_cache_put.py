@@ -86,7 +86,7 @@ async def put(tx: Transaction, tenant: str, puts: Sequence[Put]) -> list[bool]:
     }
     always = all(one.replaceable is None and not one.entry.HasField("expire_time") for one in puts)
     written = await tx.fetch(_PUT_ALL if always else _PUT_IF_MAY, values)
-    stored = {(run, key): rest for run, key, *rest in written}
+    stored = {(run, key): rest for run, key, *rest in map(tuple, written)}
     done: list[bool] = []
     for one, entry in zip(puts, entries, strict=True):
         row = stored.get((entry.task_record_id, entry.key))
