@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -41,6 +41,8 @@ class Call:
     """Read PostgreSQL, never the cache."""
     deadline: float | None
     """When the caller stops waiting, in the running loop's time."""
+    lags: Callable[[], bool] = field(default=lambda: True, repr=False)
+    """Whether a watch has yet to catch up: until it has, its work can wait. It says so itself."""
     standing: Standing = field(init=False, repr=False)
     """What the call holds of the server's limits; the edge sets it."""
 
