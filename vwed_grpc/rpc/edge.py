@@ -113,7 +113,7 @@ class Edge:
             return answer
 
         async def watch(raw: Any, context: Context, call: Call) -> bytes | None:
-            return await self.pace.run(answer(raw, context, call), lambda: call.lags())
+            return await self.pace.run(answer(raw, context, call), call.can_wait)
 
         return watch
 
