@@ -38,7 +38,9 @@ class Pace:
 
         `can_wait`: whether the next step can. One that cannot is not counted, either.
         """
-        return await _Paced(_coroutine(work), self, can_wait)
+        # What is cancelled before it began must itself be told so, not what would have awaited it.
+        steps = work if isinstance(work, Coroutine) else _coroutine(work)
+        return await _Paced(steps, self, can_wait)
 
     def paced(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """The same function, whose work rests between its steps."""

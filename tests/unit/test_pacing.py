@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from inspect import CORO_CLOSED, getcoroutinestate
 from time import perf_counter
 
 import pytest
@@ -156,6 +157,18 @@ async def test_cancelled_work_cleans_up_also_in_its_rest(owed: float) -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert cleaned == ["cancelled"]
+
+
+async def test_work_that_is_cancelled_in_the_rest_before_it_began_is_closed() -> None:
+    pace = Pace(lambda: True)
+    pace.took(1000.0)
+    work = steps(1)
+    task = asyncio.ensure_future(pace.run(work))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert getcoroutinestate(work) == CORO_CLOSED
 
 
 async def test_generators_are_iterated_within_work() -> None:
