@@ -215,6 +215,16 @@ class Batcher(Generic[K, Q, A]):
         self._lanes: dict[K, _Lane[Q, A]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def weight(self) -> int:
+        """Of all that waits or is under way, in all lanes."""
+        return sum(lane.weight for lane in self._lanes.values())
+
+    def weight_of(self, key: K) -> int:
+        """The same of one lane."""
+        lane = self._lanes.get(key)
+        return lane.weight if lane is not None else 0
+
     async def ask(self, key: K, question: Q, seconds: float | None = None) -> A:
         """The answer to a question. Raises what the work has for it instead.
 

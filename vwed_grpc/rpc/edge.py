@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted
 from vwed_grpc.limits import Limits
 from vwed_grpc.pacing import Pace
-from vwed_grpc.rpc.admission import Admission
+from vwed_grpc.rpc.admission import Admission, Terms
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import CallClass
 from vwed_grpc.rpc.errors import draining, to_status
@@ -42,21 +42,21 @@ class Edge:
         self.refused = Counter[str]()
         """Calls that met a limit, by its reason."""
         self._admission = Admission(limits)
-        self.pace = Pace(self._admission.robots_wait)
+        self._gate = Gate()
+        self.pace = Pace(lambda: self._gate.is_waited_at or self._admission.robots_wait())
         """Of all work that can wait."""
         self._calls: set[Standing] = set()
         self._draining = False
         self._refused = 0
         self._refusing = asyncio.Event()
         self._refusing.set()
-        self._gate = Gate()
         self._log = structlog.get_logger().bind()
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
 
     def wrap(self, method: MethodDescriptor, implementation: Method | None) -> Handle:
         """What gRPC calls for `method`: bytes or nothing in, bytes or nothing out."""
         terms = self._admission.terms(method)
-        answer = self._answer(method, implementation, terms.call_class)
+        answer = self._answer(method, implementation, terms)
         lasts = terms.lasting is not None
         probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
@@ -105,11 +105,18 @@ class Edge:
         return handle
 
     def _answer(
-        self, method: MethodDescriptor, implementation: Method | None, call_class: CallClass
+        self, method: MethodDescriptor, implementation: Method | None, terms: Terms
     ) -> Serve:
         answer = serve(method, implementation)
-        can_wait = call_class in {CallClass.BULK, CallClass.FIGURES}
-        return self.pace.paced(answer) if can_wait else answer
+        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:
+            return self.pace.paced(answer)
+        if terms.call_class is not CallClass.LIVE or terms.lasting is not terms.waits:
+            return answer
+
+        async def watch(raw: Any, context: Context, call: Call) -> bytes | None:
+            return await self.pace.run(answer(raw, context, call), call.can_wait)
+
+        return watch
 
     async def drain(self, grace: float, stop: Callable[[float], Awaitable[None]]) -> None:
         """Refuses new calls, ends what only waits, gives other calls `grace` seconds, and stops.

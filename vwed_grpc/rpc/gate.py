@@ -25,6 +25,10 @@ class Gate:
         self._quiet = 0
         self._until = 0.0
 
+    @property
+    def is_waited_at(self) -> bool:
+        return bool(self._waiting)
+
     def enter(self) -> asyncio.Future[None]:
         """Done when no more calls arrive, or enough have. A call that is cancelled just goes."""
         loop = asyncio.get_running_loop()

@@ -72,7 +72,9 @@ class History:
             kept=of_tenant(self.retention, call.tenant).events,
         )
         with self.logs.of(call.tenant) as log:
-            async for message in Feed(self.bulk, log, what).messages(request.resume_token):
+            feed = Feed(self.bulk, log, what)
+            call.lags = lambda: feed.lags
+            async for message in feed.messages(request.resume_token):
                 yield message
 
     async def WatchTaskRecord(
@@ -87,6 +89,7 @@ class History:
                 full=request.view == View.VIEW_FULL,
                 bookmark=_bookmark(request.bookmark_interval),
             )
+            call.lags = lambda: watch.lags
             async for message in watch.messages(after_seq):
                 yield message
 
