@@ -189,8 +189,8 @@ async def newest(pool: ReadingPool, tenant: str, runs: Sequence[str]) -> dict[st
     return {row.id: row.seq for row in found}
 
 
-# Each look-up goes by itself along the index whose order it asks for: with statistics of a time when
-# the tenant had few runs PostgreSQL would read all of them for every event.
+# Each look-up goes by itself along the index whose order it asks for: with statistics of a time
+# when the tenant had few runs PostgreSQL would read all of them for every event.
 _AGED = Statement("""
     SELECT DISTINCT task_record_id FROM (
         SELECT old.task_record_id FROM task_record_events old
