@@ -26,10 +26,11 @@ run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL
 demo: $(READY) ## Play robots against the server that runs
 	@$(BIN)/vwed-grpc demo
 
-# Two workers, each with servers of its own; a file stays with one of them, so that what its tests
-# share is built once. In the order of the folders the long files come before the short ones.
+# Three workers, each with servers of its own, keep two cores busy: many tests wait, for leases say. A
+# file stays with one of them, so that what its tests share is built once. In the order of the
+# folders the long files come before the short ones.
 test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible server
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0

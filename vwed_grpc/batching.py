@@ -92,7 +92,7 @@ def in_halves(work: Work[K, Q, A]) -> Work[K, Q, A]:
             tried = [one for one in some if one.ordering_key not in resting]
             outcomes = dict(zip(tried, await work(key, tried), strict=True)) if tried else {}
             resting.update(one.ordering_key for one in tried if isinstance(outcomes[one], Again))
-            return [outcomes.get(one, Again()) for one in some]
+            return [outcomes[one] if one in outcomes else Again() for one in some]
 
         return await in_parts(part, asked)
 
@@ -224,6 +224,11 @@ class Batcher(Generic[K, Q, A]):
     def weight(self) -> int:
         """Of all that waits or is under way, in all lanes."""
         return sum(lane.weight for lane in self._lanes.values())
+
+    def weight_of(self, key: K) -> int:
+        """The same of one lane."""
+        lane = self._lanes.get(key)
+        return lane.weight if lane is not None else 0
 
     async def ask(self, key: K, question: Q, seconds: float | None = None) -> A:
         """The answer to a question. Raises what the work has for it instead.

@@ -2,7 +2,9 @@
 
 Lists, figures, imports and watches that catch up are made of short steps, none of which holds the
 loop for long. But a report needs some ten turns of the loop, and in each it waits for a step of
-theirs, or for several. So all such work together has a share of the loop while others need it.
+theirs, or for several: a hundred watches that one reading wakes would all go on in the same turn.
+So all such work together has a share of the loop while others need it; and if nobody does, the loop
+still turns between its steps.
 """
 
 import asyncio
@@ -31,9 +33,14 @@ class Pace:
         """When all rest that is owed is over, by `perf_counter`."""
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Awaitable[T]) -> T:
-        """What `work` answers or raises; between its steps it rests if it must."""
-        return await _Paced(_coroutine(work), self)
+    async def run(self, work: Awaitable[T], can_wait: Callable[[], bool] = lambda: True) -> T:
+        """What `work` answers or raises; between its steps it rests if it must.
+
+        `can_wait`: whether the next step can. One that cannot is not counted, either.
+        """
+        # What is cancelled before it began must itself be told so, not what would have awaited it.
+        steps = work if isinstance(work, Coroutine) else _coroutine(work)
+        return await _Paced(steps, self, can_wait)
 
     def paced(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """The same function, whose work rests between its steps."""
@@ -50,28 +57,37 @@ class Pace:
     @property
     def is_due(self) -> bool:
         """Whether work is to rest before it goes on."""
-        return self._rested_at > perf_counter() + CREDIT and self._needed()
+        return self._rested_at > perf_counter() + CREDIT
 
     async def rest(self) -> None:
-        """Returns to one at a time: who comes next owes the rest for the step before."""
+        """Returns to one at a time: who comes next owes the rest for the step before.
+
+        What nobody needs is not owed any more, but for a turn of the loop.
+        """
         async with self._turn:
+            await asyncio.sleep(0)
             while (left := self._rested_at - perf_counter()) > 0 and self._needed():  # noqa: ASYNC110 - it rests, and waits for nothing
                 await asyncio.sleep(min(left, _LOOK))
+            self._rested_at = min(self._rested_at, perf_counter())
 
 
 class _Paced(Generic[T]):
     """Awaits a coroutine as `await` does, and times each of its steps."""
 
-    def __init__(self, work: Coroutine[Any, Any, T], pace: Pace) -> None:
+    def __init__(
+        self, work: Coroutine[Any, Any, T], pace: Pace, can_wait: Callable[[], bool]
+    ) -> None:
         self._work = work
         self._pace = pace
+        self._can_wait = can_wait
 
     def __await__(self) -> Generator[Any, Any, T]:
-        work, pace = self._work, self._pace
+        work, pace, can_wait = self._work, self._pace, self._can_wait
         step: Callable[[Any], Any] = work.send
         given: Any = None
         while True:
-            if pace.is_due:
+            waits = can_wait()
+            if waits and pace.is_due:
                 try:
                     yield from pace.rest().__await__()
                 except BaseException as exc:  # noqa: BLE001 - it is for the work to be cancelled
@@ -83,7 +99,8 @@ class _Paced(Generic[T]):
                 answer: T = end.value
                 return answer
             finally:
-                pace.took(perf_counter() - began)
+                if waits:
+                    pace.took(perf_counter() - began)
             try:
                 given = yield waits_for
                 step = work.send

@@ -39,27 +39,21 @@ def filled_database(
 ) -> Iterator[str]:
     """The URL of a migrated database whose tables the statements have filled with many rows.
 
-    Nothing is logged, and indexes are built after it: that takes a third of the time.
+    Nothing is logged, and all indexes are built after it, in memory: that takes a quarter of the
+    time.
     """
     with migrated_database(postgres_url) as url:
         engine = sync_engine(url)
         with engine.begin() as connection:
+            connection.execute(sa.text("SET LOCAL maintenance_work_mem = '512MB'"))
+            indexes = connection.execute(_INDEXES, {"tables": [*tables]}).all()
+            assert indexes
             for table in tables:
                 connection.execute(sa.text(f"ALTER TABLE {table} SET UNLOGGED"))
-            indexes = connection.execute(
-                sa.text(
-                    "SELECT indexname, indexdef FROM pg_indexes"
-                    " WHERE tablename = ANY(:tables) AND indexname !~ '_pkey$'"
-                ),
-                {"tables": [*tables]},
-            ).all()
-            assert indexes
             for index in indexes:
-                connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
-            for statement in statements:
+                connection.execute(sa.text(index.drop))
+            for statement in [*statements, *(index.build for index in indexes)]:
                 connection.execute(sa.text(statement))
-            for index in indexes:
-                connection.execute(sa.text(index.indexdef))
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(sa.text(f"VACUUM ANALYZE {', '.join(tables)}"))
         engine.dispose()
@@ -74,3 +68,17 @@ async def incarnation_of(url: str) -> Incarnation:
         return database.incarnation.value
     finally:
         await database.close()
+
+
+_INDEXES = sa.text("""
+    SELECT CASE WHEN c.oid IS NULL THEN format('DROP INDEX %s', indexrelid::regclass)
+           ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', indrelid::regclass, conname)
+           END AS drop,
+           CASE WHEN c.oid IS NULL THEN pg_get_indexdef(indexrelid)
+           ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', indrelid::regclass, conname,
+                       pg_get_constraintdef(c.oid))
+           END AS build
+      FROM pg_index LEFT JOIN pg_constraint c ON conindid = indexrelid
+     WHERE indrelid = ANY(CAST(:tables AS regclass[]))
+""")
+"""Of each index of some tables, what drops it, and what builds it as it was."""

@@ -36,7 +36,7 @@ async def test_who_comes_a_few_rounds_later_comes_along(gate: Gate) -> None:
 
 
 async def test_rounds_without_a_call_open_it(gate: Gate) -> None:
-    entering = asyncio.create_task(gate.enter())
+    entering = gate.enter()
     for _ in range(QUIET_ROUNDS):
         await asyncio.sleep(0)
         assert not entering.done()
@@ -46,7 +46,7 @@ async def test_rounds_without_a_call_open_it(gate: Gate) -> None:
 
 
 async def test_enough_calls_open_it(gate: Gate) -> None:
-    calls = [asyncio.create_task(gate.enter()) for _ in range(MOST_CALLS)]
+    calls = [gate.enter() for _ in range(MOST_CALLS)]
     for _ in range(4):
         await asyncio.sleep(0)
     assert all(call.done() for call in calls)
@@ -56,7 +56,7 @@ async def test_time_opens_it_however_long_the_rounds_are(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gates, "MOST_SECONDS", 0.002)
-    entering = asyncio.create_task(gate.enter())
+    entering = gate.enter()
     await asyncio.sleep(0)
     time.sleep(0.003)  # noqa: ASYNC251 - a busy loop
     for _ in range(4):
@@ -65,7 +65,7 @@ async def test_time_opens_it_however_long_the_rounds_are(
 
 
 async def test_who_leaves_keeps_nobody(gate: Gate) -> None:
-    leaving, staying = (asyncio.create_task(gate.enter()) for _ in range(2))
+    leaving, staying = (gate.enter() for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
     await staying

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from inspect import CORO_CLOSED, getcoroutinestate
 from time import perf_counter
 
 import pytest
@@ -46,10 +47,55 @@ async def test_work_rests_while_others_need_the_loop() -> None:
     assert 20 * STEP * REST / CREDIT / 4 <= pace.rests <= 20
 
 
-async def test_work_of_nobodys_concern_does_not_rest() -> None:
-    pace = Rests(needed=False)
-    assert await pace.run(steps(20)) == 20
-    assert pace.rests == 0
+async def test_work_does_not_rest_while_nobody_needs_the_loop() -> None:
+    pace = Pace(lambda: False)
+    pace.took(1000.0)
+    assert await asyncio.wait_for(pace.run(steps(20)), 10) == 20
+
+
+async def test_what_nobody_needed_is_not_owed_later() -> None:
+    others = False
+    pace = Pace(lambda: others)
+    pace.took(1000.0)
+    await pace.run(steps(2))
+    others = True
+    assert await asyncio.wait_for(pace.run(steps(2)), 10) == 2
+
+
+@pytest.mark.parametrize("needed", [True, False])
+async def test_the_loop_turns_between_the_steps_of_those_who_are_woken_at_once(
+    needed: bool,
+) -> None:
+    pace = Pace(lambda: needed)
+    reading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    turns = 0
+
+    async def work() -> int:
+        await reading
+        busy(2 * STEP)
+        return turns
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    woken = [asyncio.ensure_future(pace.run(work())) for _ in range(10)]
+    await asyncio.sleep(0)
+    turning = asyncio.ensure_future(turn())
+    reading.set_result(None)
+    went_on_in = await asyncio.gather(*woken)
+    turning.cancel()
+    assert len(set(went_on_in)) == len(woken)
+
+
+async def test_a_step_that_cannot_wait_neither_rests_nor_counts() -> None:
+    pace = Pace(lambda: True)
+    pace.took(1000.0)
+    owed = pace._rested_at
+    assert await asyncio.wait_for(pace.run(steps(20), lambda: False), 10) == 20
+    assert pace._rested_at == owed
 
 
 async def test_all_such_work_together_has_one_share() -> None:
@@ -111,6 +157,18 @@ async def test_cancelled_work_cleans_up_also_in_its_rest(owed: float) -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert cleaned == ["cancelled"]
+
+
+async def test_work_that_is_cancelled_in_the_rest_before_it_began_is_closed() -> None:
+    pace = Pace(lambda: True)
+    pace.took(1000.0)
+    work = steps(1)
+    task = asyncio.ensure_future(pace.run(work))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert getcoroutinestate(work) == CORO_CLOSED
 
 
 async def test_generators_are_iterated_within_work() -> None:

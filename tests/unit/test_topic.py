@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from tests.support.waiting import PATIENCE
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.watching import topic as module
 from vwed_grpc.watching.sleep import Sleep
@@ -155,10 +156,10 @@ async def asleep(sleep: Sleep, seconds: float) -> float:
 )
 async def test_a_change_wakes_whoever_waits(topic: Topic, act: Callable[[Topic], None]) -> None:
     with topic.sleepers.one() as one, topic.sleepers.one() as other:
-        waiting = [asyncio.create_task(asleep(sleep, 5)) for sleep in (one, other)]
+        waiting = [asyncio.create_task(asleep(sleep, PATIENCE)) for sleep in (one, other)]
         await asyncio.sleep(0)
         act(topic)
-        assert all(seconds < 5 for seconds in await asyncio.gather(*waiting))
+        assert all(seconds < PATIENCE for seconds in await asyncio.gather(*waiting))
 
 
 async def test_nothing_new_wakes_nobody(topic: Topic) -> None:

@@ -1,7 +1,6 @@
 """`vwed-grpc serve`: the server, until it is told to stop."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ import uvloop
 from vwed_grpc import logs
 from vwed_grpc.cli.options import settings_from
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
+from vwed_grpc.garbage import ShortCollections
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
@@ -114,9 +114,7 @@ async def _serve(settings: Settings) -> None:
 
 def _let_go_of_the_loop() -> None:
     """Shortens what the interpreter itself holds the event loop for."""
-    # A full collection would walk all modules again and again, 50 ms each time.
-    gc.collect()
-    gc.freeze()
+    ShortCollections().install()
     # So long at most the loop waits for the thread of `rpc.offload`, each time it lets it in.
     sys.setswitchinterval(0.001)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -43,6 +43,8 @@ class Call:
     """When the caller stops waiting, in the running loop's time."""
     named: dict[str, None] | None = None
     """The ids that its line in the audit has; None: it has none."""
+    lags: Callable[[], bool] = field(default=lambda: True, repr=False)
+    """Of a watch: whether it has yet to catch up."""
     standing: Standing = field(init=False, repr=False)
     """What the call holds of the server's limits; the edge sets it."""
 
@@ -51,6 +53,10 @@ class Call:
         if self.deadline is None:
             return None
         return max(self.deadline - asyncio.get_running_loop().time(), 0.0)
+
+    def can_wait(self) -> bool:
+        """Whether its work leaves the event loop to others: that of a watch until it caught up."""
+        return self.lags()
 
     def waiting(self) -> AbstractAsyncContextManager[None]:
         """For a unary call that only waits meanwhile, and so takes nobody's place."""

@@ -29,7 +29,7 @@ from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import CallClass, may_wait
 from vwed_grpc.rpc.errors import draining, to_status
 from vwed_grpc.rpc.gate import Gate
-from vwed_grpc.rpc.methods import Context, Method, serve
+from vwed_grpc.rpc.methods import Context, Method, Serve, serve
 from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.rpc.standing import Standing
 from vwed_grpc.telemetry.meters import CallEnded, Meters
@@ -62,7 +62,8 @@ class Edge:
         self._meters = meters
         self._tracing = tracing
         self._admission = Admission(limits)
-        self.pace = Pace(self._admission.robots_wait)
+        self._gate = Gate()
+        self.pace = Pace(lambda: self._gate.is_waited_at or self._admission.robots_wait())
         """Of all work that can wait."""
         self._authentication = authentication or Authentication()
         self._audit = audit
@@ -71,7 +72,6 @@ class Edge:
         self._refused = 0
         self._refusing = asyncio.Event()
         self._refusing.set()
-        self._gate = Gate()
         self._log = structlog.get_logger().bind()
         self._verbose: bool = self._log.is_enabled_for(logging.DEBUG)
 
@@ -83,9 +83,8 @@ class Edge:
         guard = self._authentication.guard(method)
         audited = self._audit is not None and changes(method)
         terms = self._admission.terms(method)
-        answer = serve(method, naming(method, implementation) if audited else implementation)
-        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:  # which can wait
-            answer = self.pace.paced(answer)
+        named = naming(method, implementation) if audited else implementation
+        answer = self._answer(method, named, terms)
         timed = not may_wait(method)
         begin_span = self._traced(method, lasts=terms.lasting is not None)
         note = partial(self._note, method, self._measured(method, timed=timed), timed=timed)
@@ -126,10 +125,25 @@ class Edge:
             if isinstance(failure, ResourceExhausted):
                 self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
+            del failure  # its traceback holds this frame, which would hold the request meanwhile
             note(call, began, code_pb2.Code.Name(status.code), span)
             return await _abort(context, status, None if header_sent else call.request_id)
 
         return handle
+
+    def _answer(
+        self, method: MethodDescriptor, implementation: Method | None, terms: Terms
+    ) -> Serve:
+        answer = serve(method, implementation)
+        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:
+            return self.pace.paced(answer)
+        if terms.call_class is not CallClass.LIVE or terms.lasting is not terms.waits:
+            return answer
+
+        async def watch(raw: Any, context: Context, call: Call) -> bytes | None:
+            return await self.pace.run(answer(raw, context, call), call.can_wait)
+
+        return watch
 
     async def drain(self, grace: float, stop: Callable[[float], Awaitable[None]]) -> None:
         """Refuses new calls, ends what only waits, gives other calls `grace` seconds, and stops.

@@ -25,15 +25,19 @@ class Gate:
         self._quiet = 0
         self._until = 0.0
 
-    async def enter(self) -> None:
-        """Returns when no more calls arrive, or enough have. A call that is cancelled just goes."""
+    @property
+    def is_waited_at(self) -> bool:
+        return bool(self._waiting)
+
+    def enter(self) -> asyncio.Future[None]:
+        """Done when no more calls arrive, or enough have. A call that is cancelled just goes."""
         loop = asyncio.get_running_loop()
         opened = loop.create_future()
         self._waiting.append(opened)
         if len(self._waiting) == 1:
             self._seen, self._quiet, self._until = 0, 0, time.monotonic() + MOST_SECONDS
             loop.call_soon(self._look, loop)
-        await opened
+        return opened
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """In each round of the loop, while calls wait."""

@@ -74,8 +74,7 @@ class Standing(Reader):
         """Gives all back."""
         if self.expiry is not None:
             self.expiry.cancel()
-        if self._place is not None:
-            self.leave()
+        self.leave()
         if self._bytes:
             self.terms.large.leave(self.tenant, self._bytes)
         if self._waits is not None:

@@ -74,6 +74,7 @@ class History:
         )
         with self.logs.of(call.tenant) as log:
             feed = Feed(self.bulk, log, what)
+            call.lags = lambda: feed.lags
             async for message in self.incarnation.still(feed.messages(request.resume_token)):
                 yield message
 
@@ -89,6 +90,7 @@ class History:
                 full=request.view == View.VIEW_FULL,
                 bookmark=_bookmark(request.bookmark_interval),
             )
+            call.lags = lambda: watch.lags
             async for message in self.incarnation.still(watch.messages(after_seq)):
                 yield message
 

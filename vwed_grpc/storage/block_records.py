@@ -323,7 +323,7 @@ _SNAPSHOT = Statement(f"""
 async def changed_between(
     pool: ReadingPool, tenant: str, run: str, after_seq: int, until_seq: int, *, full: bool
 ) -> list[BlockRecord]:
-    """Blocks by the seq of their last change: at most 1,000, and about 2 MiB or one block."""
+    """Blocks by the seq of their last change: at most 1,000, and about 256 KiB or one block."""
     found = await pool.fetch(
         _SNAPSHOT,
         {
@@ -333,7 +333,7 @@ async def changed_between(
             "until_seq": until_seq,
             "full": full,
             "limit": 1000,
-            "max_bytes": 2 << 20,
+            "max_bytes": 256 << 10,
         },
     )
     return await in_turns(rows.block_record, found)

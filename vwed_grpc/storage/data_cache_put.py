@@ -86,19 +86,20 @@ async def put(tx: Transaction, tenant: str, puts: Sequence[Put]) -> list[bool]:
     }
     always = all(one.replaceable is None and not one.entry.HasField("expire_time") for one in puts)
     written = await tx.fetch(_PUT_ALL if always else _PUT_IF_MAY, values)
-    stored = {(row.task_record_id, row.key): row for row in written}
+    stored = {(run, key): rest for run, key, *rest in map(tuple, written)}
     done: list[bool] = []
     for one, entry in zip(puts, entries, strict=True):
         row = stored.get((entry.task_record_id, entry.key))
-        created = row is not None and row.id == entry.id
-        done.append(row is not None and not (created and one.replaceable))
-        if row is not None:
-            entry.id = row.id
-            entry.version = row.version
-            rows.put_time(entry.create_time, row.create_time)
-            rows.put_time(entry.update_time, row.update_time)
-            if row.expire_time is not None:
-                rows.put_time(entry.expire_time, row.expire_time)
+        if row is None:
+            done.append(False)
+            continue
+        id_, version, create_time, update_time, expire_time = row
+        done.append(not (id_ == entry.id and one.replaceable))
+        entry.id = id_
+        entry.version = version
+        rows.put_time(entry.create_time, create_time)
+        rows.put_time(entry.update_time, update_time)
+        rows.put_time(entry.expire_time, expire_time)
     return done
 
 

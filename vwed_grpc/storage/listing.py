@@ -2,10 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
-from google.protobuf.message import Message
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.errors import ResourceExhausted
@@ -15,7 +14,14 @@ from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.shapes import Shapes
 from vwed_grpc.turns import Turns
 
-M = TypeVar("M", bound=Message)
+
+class Item(Protocol):
+    """A message, or what is made of a row around one."""
+
+    def ByteSize(self) -> int: ...  # noqa: N802 - as messages call it
+
+
+M = TypeVar("M", bound=Item)
 Position = tuple[Any, ...]
 """The order columns' values of the last row of a page."""
 Place = Sequence[sa.BindParameter[Any] | None]

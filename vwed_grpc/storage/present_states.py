@@ -1,14 +1,14 @@
 """What many runs and their blocks are like now, by a few statements."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.storage import block_records, models, rows, run_lists
+from vwed_grpc.storage import block_records, rows, run_lists
+from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.turns import in_turns
@@ -16,15 +16,6 @@ from vwed_grpc.turns import in_turns
 BLOCKS_AT_ONCE = 1_000
 MOST_BLOCKS = 2_000
 """Of all runs together; those that have more between them are for the caller to read one by one."""
-
-c = models.TaskRecord.__table__.c
-_OWN = (c.run_seq, c.blocks_recorded)
-_RUNS = Statement(
-    sa.select(*run_lists.BASIC, *_OWN).where(
-        c.tenant == sa.bindparam("tenant"),
-        c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(sa.Text))),
-    )
-)
 _BLOCKS = Statement(f"""
     SELECT {block_records.BASIC_NAMES}
       FROM unnest(CAST(:runs AS text[]), CAST(:seqs AS bigint[])) AS u (run, seq)
@@ -35,41 +26,55 @@ _BLOCKS = Statement(f"""
 
 @dataclass(slots=True)
 class PresentRun:
-    """A run in its basic view, and the seq of its own last event."""
+    """A run, and what a snapshot tells besides."""
 
     record: TaskRecord
     run_seq: int
+    """Of its own last event."""
+    blocks_recorded: int
     blocks: list[BlockRecord] = field(default_factory=list)
     """In their basic view, by the seq of their last change: those not changed since the run's."""
 
+    def ByteSize(self) -> int:  # noqa: N802 - as messages call it
+        return self.record.ByteSize()
 
-async def of_runs(pool: ReadingPool, tenant: str, ids: Sequence[str]) -> Mapping[str, PresentRun]:
-    """Those of the runs that are there and have few blocks, by id."""
-    found = await pool.fetch(_RUNS, {"tenant": tenant, "ids": list(ids)})
-    runs: dict[str, PresentRun] = {}
-    group: dict[str, int] = {}
+
+def _reader(names: rows.Names) -> Callable[[rows.Row], PresentRun]:
+    read = rows.task_records(names)
+    own = itemgetter(names.index("run_seq"), names.index("blocks_recorded"))
+    return lambda row: PresentRun(read(row), *own(row))
+
+
+LISTING: Listing[PresentRun] = replace(run_lists.LISTING, reader=_reader)  # type: ignore[arg-type, assignment]  # of other items
+"""Runs as `run_lists` lists them, without their blocks."""
+
+
+async def add_blocks(
+    pool: ReadingPool, tenant: str, runs: Sequence[PresentRun]
+) -> Sequence[PresentRun]:
+    """Those of the runs that have few blocks, with these."""
+    few: list[PresentRun] = []
+    group: dict[str, PresentRun] = {}
     left, size = MOST_BLOCKS, 0
-    for row in found:
-        blocks = row.blocks_recorded
+    for run in runs:
+        blocks = run.blocks_recorded
         if blocks > min(left, BLOCKS_AT_ONCE):
             continue
         left -= blocks
         if size + blocks > BLOCKS_AT_ONCE:
-            await _add_blocks(pool, tenant, runs, group)
+            await _add_blocks(pool, tenant, group)
             group, size = {}, 0
-        record = rows.task_record(row)
-        runs[record.id] = PresentRun(record, row.run_seq)
+        few.append(run)
         if blocks:
-            group[record.id] = record.seq
+            group[run.record.id] = run
             size += blocks
     if group:
-        await _add_blocks(pool, tenant, runs, group)
-    return runs
+        await _add_blocks(pool, tenant, group)
+    return few
 
 
-async def _add_blocks(
-    pool: ReadingPool, tenant: str, runs: Mapping[str, PresentRun], seqs: Mapping[str, int]
-) -> None:
-    parameters = {"tenant": tenant, "runs": [*seqs], "seqs": [*seqs.values()]}
+async def _add_blocks(pool: ReadingPool, tenant: str, runs: Mapping[str, PresentRun]) -> None:
+    seqs = [run.record.seq for run in runs.values()]
+    parameters = {"tenant": tenant, "runs": [*runs], "seqs": seqs}
     for block in await in_turns(rows.block_record, await pool.fetch(_BLOCKS, parameters)):
         runs[block.task_record_id].blocks.append(block)

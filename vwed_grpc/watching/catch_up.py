@@ -1,7 +1,6 @@
 """Reading for watchers that lag: few at a time, and once for all who stand at the same place."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -38,41 +37,24 @@ class CatchUp:
     def __init__(self, pace: Pace) -> None:
         self.reads = 0
         """How many were done."""
-        self.waiting = 0
-        """Readings that wait for their turn, or are under way."""
         self._pace = pace
         self._turns: Batcher[str, Load, Any] = Batcher(self._load, most=1, at_once=AT_ONCE)
-        self._waiting_of: Counter[str] = Counter()
         self._under_way: dict[Hashable, _Reading] = {}
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
 
-    async def take_turn(self, tenant: str, load: Callable[[], Awaitable[T]]) -> T:
-        """What `load` answers, which is nobody else's to have.
-
-        Raises what `load` does, and ResourceExhausted if too many wait for their turn.
-        """
-        if self._waiting_of[tenant] >= MOST_OF_TENANT:
-            raise _too_many("tenant", MOST_OF_TENANT)
-        if self.waiting >= MOST_WAITING:
-            raise _too_many("process", MOST_WAITING)
-        self._waiting_of[tenant] += 1
-        self.waiting += 1
-        try:
-            answer: T = await self._turns.ask(tenant, load)
-        finally:
-            self.waiting -= 1
-            self._waiting_of[tenant] -= 1
-            if not self._waiting_of[tenant]:
-                del self._waiting_of[tenant]
-        return answer
+    @property
+    def waiting(self) -> int:
+        """Readings that wait for their turn, or are under way."""
+        return self._turns.weight
 
     async def ask(
         self, tenant: str, key: Hashable, load: Callable[[], Awaitable[T]], size: Callable[[T], int]
     ) -> T:
         """What `load` answers, or answered to another who asked for the same a moment ago.
 
-        Raises what `take_turn` does. `size` is in bytes; what has none is not kept.
+        Raises what `load` does, and ResourceExhausted if too many wait for their turn. `size` is in
+        bytes; what has none is not kept.
         """
         place = tenant, key
         if place in self._kept:
@@ -92,7 +74,11 @@ class CatchUp:
     def _begin(
         self, tenant: str, place: Hashable, load: Load, size: Callable[[Any], int]
     ) -> _Reading:
-        reading = _Reading(asyncio.ensure_future(self.take_turn(tenant, load)))
+        if self._turns.weight_of(tenant) >= MOST_OF_TENANT:
+            raise _too_many("tenant", MOST_OF_TENANT)
+        if self._turns.weight >= MOST_WAITING:
+            raise _too_many("process", MOST_WAITING)
+        reading = _Reading(asyncio.ensure_future(self._turns.ask(tenant, load)))
 
         def done(future: asyncio.Future[Any]) -> None:
             is_wanted = self._forget(place, reading)

@@ -63,6 +63,8 @@ class Feed:
         self._log = log
         self._what = what
         self._selection = Selection(what.filter, blocks=what.blocks)
+        self.lags = True
+        """It has yet to catch up with the tail."""
         self._place = self._floor = Place(Snapshot(0))
         """Where to resume, and where to while progress waits to be told."""
         self._number = 0
@@ -129,15 +131,15 @@ class Feed:
                 full=what.full,
             )
             page = await self._log.catch_up.ask(what.tenant, key, read, lambda page: page.size)
-            held: list[Event] = []
-            sent = point
+            held, size, sent = list[Event](), 0, point
             for record in page.records:
                 async for states in self._states(record, page):
-                    if sum(len(s.event) for s in held) > SNAPSHOT_BYTES:
+                    if size > SNAPSHOT_BYTES:
                         for message in self._framed(held, sent, point):
                             yield message
-                        held, sent = [], point
+                        held, size, sent = [], 0, point
                     held += states
+                    size += sum(len(state.event) for state in states)
                 # All that is held or sent are whole runs now.
                 point = replace(point, after=(rows.moment(record.create_time), record.id))
             more = page.next_position is not None
@@ -174,6 +176,7 @@ class Feed:
         said = clock()
         while True:
             chunk = await self._following(tail)
+            self.lags = self._next is None
             if chunk is not None:
                 moment = chunk.moment
                 out = await self._take(chunk)

@@ -11,6 +11,7 @@ from vwed_grpc.storage import present_states, run_lists, task_records
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.listing import Position
 from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.present_states import PresentRun
 from vwed_grpc.turns import Turns
 from vwed_grpc.watching.snapshot import state
 
@@ -42,7 +43,7 @@ async def read_page(
     full: bool,
 ) -> SnapshotPage:
     """The open runs of a filter that were made after those at `after`."""
-    page = await run_lists.LISTING.page(
+    page = await present_states.LISTING.page(
         pool,
         [*run_lists.where(tenant, filter_), task_records.among(OPEN)],
         _CREATION,
@@ -56,24 +57,24 @@ async def read_page(
     elif full:
         states = {}  # payload may be large: run by run
     else:
-        states = await _with_blocks(pool, tenant, page.items)
+        # A block that changes meanwhile drops out: its change comes after the snapshot.
+        states = await _of_blocks(await present_states.add_blocks(pool, tenant, page.items))
     size = sum(len(event.event) for _, events in states.values() for event in events)
-    return SnapshotPage(page.items, states, page.next_position, size)
+    return SnapshotPage([run.record for run in page.items], states, page.next_position, size)
 
 
-async def _of_runs(records: Sequence[TaskRecord], *, full: bool) -> States:
+async def _of_runs(runs: Sequence[PresentRun], *, full: bool) -> States:
     states, turns = {}, Turns()
-    for record in records:
+    for record in (run.record for run in runs):
         states[record.id] = record.seq, [state(record.id, record.seq, record, full=full)]
         await turns.next()
     return states
 
 
-async def _with_blocks(pool: ReadingPool, tenant: str, records: Sequence[TaskRecord]) -> States:
-    """A block that changes meanwhile drops out: its change comes after the snapshot."""
-    found = await present_states.of_runs(pool, tenant, [record.id for record in records])
+async def _of_blocks(runs: Sequence[PresentRun]) -> States:
     states, turns = {}, Turns()
-    for id_, run in found.items():
+    for run in runs:
+        id_ = run.record.id
         told = [state(id_, block.seq, block) for block in run.blocks]
         told.append(state(id_, run.run_seq, run.record, full=False))
         states[id_] = run.record.seq, sorted(told, key=lambda event: event.seq)

@@ -32,6 +32,8 @@ class Watch:
         self._full = full
         self._bookmark = bookmark
         self.seq = 0
+        self.lags = True
+        """It has yet to catch up with what the topic holds."""
 
     async def messages(self, after_seq: int | None) -> AsyncIterator[bytes]:
         """Serialized WatchTaskRecordResponses; ends after the event that made the run final.
@@ -82,7 +84,8 @@ class Watch:
         said = now()
         while True:
             news = topic.after(self.seq, full=self._full)
-            if news is None and self.seq < topic.end:
+            self.lags = news is None and self.seq < topic.end
+            if self.lags:
                 news = await self._read()
             if news is not None:
                 for message in news.messages:

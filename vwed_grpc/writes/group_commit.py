@@ -42,7 +42,7 @@ def group_commit(
             waiting = [one for one in asked if not one.left]
             outcomes = await write(tx, effects, lane, [one.question for one in waiting])
             done = dict(zip(waiting, outcomes, strict=True))
-            return [done.get(one, Again()) for one in asked]
+            return [done[one] if one in done else Again() for one in asked]
 
         until = max(one.until for one in asked)
         clock = asyncio.get_running_loop().time

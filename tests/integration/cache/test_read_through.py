@@ -799,6 +799,7 @@ async def stale_reads(
     *,
     replicas: int = 2,
     trouble: Callable[[Server, Redis], Awaitable[None]] = flushes,
+    load_seconds: float = 0.006,
 ) -> tuple[int, int, int]:
     """Replicas read and write a few registers while their Redis is in trouble now and then.
 
@@ -829,7 +830,7 @@ async def stale_reads(
             async def load(key: str = key) -> bytes:
                 await asyncio.sleep(random.uniform(0, 0.003))
                 value = rows[key]
-                await asyncio.sleep(random.uniform(0, 0.006))
+                await asyncio.sleep(random.uniform(0, load_seconds))
                 return b"%d" % value
 
             patience = random.choice((1.0, 1.0, 1.0, 0.001))
@@ -883,7 +884,8 @@ async def test_the_checker_finds(
     else:
         monkeypatch.setattr(RedisClient, "committed", no_invalidation)
     for _ in range(10):  # in a second there may be no chance for it
-        stale, _, _ = await stale_reads(server, own, key, 1.0)
+        # Loads outlast the writes that come between, also where those take long.
+        stale, _, _ = await stale_reads(server, own, key, 1.0, load_seconds=0.06)
         if stale:
             return
     pytest.fail("nothing was found")

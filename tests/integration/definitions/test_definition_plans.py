@@ -22,7 +22,7 @@ TENANT = "plant"
 _FILL = f"""
     INSERT INTO task_defs (tenant, id, name, task_type, labels, create_time, update_time, status,
                            task_template_id, delete_time)
-    SELECT '{TENANT}', 'def-' || hash, 'name-' || n, v,
+    SELECT '{TENANT}', 'def-' || hash || '-' || n, 'name-' || n, v,
            jsonb_build_object('zone', v, 'line', CASE WHEN n > {DEFINITIONS} * 0.99 THEN 'last'
                               ELSE 'first' END),
            timestamptz '2026-01-01' + n * interval '1 second',
@@ -33,7 +33,6 @@ _FILL = f"""
                             WHEN hash % 10 < 9 THEN 'common' ELSE '' END AS v
               FROM (SELECT n, abs(hashint8(n)) AS hash
                       FROM generate_series(1, {DEFINITIONS}) n) h) s
-        ON CONFLICT DO NOTHING
 """
 _FILL_FACETS = """
     INSERT INTO task_def_facets (tenant, id, facet, name, create_time, update_time, task_type)

@@ -1,6 +1,8 @@
 """The edge, over a real channel, around a servicer made for the purpose."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,7 +27,7 @@ from vwed.v1 import (
     task_record_pb2,
 )
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.domain.errors import NotFound
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.call import Call
@@ -288,6 +290,27 @@ async def test_internal_errors_show_nothing(world: World) -> None:
     errors = [line for line in logs if line["log_level"] == "error"]
     assert [line["request_id"] for line in errors] == [refusal.request_id]
     assert isinstance(errors[0]["exc_info"], RuntimeError)
+
+
+async def test_a_call_that_failed_is_gone_without_a_collection(world: World) -> None:
+    """What it had, a request of 4 MiB say, would stay until the next, and that is rare."""
+
+    class Work: ...
+
+    begun: list[weakref.ref[Work]] = []
+
+    async def fail() -> TaskRecord:
+        work = Work()
+        begun.append(weakref.ref(work))
+        raise NotFound("NO_SUCH_THING", "it is not there")
+
+    world.servicer.acts["absent"] = fail
+    gc.disable()
+    try:
+        await refused(world.get("absent"))
+        await until_true(lambda: begun[0]() is None, what="the end of the call's work")
+    finally:
+        gc.enable()
 
 
 async def test_each_call_has_a_line_and_slow_ones_a_warning(

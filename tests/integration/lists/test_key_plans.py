@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -9,7 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.databases import migrated_database
-from vwed_grpc.storage import block_records, data_cache, definitions, reported_runs, task_records
+from vwed_grpc.storage import (
+    block_records,
+    data_cache,
+    definitions,
+    events,
+    reported_runs,
+    task_records,
+)
 from vwed_grpc.storage.statement import Statement
 
 ROWS, KEYS = 20_000, 200
@@ -19,6 +27,7 @@ BUFFERS = 12
 _BARE = """
     ALTER TABLE block_records SET (autovacuum_enabled = off);
     ALTER TABLE task_records SET (autovacuum_enabled = off);
+    ALTER TABLE task_record_events SET (autovacuum_enabled = off);
     ALTER TABLE data_cache SET (autovacuum_enabled = off);
     ALTER TABLE task_defs SET (autovacuum_enabled = off);
     ALTER TABLE task_def_versions SET (autovacuum_enabled = off);
@@ -33,6 +42,8 @@ _FILL = """
                               root_task_record_id, attempt, seq, run_seq, create_time, update_time)
     SELECT 't', 'run' || n, 'def', 1, 'def', 2, 'run' || n, 1, 1, 1, now(), now()
       FROM generate_series(1, {rows}) n;
+    INSERT INTO task_record_events (tenant, task_record_id, seq, kind, event_time, event)
+    SELECT 't', 'run' || n, 1, 1, timestamptz '2026-01-01', '' FROM generate_series(1, {keys}) n;
     INSERT INTO data_cache (tenant, task_record_id, key, id, type, value, version, create_time,
                             update_time)
     SELECT 't', 'run', 'k' || n, 'id' || n, 1, '', n, now(), now()
@@ -82,6 +93,10 @@ LOOK_UPS: Mapping[str, tuple[Statement, dict[str, Any]]] = {
     ),
     "runs to report to": (reported_runs.LOCK, {"ids": _names("run")}),
     "runs": (task_records._GET, {"id": _names("run")}),
+    "runs with aged events": (
+        events._AGED,
+        {"before": datetime(2026, 1, 2, tzinfo=UTC), "runs": KEYS},
+    ),
     "entries": (data_cache.GET, {"task_record_id": _RUN, "key": _names("k")}),
     "definitions": (definitions.task_defs._get, {"id": _names("def")}),
 }
