@@ -19,9 +19,13 @@ circles, and the next collection is of all."""
 class ShortCollections:
     """While installed. Of one process: there is one collector."""
 
+    def __init__(self) -> None:
+        self._thresholds = gc.get_threshold()
+        self._is_of_all = False
+        self._most = 0
+
     def install(self) -> None:
         """Leaves out all that lives: the modules, above all."""
-        self._thresholds = gc.get_threshold()
         gc.set_threshold(THRESHOLD, *self._thresholds[1:])
         gc.collect()
         self._leave_out_all()
