@@ -113,11 +113,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         keys = KeySpace(GENERATION, str(incarnation.value))
         incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
 
+        seal = Seal(incarnation.value.seal_key)
+        incarnation.on_change(lambda: seal.move_to(incarnation.value.seal_key))
+
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(
-            ReadThrough(redis, Seal(stores.seal_key), lambda: incarnation.is_confirmed)
+            ReadThrough(redis, seal, lambda: incarnation.is_confirmed)
         )
-        wakeups = Wakeups(stores.redis_url)
+        wakeups = Wakeups(stores.redis_url, seal)
         edge = Edge(
             settings,
             authentication=authentication(stack, settings),
@@ -195,6 +198,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 duties=duties,
                 pulse=beats,
                 catch_up=catch_up,
+                wakeups=wakeups,
             )
             shown["/metrics"] = measure(stack, settings, meters=meters, of=of)
         if stores.data:
