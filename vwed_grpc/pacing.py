@@ -6,7 +6,7 @@ theirs, or for several. So all such work together has a share of the loop while 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -31,11 +31,13 @@ class Pace:
         """When all rest that is owed is over, by `perf_counter`."""
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Awaitable[T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` answers or raises; between its steps it rests if it must."""
-        return await _Paced(_coroutine(work), self)
+        return await _Paced(work, self)
 
-    def paced(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def paced(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
         """The same function, whose work rests between its steps."""
 
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -89,7 +91,3 @@ class _Paced(Generic[T]):
                 step = work.send
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the work
                 step, given = work.throw, exc
-
-
-async def _coroutine(work: Awaitable[T]) -> T:
-    return await work

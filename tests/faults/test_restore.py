@@ -263,7 +263,7 @@ async def test_who_ran_through_it_and_who_came_later_believe_each_other(
             return not isinstance((await read(older, get))[0], StatusCode)
 
         await until_true(is_restored)
-        async with serving(two) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as newer:
+        async with serving(two) as late, connect(f"127.0.0.1:{late}", tenant=tenant) as newer:
 
             async def are_hits() -> bool:
                 for client in (older, newer):

@@ -1,6 +1,7 @@
 """What can wait has a share of the event loop while others need it, and all of it otherwise."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from time import perf_counter
@@ -111,6 +112,17 @@ async def test_cancelled_work_cleans_up_also_in_its_rest(owed: float) -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert cleaned == ["cancelled"]
+
+
+async def test_work_that_is_cancelled_before_its_first_step_is_over() -> None:
+    pace, work = Pace(lambda: True), steps(1)
+    pace.took(1000.0)
+    task = asyncio.ensure_future(pace.run(work))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 async def test_generators_are_iterated_within_work() -> None:

@@ -40,7 +40,7 @@ _ADD = Statement(ADD.replace("clock_timestamp()", "clock_timestamp() + :hold"))
 _READ = Statement(f"""
     SELECT {PLACE} AS place, {RELATION} AS relation, {TIMELINE} AS timeline,
            (SELECT key FROM seal_keys WHERE tenant = '') AS seal_key
-""")
+""")  # noqa: S608 - texts of our own
 _BEGINNINGS = Statement("""
     SELECT timeline, copy, first_xact, begun_at FROM timelines
      WHERE tenant = '' AND timeline <= :timeline ORDER BY timeline DESC

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ KEPT_SECONDS = 2.0
 KEPT_BYTES = 16 << 20
 """What was read is kept for those who come next, at most so long and so much of it."""
 
-Load = Callable[[], Awaitable[Any]]
+Load = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @dataclass(eq=False, slots=True)
@@ -47,7 +47,7 @@ class CatchUp:
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._bytes = 0
 
-    async def take_turn(self, tenant: str, load: Callable[[], Awaitable[T]]) -> T:
+    async def take_turn(self, tenant: str, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `load` answers, which is nobody else's to have.
 
         Raises what `load` does, and ResourceExhausted if too many wait for their turn.
@@ -68,7 +68,11 @@ class CatchUp:
         return answer
 
     async def ask(
-        self, tenant: str, key: Hashable, load: Callable[[], Awaitable[T]], size: Callable[[T], int]
+        self,
+        tenant: str,
+        key: Hashable,
+        load: Callable[[], Coroutine[Any, Any, T]],
+        size: Callable[[T], int],
     ) -> T:
         """What `load` answers, or answered to another who asked for the same a moment ago.
 
