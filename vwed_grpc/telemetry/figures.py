@@ -40,8 +40,21 @@ class Shown:
     wakeups: Wakeups
 
 
-def show(sampler: Sampler, of: Shown, *, waiting: WaitingRuns, lag: Lag) -> None:
-    """Has the sampler read all of them."""
+def show(
+    sampler: Sampler,
+    of: Shown,
+    *,
+    calls: Mapping[tuple[str, ...], float],
+    waiting: WaitingRuns,
+    lag: Lag,
+) -> None:
+    """Has the sampler read all of them; `calls`: how many ended, by service, method and code."""
+    sampler.counter(
+        "vwed_calls_total",
+        "Calls that ended, by method and code; those whose caller left are CANCELLED.",
+        lambda: calls,
+        ("service", "method", "code"),
+    )
     _cache(sampler, of.redis)
     sampler.counter(
         "vwed_foreign_wakeups_total",
