@@ -1,5 +1,6 @@
 """A server that asks for tokens, what there is in it, and how its every RPC is called."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -100,6 +101,10 @@ async def send(
                 raise TimeoutError from None
             if not (rpc.streams_in and _is_lost(error)):
                 return read_refusal(error)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise TimeoutError from None  # gRPC's client, in the middle of sending
         else:
             return None
     raise AssertionError(f"the answers to {_TRIES} calls of {rpc.path} were lost")
