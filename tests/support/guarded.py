@@ -98,13 +98,13 @@ async def send(
             await _first_answer(rpc.open(channel, raw, metadata, timeout), rpc)
         except grpc.aio.AioRpcError as error:
             if error.code() is StatusCode.DEADLINE_EXCEEDED and _DEADLINE in str(error.details()):
-                raise TimeoutError from None
+                raise TimeoutError(rpc.path) from None
             if not (rpc.streams_in and _is_lost(error)):
                 return read_refusal(error)
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            raise TimeoutError from None  # gRPC's client, in the middle of sending
+            raise TimeoutError(rpc.path) from None  # gRPC's client, in the middle of sending
         else:
             return None
     raise AssertionError(f"the answers to {_TRIES} calls of {rpc.path} were lost")
