@@ -76,7 +76,7 @@ class Tokens:
 
         Raises Unauthenticated `TOKEN_INVALID` or `TOKEN_EXPIRED`.
         """
-        found = self._verified.remembered.get(authorization)  # whole: nothing is parsed or hashed
+        found = self._verified.remembered.get(authorization)  # as it came: nothing is parsed
         if found is None:
             found = self._look_up(_token(authorization), self._verified)
         if time.time() >= found.ends:
