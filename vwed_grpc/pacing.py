@@ -8,7 +8,7 @@ still turns between its steps.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from time import perf_counter
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -33,16 +33,18 @@ class Pace:
         """When all rest that is owed is over, by `perf_counter`."""
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Awaitable[T], can_wait: Callable[[], bool] = lambda: True) -> T:
+    async def run(
+        self, work: Coroutine[Any, Any, T], can_wait: Callable[[], bool] = lambda: True
+    ) -> T:
         """What `work` answers or raises; between its steps it rests if it must.
 
         `can_wait`: whether the next step can. One that cannot is not counted, either.
         """
-        # What is cancelled before it began must itself be told so, not what would have awaited it.
-        steps = work if isinstance(work, Coroutine) else _coroutine(work)
-        return await _Paced(steps, self, can_wait)
+        return await _Paced(work, self, can_wait)
 
-    def paced(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def paced(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
         """The same function, whose work rests between its steps."""
 
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -106,7 +108,3 @@ class _Paced(Generic[T]):
                 step = work.send
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the work
                 step, given = work.throw, exc
-
-
-async def _coroutine(work: Awaitable[T]) -> T:
-    return await work

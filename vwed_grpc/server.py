@@ -37,7 +37,7 @@ from vwed_grpc.services.transfer import Transfer
 from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
-from vwed_grpc.storage.incarnation import changed
+from vwed_grpc.storage.incarnation import CurrentIncarnation, changed
 from vwed_grpc.stores import first_beat, open_stores
 from vwed_grpc.telemetry.figures import Shown
 from vwed_grpc.telemetry.measuring import measure, meters_of
@@ -110,14 +110,13 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         urgent, live, bulk = database.urgent, database.live, database.bulk
         await first_beat(database)
         incarnation = database.incarnation
-        keys = KeySpace(GENERATION, str(incarnation.value))
-        incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
+        keys, seal = _of_the_present(incarnation)
 
         redis = await stack.enter_async_context(RedisClient(stores.redis_url))
         cache = await stack.enter_async_context(
-            ReadThrough(redis, Seal(stores.seal_key), lambda: incarnation.is_confirmed)
+            ReadThrough(redis, seal, lambda: incarnation.is_confirmed)
         )
-        wakeups = Wakeups(stores.redis_url)
+        wakeups = Wakeups(stores.redis_url, seal)
         edge = Edge(
             settings,
             authentication=authentication(stack, settings),
@@ -195,6 +194,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 duties=duties,
                 pulse=beats,
                 catch_up=catch_up,
+                wakeups=wakeups,
             )
             shown["/metrics"] = measure(stack, settings, meters=meters, of=of)
         if stores.data:
@@ -222,3 +222,11 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(asyncio.sleep, HEALTH_LEAD_SECONDS)
         keep_going(stack, health.follow)
         yield port
+
+
+def _of_the_present(incarnation: CurrentIncarnation) -> tuple[KeySpace, Seal]:
+    """The names of what stands in Redis, and its seal: of the present copy of the data, always."""
+    keys, seal = KeySpace(GENERATION, str(incarnation.value)), Seal(incarnation.value.seal_key)
+    incarnation.on_change(lambda: keys.move_to(str(incarnation.value)))
+    incarnation.on_change(lambda: seal.move_to(incarnation.value.seal_key))
+    return keys, seal

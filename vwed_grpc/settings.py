@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ _REDIS_SCHEMES = {
     "unix",
     *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster")),
 }
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 
 
 def _host_and_port(listen: str) -> str:
@@ -26,17 +28,31 @@ def _host_and_port(listen: str) -> str:
     return listen
 
 
-# A URL may hold a password, so these do not repeat it.
+# A URL may hold a password, so these do not repeat it. Nor must those who read it later: a password
+# with a "/" that is not escaped would be taken for a port, and told as one that is no number.
 def _postgresql_url(url: str) -> str:
-    if urlsplit(url).scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+    scheme, slashes, rest = url.partition("://")
+    if not slashes or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
         raise ValueError("is not a URL that begins with postgresql://")
+    _check_hosts(rest.partition("?")[0].rpartition("@")[2].partition("/")[0])
     return url
 
 
 def _redis_url(url: str) -> str:
-    if url != NO_REDIS and urlsplit(url).scheme not in _REDIS_SCHEMES:
+    if url == NO_REDIS:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in _REDIS_SCHEMES:
         raise ValueError('is neither "none" nor a URL that begins with redis://')
+    _check_hosts(parts.netloc.rpartition("@")[2])
     return url
+
+
+def _check_hosts(hosts: str) -> None:
+    if not all(_HOST_AND_PORT.fullmatch(one) for one in hosts.split(",")):
+        raise ValueError(
+            "has a host or port that cannot be; in a password / ? # @ are written %2F %3F %23 %40"
+        )
 
 
 class Settings(BaseSettings, Limits):

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -26,8 +26,6 @@ class Stores:
     """None: no cache."""
     data: Path | None
     """What is on the disk that the embedded PostgreSQL may fill; None: it is none of ours."""
-    seal_key: bytes = field(repr=False)
-    """What is stored in Redis is sealed with it."""
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
@@ -49,14 +47,11 @@ async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
         database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
     if redis_url is None:
         redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
-    seal_key = await asyncio.to_thread(
-        _prepare_schema, database_url, migrate=settings.database_url is None
-    )
+    await asyncio.to_thread(_prepare_schema, database_url, migrate=settings.database_url is None)
     return Stores(
         database_url=database_url,
         redis_url=None if redis_url == NO_REDIS else redis_url,
         data=settings.data_dir if settings.database_url is None else settings.watched_dir,
-        seal_key=seal_key,
     )
 
 
@@ -70,15 +65,13 @@ async def first_beat(database: Database) -> None:
         raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
-def _prepare_schema(database_url: str, *, migrate: bool) -> bytes:
-    """Answers the database's key of seals."""
+def _prepare_schema(database_url: str, *, migrate: bool) -> None:
     engine = sync_engine(database_url)
     try:
         if migrate:
             schema.migrate(engine)
         with engine.connect() as connection:
             schema.check(connection)
-            return schema.seal_key(connection)
     except sa.exc.DBAPIError as exc:
         raise CannotServeError(f"the database cannot be used: {plain_reason(exc)}") from exc
     finally:

@@ -36,6 +36,7 @@ from tests.support.calls import create_def, set_entry, update_def
 from tests.support.databases import empty_database, migrated_database
 from tests.support.definition_calls import create_template
 from tests.support.feeding import feeding
+from tests.support.metrics_page import figures, free_address
 from tests.support.proxy import Proxy
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, refused, report, running, seconds, sql
@@ -232,6 +233,51 @@ async def test_nothing_that_no_longer_is_is_served(
         async with feeding(client) as again:
             await report(other, run.id, block("c", RUNNING))
             await again.until(lambda: bool(again.messages[-1].events))
+
+
+async def test_who_ran_through_it_and_who_came_later_believe_each_other(
+    own_database: str, postgres_url: str, redis_url: str, tenant: str, tmp_path: Path
+) -> None:
+    """What was restored is of another database, whose servers seal with another secret."""
+    backup = tmp_path / "another.backup"
+    with migrated_database(postgres_url) as another:
+        settings = Settings(listen="127.0.0.1:0", database_url=another, redis_url="none")
+        async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+            run = (await running(client)).id
+        await asyncio.to_thread(done, "backup", backup, "--database-url", another)
+    pages = [free_address(), free_address()]
+    one, two = (
+        Settings(
+            listen="127.0.0.1:0",
+            database_url=own_database,
+            redis_url=redis_url,
+            metrics_listen=page,
+        )
+        for page in pages
+    )
+    async with serving(one) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as older:
+        await asyncio.to_thread(done, "restore", backup, "--force", "--database-url", own_database)
+        get: Named = [("GetTaskRecord", GetTaskRecordRequest(id=run))]
+
+        async def is_restored() -> bool:
+            return not isinstance((await read(older, get))[0], StatusCode)
+
+        await until_true(is_restored)
+        async with serving(two) as late, connect(f"127.0.0.1:{late}", tenant=tenant) as newer:
+
+            async def are_hits() -> bool:
+                for client in (older, newer):
+                    await read(client, get)
+                return all([(await figures(page))["vwed_cache_hits_total"] > 2 for page in pages])
+
+            await until_true(are_hits, what="values of either that serve both")
+            async with feeding(older) as feed:
+                await report(newer, run, block("a", RUNNING))
+                await feed.until(lambda: bool(feed.messages[-1].events))
+            for page in pages:
+                found = await figures(page)
+                assert found["vwed_cache_foreign_total"] == 0
+                assert found["vwed_foreign_wakeups_total"] == 0
 
 
 async def test_who_is_cut_off_from_the_database_serves_nothing_that_it_remembers(

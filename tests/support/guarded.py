@@ -1,5 +1,6 @@
 """A server that asks for tokens, what there is in it, and how its every RPC is called."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
+from grpc import StatusCode
 from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no types
     reflection_pb2,
 )
@@ -16,8 +18,9 @@ from tests.support.tokens import bearer, token
 from tests.support.valid_requests import VALID
 
 _LOST = "Internal error from Core"
-"""What gRPC's client makes up if the server refuses a stream before it has begun to send: it has
-lost the server's own answer then, so the call is made again."""
+_TRIES = 5
+_DEADLINE = "Deadline Exceeded"
+"""gRPC's client, when the time that it gave a call is over."""
 REFLECTION = "grpc.reflection.v1.ServerReflection"
 
 
@@ -86,21 +89,46 @@ async def send(
     *,
     timeout: float = 30,  # noqa: ASYNC109 - gRPC's own, on the wire
 ) -> Refusal | None:
-    """How the call is refused; None if it is not. A stream is left after its first answer."""
-    call = rpc.open(channel, raw, metadata, timeout)
+    """How the call is refused; None if it is not. A stream is left after its first answer.
+
+    Raises TimeoutError if the client has left before.
+    """
+    for _ in range(_TRIES):
+        try:
+            await _first_answer(rpc.open(channel, raw, metadata, timeout), rpc)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is StatusCode.DEADLINE_EXCEEDED and _DEADLINE in str(error.details()):
+                raise TimeoutError(rpc.path) from None
+            if not (rpc.streams_in and _is_lost(error)):
+                return read_refusal(error)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise TimeoutError(rpc.path) from None  # gRPC's client, in the middle of sending
+        else:
+            return None
+    raise AssertionError(f"the answers to {_TRIES} calls of {rpc.path} were lost")
+
+
+async def _first_answer(call: Any, rpc: Rpc) -> None:
     try:
         if rpc.streams_out:
             async for _ in call:
                 break
         else:
             await call
-    except grpc.aio.AioRpcError as error:
-        if rpc.streams_in and error.details() == _LOST:
-            return await send(channel, rpc, raw, metadata, timeout=timeout)
-        return read_refusal(error)
     finally:
         call.cancel()
-    return None
+
+
+def _is_lost(error: grpc.aio.AioRpcError) -> bool:
+    """Whether gRPC's client has lost the server's answer to a stream, and made one up.
+
+    It does so if the server refuses a stream while the client sends its first message. What a
+    server says comes with trailing metadata.
+    """
+    made_up = (error.code(), error.details()) == (StatusCode.INTERNAL, _LOST)
+    return made_up and not error.trailing_metadata()
 
 
 def request(rpc: Rpc, *, there: bool = True) -> bytes:

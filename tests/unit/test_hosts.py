@@ -1,7 +1,9 @@
 """Several hosts in a database URL, as libpq and as SQLAlchemy write them."""
 
 import pytest
+from pydantic import ValidationError
 
+from vwed_grpc.settings import Settings
 from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
 
 TWO = [{"host": "one", "port": 5433}, {"host": "two", "port": 5432}]
@@ -20,12 +22,27 @@ TWO = [{"host": "one", "port": 5433}, {"host": "two", "port": 5432}]
     ],
 )
 def test_each_host_is_found(url: str, found: list[dict[str, object]]) -> None:
+    assert Settings(database_url=url).database_url == url
     assert [dict(each) for each in addresses(parsed(url))] == found
 
 
 def test_all_else_is_kept() -> None:
     url = parsed("postgresql+psycopg://u:p%40ss@one,two/vwed?ssl=require&pgbouncer=true")
     assert options(url) == {"user": "u", "password": "p@ss", "database": "vwed", "ssl": "require"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "mysql://u:secret@one/vwed", "postgresql:/u:secret@one/vwed", "u:secret@one"),
+        *("postgresql://u:secret@one:b/vwed", "postgresql://u:secret@one,two:b/vwed"),
+        *("postgresql://u:secret@[::1/vwed", "postgresql://u:secret?x@one/vwed"),
+    ],
+)
+def test_others_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(database_url=url)
+    assert "secret" not in str(refused.value.errors(include_input=False))
 
 
 def test_pgbouncer_is_named() -> None:

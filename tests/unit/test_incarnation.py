@@ -17,6 +17,7 @@ THIRD = Incarnation(
         2: Beginning(xact=100, lsn=1_000),
         3: Beginning(xact=200, lsn=2_000),
     },
+    seal_key=b"",
 )
 
 

@@ -32,11 +32,24 @@ def test_urls_that_are_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://a", "redis+x://a", "unix+cluster://a", "sentinel://a", "+redis://a"]
+    "url",
+    [
+        *("", "http://a", "redis+x://a", "unix+cluster://a", "sentinel://a", "+redis://a"),
+        *("redis://a:b", "redis://[::1", "redis+cluster://a:1,b:c", "redis+sentinel://a:1:2/name"),
+    ],
 )
 def test_others_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(redis_url=url.replace("://", "://robot:secret@"))
+    assert "secret" not in str(refused.value.errors(include_input=False))
+
+
+@pytest.mark.parametrize("sign", "/?#")
+@pytest.mark.parametrize("url", ["redis://a/1", CLUSTER, SENTINELS])
+def test_a_password_that_is_not_escaped_is_no_port(url: str, sign: str) -> None:
+    """Who reads the URL later would tell of it: it is no number."""
+    with pytest.raises(ValidationError, match="%2F") as refused:
+        Settings(redis_url=url.replace("://", f"://robot:secret{sign}x@"))
     assert "secret" not in str(refused.value.errors(include_input=False))
 
 

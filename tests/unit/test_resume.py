@@ -10,8 +10,8 @@ from vwed_grpc.storage.incarnation import Beginning, Incarnation
 from vwed_grpc.watching.resume import Place, ResumePoint
 
 WATCH = b"of one watch"
-OLD = Incarnation("1-1", 7, "a", 1, {1: Beginning(5, None)})
-NEW = Incarnation("1-1", 7, "a", 2, {**OLD.beginnings, 2: Beginning(100, 1_000)})
+OLD = Incarnation("1-1", 7, "a", 1, {1: Beginning(5, None)}, b"")
+NEW = Incarnation("1-1", 7, "a", 2, {**OLD.beginnings, 2: Beginning(100, 1_000)}, b"")
 AMID = Place(Snapshot(90, (80, 85)), Snapshot(95, (94,)), "run", 7)
 
 

@@ -41,6 +41,8 @@ VWED_ERRORS = [
     errors.Unavailable("STORE_UNAVAILABLE", "away", retry_after=1.5),
     errors.DeadlineExceeded("DEADLINE_EXCEEDED", "late"),
     errors.Unimplemented("UNIMPLEMENTED", "not yet"),
+    errors.Unauthenticated("TOKEN_MISSING", "a token is needed"),
+    errors.PermissionDenied("SCOPE_MISSING", "no scope a", metadata={"scope": "a"}),
     InternalError(),
 ]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NOBODY = cast("ReadingPool", None)
 """Runs that are known from their first event on are not asked for."""
-HERE = Incarnation("1-1", 7, "a", 1, {})
+HERE = Incarnation("1-1", 7, "a", 1, {}, b"")
 WATCH = Request(
     "t", TaskRecordFilter(), blocks=True, full=False, bookmark=9, fingerprint=b"", incarnation=HERE,
     kept=None,

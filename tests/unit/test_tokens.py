@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tests.support.tokens import PRIVATE, SECRET, jwk, token, write_keys
+from tests.support.tokens import PRIVATE, SECRET, bearer, jwk, token, write_keys
 from vwed_grpc.domain.errors import Unauthenticated
 from vwed_grpc.rpc import tokens
 from vwed_grpc.rpc.token_keys import BadKeysError, read_keys
-from vwed_grpc.rpc.tokens import LEEWAY_SECONDS, Tokens
+from vwed_grpc.rpc.tokens import LEEWAY_SECONDS, Identity, Tokens
 
 
 def pem(key: Any) -> bytes:
@@ -32,9 +32,13 @@ def verifier(path: Path, issuer: str | None = None) -> Tokens:
     return Tokens(path, audience="vwed", issuer=issuer)
 
 
+def identity_of(verifier: Tokens, token: str) -> Identity:
+    return verifier.identity(bearer(token)[1])
+
+
 def refused(verifier: Tokens, token: str) -> str:
     with pytest.raises(Unauthenticated) as raised:
-        verifier.identity(token)
+        identity_of(verifier, token)
     assert len(token) < 9 or token not in f"{raised.value!r} {raised.value.metadata}"
     return raised.value.reason
 
@@ -48,7 +52,7 @@ def keys(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("named", [True, False])
 def test_each_algorithm(keys: Path, algorithm: str, named: bool) -> None:
     signed = token(algorithm=algorithm, kid=algorithm if named else None, tenants=["a", "b"])
-    identity = verifier(keys).identity(signed)
+    identity = identity_of(verifier(keys), signed)
     assert identity.subject == "wms"
     assert identity.tenants == {"a", "b"}
     assert "records:read" in identity.scopes
@@ -58,7 +62,7 @@ def test_each_algorithm(keys: Path, algorithm: str, named: bool) -> None:
 def test_a_public_key_in_pem(tmp_path: Path, algorithm: str) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(pem(PRIVATE[algorithm]))
-    assert verifier(path).identity(token(algorithm=algorithm)).subject == "wms"
+    assert identity_of(verifier(path), token(algorithm=algorithm)).subject == "wms"
     assert refused(verifier(path), token(algorithm="HS256")) == "TOKEN_INVALID"
 
 
@@ -141,14 +145,14 @@ def test_what_is_no_token(keys: Path, sent: str) -> None:
 
 
 def test_the_issuer_if_it_is_told(keys: Path) -> None:
-    assert verifier(keys, "https://id.test").identity(token(iss="https://id.test"))
+    assert identity_of(verifier(keys, "https://id.test"), token(iss="https://id.test"))
     assert refused(verifier(keys, "https://id.test"), token(iss="https://x")) == "TOKEN_INVALID"
     assert refused(verifier(keys, "https://id.test"), token()) == "TOKEN_INVALID"
 
 
 def test_clocks_may_differ_a_little(keys: Path) -> None:
-    assert verifier(keys).identity(token(lives=5 - LEEWAY_SECONDS))
-    assert verifier(keys).identity(token(nbf=time.time() + LEEWAY_SECONDS - 5))
+    assert identity_of(verifier(keys), token(lives=5 - LEEWAY_SECONDS))
+    assert identity_of(verifier(keys), token(nbf=time.time() + LEEWAY_SECONDS - 5))
     assert refused(verifier(keys), token(lives=-LEEWAY_SECONDS - 1)) == "TOKEN_EXPIRED"
 
 
@@ -156,7 +160,7 @@ def test_a_token_that_is_remembered_ends_as_well(
     keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifies, signed = verifier(keys), token(lives=100)
-    assert verifies.identity(signed) is verifies.identity(signed)
+    assert identity_of(verifies, signed) is identity_of(verifies, signed)
     later = time.time() + 100 + LEEWAY_SECONDS
     monkeypatch.setattr(time, "time", lambda: later)
     assert refused(verifies, signed) == "TOKEN_EXPIRED"
@@ -166,22 +170,29 @@ def test_so_many_are_remembered(keys: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tokens, "_REMEMBERED", 3)
     verifies = verifier(keys)
     for number in range(5):
-        verifies.identity(token(sub=f"robot-{number}"))
+        identity_of(verifies, token(sub=f"robot-{number}"))
     assert len(verifies._verified.remembered) == 3
+
+
+def test_spellings_of_a_token_share_a_place(keys: Path) -> None:
+    verifies, signed = verifier(keys), token()
+    for spelt in (f"Bearer {signed}", f"bearer  {signed} ", f"BEARER {signed}"):
+        assert verifies.identity(spelt) is identity_of(verifies, signed)
+    assert len(verifies._verified.remembered) == 1
 
 
 def test_renewed_keys(keys: Path) -> None:
     verifies, by_rsa, by_secret = verifier(keys), token(algorithm="RS256"), token()
     for signed in (by_rsa, by_secret):
-        verifies.identity(signed)
+        identity_of(verifies, signed)
     write_keys(keys, "RS256")
     verifies.read()
-    assert verifies.identity(by_rsa)
+    assert identity_of(verifies, by_rsa)
     assert refused(verifies, by_secret) == "TOKEN_INVALID"
     keys.write_text("{")
     with pytest.raises(BadKeysError):
         verifies.read()
-    assert verifies.identity(by_rsa)
+    assert identity_of(verifies, by_rsa)
 
 
 PRIVATE_PEM = PRIVATE["ES256"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -13,7 +13,7 @@ a stream one bad message is an answer of its own, not the end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Generic, Never
 
@@ -31,7 +31,7 @@ from vwed_grpc.rpc.validation import Checked, M, MalformedMessage, checker
 Context = grpc.aio.ServicerContext[Any, Any]
 Method = Callable[..., Any]
 """A servicer's method, bound."""
-Serve = Callable[[Any, Context, Call], Awaitable[bytes | None]]
+Serve = Callable[[Any, Context, Call], Coroutine[Any, Any, bytes | None]]
 """From a request's bytes (a stream in: anything) to an answer's (a stream out: None, when sent)."""
 
 

@@ -4,7 +4,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,14 @@ class _Verified:
     """Keys, and what they have verified."""
 
     keys: Sequence[Key]
-    remembered: OrderedDict[bytes, Identity] = field(default_factory=OrderedDict)
+    remembered: OrderedDict[str, Identity] = field(default_factory=OrderedDict)
+    """By what most callers send; other spellings of it have no place of their own."""
 
 
 class Tokens:
-    """Verifies tokens by the keys of a file; those it has seen it remembers by their hashes.
+    """Verifies tokens by the keys of a file, and remembers those that were good.
 
-    To verify takes 35 to 190 µs, to remember 1.
+    To verify takes 35 to 190 µs, to remember a half.
     """
 
     def __init__(self, keys_file: Path, *, audience: str, issuer: str | None) -> None:
@@ -71,19 +71,25 @@ class Tokens:
         # In one step: this may be another thread, and what the old keys verified must be gone.
         self._verified = _Verified(read_keys(self.keys_file))
 
-    def identity(self, token: str) -> Identity:
-        """Raises Unauthenticated `TOKEN_INVALID` or `TOKEN_EXPIRED`."""
-        digest = sha256(token.encode(errors="surrogateescape")).digest()
-        verified = self._verified
-        found = verified.remembered.get(digest)
+    def identity(self, authorization: str) -> Identity:
+        """Of who sends this as metadata `authorization`.
+
+        Raises Unauthenticated `TOKEN_INVALID` or `TOKEN_EXPIRED`.
+        """
+        found = self._verified.remembered.get(authorization)  # as it came: nothing is parsed
         if found is None:
-            found = self._verify(token, verified.keys)
-            verified.remembered[digest] = found
+            found = self._look_up(_token(authorization), self._verified)
+        if time.time() >= found.ends:
+            raise expired()
+        return found
+
+    def _look_up(self, token: str, verified: _Verified) -> Identity:
+        usual = f"Bearer {token}"
+        found = verified.remembered.get(usual)
+        if found is None:
+            found = verified.remembered[usual] = self._verify(token, verified.keys)
             if len(verified.remembered) > _REMEMBERED:
                 verified.remembered.popitem(last=False)
-        if time.time() >= found.ends:
-            verified.remembered.pop(digest, None)
-            raise expired()
         return found
 
     def _verify(self, token: str, keys: Sequence[Key]) -> Identity:
@@ -118,6 +124,14 @@ class Tokens:
             except jwt.InvalidSignatureError as exc:
                 failure = exc
         raise failure
+
+
+def _token(authorization: str) -> str:
+    """Raises Unauthenticated."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("TOKEN_INVALID", "the token must be a bearer token")
+    return token.strip()
 
 
 def _identity(claims: dict[str, Any]) -> Identity:

@@ -7,7 +7,7 @@ answer from memory while it does not know.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeVar
 
@@ -45,6 +45,8 @@ class Incarnation:
     timeline: int
     beginnings: Mapping[int, Beginning]
     """Of this timeline and of those that led to it, as far as they are known."""
+    seal_key: bytes = field(repr=False)
+    """The secret by which its servers know what they have written to Redis (`cache.seal`)."""
 
     @property
     def copy(self) -> str:

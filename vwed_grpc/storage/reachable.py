@@ -71,3 +71,6 @@ def _reasons() -> Iterator[None]:
         state = sqlstate(exc)
         passes = state.startswith(_PASSES) if state else not isinstance(exc, NotSetUpError)
         raise (NotReachable if passes else NeverReachable)(reason) from exc
+    except TypeError as exc:  # what the URL says to the driver, it takes for an argument
+        option = str(exc).rpartition(" ")[2]
+        raise NeverReachable(f"the URL has an option that nobody knows: {option}") from exc

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from vwed_grpc.storage.models import SealKey
-
 HEAD = "0007"
 COMPATIBLE_SINCE = "0001"
 """Releases that want this schema, or a later one, can work with `HEAD`."""
@@ -75,9 +73,3 @@ def _revision(connection: sa.Connection) -> str:
     if not sa.inspect(connection).has_table("alembic_version"):
         return ""
     return connection.scalar(sa.text("SELECT version_num FROM alembic_version")) or ""
-
-
-def seal_key(connection: sa.Connection) -> bytes:
-    """The secret that what is stored in Redis is sealed with."""
-    key: bytes = connection.execute(sa.select(SealKey.key).where(SealKey.tenant == "")).scalar_one()
-    return key

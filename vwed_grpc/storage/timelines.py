@@ -38,8 +38,9 @@ ADD = f"""
 """  # noqa: S608 - texts of our own
 _ADD = Statement(ADD.replace("clock_timestamp()", "clock_timestamp() + :hold"))
 _READ = Statement(f"""
-    SELECT {PLACE} AS place, {RELATION} AS relation, {TIMELINE} AS timeline
-""")
+    SELECT {PLACE} AS place, {RELATION} AS relation, {TIMELINE} AS timeline,
+           (SELECT key FROM seal_keys WHERE tenant = '') AS seal_key
+""")  # noqa: S608 - texts of our own
 _BEGINNINGS = Statement("""
     SELECT timeline, copy, first_xact, begun_at FROM timelines
      WHERE tenant = '' AND timeline <= :timeline ORDER BY timeline DESC
@@ -62,4 +63,5 @@ async def learn(driver: asyncpg.Connection) -> Incarnation:
         id_,
         where.timeline,
         {row.timeline: Beginning(row.first_xact, row.begun_at) for row in found if row.copy == id_},
+        where.seal_key,
     )

@@ -14,6 +14,7 @@ from vwed_grpc.telemetry.lag import Lag
 from vwed_grpc.telemetry.sampler import Read, Sampler
 from vwed_grpc.telemetry.waiting_runs import WaitingRuns
 from vwed_grpc.watching.catch_up import CatchUp
+from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.condition import Condition
 from vwed_grpc.writes.duties import Duties
@@ -36,11 +37,30 @@ class Shown:
     duties: Duties
     pulse: Pulse
     catch_up: CatchUp
+    wakeups: Wakeups
 
 
-def show(sampler: Sampler, of: Shown, *, waiting: WaitingRuns, lag: Lag) -> None:
-    """Has the sampler read all of them."""
+def show(
+    sampler: Sampler,
+    of: Shown,
+    *,
+    calls: Mapping[tuple[str, ...], float],
+    waiting: WaitingRuns,
+    lag: Lag,
+) -> None:
+    """Has the sampler read all of them; `calls`: how many ended, by service, method and code."""
+    sampler.counter(
+        "vwed_calls_total",
+        "Calls that ended, by method and code; those whose caller left are CANCELLED.",
+        lambda: calls,
+        ("service", "method", "code"),
+    )
     _cache(sampler, of.redis)
+    sampler.counter(
+        "vwed_foreign_wakeups_total",
+        "Messages that this service had not published on their channels: nobody heard them.",
+        _one(lambda: of.wakeups.foreign),
+    )
     _calls(sampler, of.edge)
     _connections(sampler, of.database)
     _duties(sampler, of.duties)

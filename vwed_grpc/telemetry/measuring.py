@@ -28,7 +28,7 @@ def measure(stack: AsyncExitStack, settings: Settings, *, meters: Meters, of: Sh
     """Measures while the stack is open; answers the page of what is."""
     sampler = Sampler(meters.registry)
     waiting, lag = WaitingRuns(of.database.duties), Lag(meters.loop_lag)
-    show(sampler, of, waiting=waiting, lag=lag)
+    show(sampler, of, calls=meters.calls, waiting=waiting, lag=lag)
     for background in (waiting.run, lag.run):
         keep_going(stack, background)
     if settings.metrics_dir:

@@ -1,7 +1,7 @@
 """Reading for watchers that lag: few at a time, and once for all who stand at the same place."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ KEPT_SECONDS = 2.0
 KEPT_BYTES = 16 << 20
 """What was read is kept for those who come next, at most so long and so much of it."""
 
-Load = Callable[[], Awaitable[Any]]
+Load = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +49,11 @@ class CatchUp:
         return self._turns.weight
 
     async def ask(
-        self, tenant: str, key: Hashable, load: Callable[[], Awaitable[T]], size: Callable[[T], int]
+        self,
+        tenant: str,
+        key: Hashable,
+        load: Callable[[], Coroutine[Any, Any, T]],
+        size: Callable[[T], int],
     ) -> T:
         """What `load` answers, or answered to another who asked for the same a moment ago.
 

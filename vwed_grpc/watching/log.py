@@ -23,7 +23,7 @@ from vwed_grpc.storage.feed import Entry, Stretch
 from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.telemetry.meters import Observe
 from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.news import ORIGIN_BYTES, News, unpack
+from vwed_grpc.watching.news import NEWS, ORIGIN_BYTES, News, unpack
 from vwed_grpc.watching.reading import after, grouped, next_ones, page, up_to
 from vwed_grpc.watching.sleep import Sleep
 from vwed_grpc.watching.tail import Tail
@@ -295,7 +295,7 @@ class TailedLogs:
         )
 
         async def follow() -> None:
-            with self._wakeups.listen(self._keys.key("watch", tenant), log.hear):
+            with self._wakeups.listen(self._keys.key(NEWS, tenant), log.hear):
                 await log.run()
 
         return _Followed(log, asyncio.create_task(follow()))

@@ -15,6 +15,10 @@ MAX_BYTES = 32 * 1024
 of a commit beyond MAX_COMMIT_BYTES: Redis cuts subscribers that lag by megabytes."""
 MAX_COMMIT_BYTES = 128 * 1024
 
+NEWS = "news"
+"""The kind of a tenant's channel. That of the first releases, "watch", is left to them: they take
+whatever comes there for an unsealed message."""
+
 ORIGIN_BYTES = 8
 _HEAD = struct.Struct("<qqHhI")  # xact, the newest seq; bytes of id, robot (-1: none) and events
 _EVENT = struct.Struct("<qqBIi")  # seq, group_seq, kind, event bytes, payload bytes (-1: none)

@@ -1,7 +1,7 @@
 """Subscriptions to Redis channels: only ever a wake-up, for messages can be lost at any time.
 
 Each (re)subscription counts as a gap, and so does a lost connection: the listener is called with
-None and looks for itself.
+None and looks for itself. What was not sealed by this service, for that channel, nobody hears.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.deployment import Deployment, Layout, deployed
+from vwed_grpc.cache.seal import LENGTH, Seal
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +40,17 @@ class Wakeups:
     other. If any connection is lost, or a channel's slot moves, all begin anew.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, seal: Seal) -> None:
         """`url`: see `deployed`; None: there is no Redis."""
+        self._seal = seal
         self._deployment = deployed(url) if url is not None else None
         self._listeners: dict[str, list[Listener]] = {}
         self._changed: asyncio.Queue[str] | None = None
         """Channels that the connections, while there are any, have yet to follow or to leave."""
         self.connected = False
         """Whether wake-ups can be expected; else listeners must look for themselves."""
+        self.foreign = 0
+        """Messages that were not this service's, on their channels."""
 
     @contextmanager
     def listen(self, channel: str, listener: Listener) -> Iterator[None]:
@@ -66,6 +70,10 @@ class Wakeups:
     def _note(self, channel: str) -> None:
         if self._changed is not None:  # else the next connection begins with all of them
             self._changed.put_nowait(channel)
+
+    def message(self, channel: str, content: bytes) -> tuple[str, bytes]:
+        """What to publish, and where, that other processes' listeners are called with `content`."""
+        return channel, self._seal.sealed(channel, content)
 
     def tell(self, channel: str) -> None:
         """Calls this process's own listeners at once, Redis or not."""
@@ -131,8 +139,10 @@ class Wakeups:
             self.connected = not connections.silent
             channel = (message["channel"] or b"").decode()
             match message["type"]:
+                case "smessage" if not self._seal.fits(channel, message["data"]):
+                    self.foreign += 1
                 case "smessage" | "ssubscribe" as kind:
-                    data = message["data"] if kind == "smessage" else None
+                    data = message["data"][LENGTH:] if kind == "smessage" else None
                     for listener in tuple(self._listeners.get(channel, ())):
                         listener(data)
                 case "sunsubscribe":

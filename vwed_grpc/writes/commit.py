@@ -1,7 +1,7 @@
 """The one way to write: a transaction, then what others must hear of it, then the answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from vwed_grpc.storage.incarnation import Incarnation
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.log import TailedLogs
-from vwed_grpc.watching.news import News, pack
+from vwed_grpc.watching.news import NEWS, News, pack
 from vwed_grpc.watching.wakeups import Wakeups
 
 T = TypeVar("T")
@@ -142,17 +142,22 @@ class Committer:
         return answer
 
     async def _announce(self, effects: Effects) -> None:
-        publish = [
-            (self._keys.key("watch", tenant), pack(self._logs.origin, news))
-            for tenant, news in effects.news.items()
-        ]
         claims = [self._keys.key("claim", tenant) for tenant in effects.claimable]
-        publish += [(channel, b"") for channel in claims]
-        await self._redis.committed(effects.stale, publish)
+        await self._redis.committed(effects.stale, self._messages(effects.news, claims))
         for channel in claims:
             self._wakeups.tell(channel)
         for tenant, news in effects.news.items():
             self._logs.tell(tenant, news, effects.incarnation)
+
+    def _messages(
+        self, news: Mapping[str, Sequence[News]], claims: Iterable[str]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Made one by one as they are sent, and not at all while Redis is away."""
+        for tenant, own in news.items():
+            channel = self._keys.key(NEWS, tenant)
+            yield self._wakeups.message(channel, pack(self._logs.origin, own))
+        for channel in claims:
+            yield self._wakeups.message(channel, b"")
 
 
 def _heard(running: asyncio.Future[Any]) -> None:

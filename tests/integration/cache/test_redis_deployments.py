@@ -16,6 +16,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
+from vwed_grpc.watching.news import NEWS
 from vwed_grpc.watching.wakeups import Wakeups
 
 TENANTS = 12
@@ -60,7 +61,9 @@ class Process:
         for tenant in self.rows:
             self.rows[tenant] = value
             stale = [self._keys.key("def", tenant, "d"), self._keys.key("def", tenant, "e")]
-            await self.client.committed(stale, [(self._keys.key("watch", tenant), value)])
+            await self.client.committed(
+                stale, [self.wakeups.message(self._keys.key(NEWS, tenant), value)]
+            )
 
     async def is_used(self) -> None:
         """Reads are hits, in the end; and none is ever older than the last write."""
@@ -80,7 +83,7 @@ class Process:
         with ExitStack() as stack:
             heard: dict[str, list[bytes | None]] = {tenant: [] for tenant in self.rows}
             for tenant, messages in heard.items():
-                channel = self._keys.key("watch", tenant)
+                channel = self._keys.key(NEWS, tenant)
                 stack.enter_context(self.wakeups.listen(channel, messages.append))
             value = secrets.token_bytes(4)
 
@@ -93,10 +96,11 @@ class Process:
 
 @asynccontextmanager
 async def process(url: str, keys: KeySpace) -> AsyncIterator[Process]:
-    wakeups = Wakeups(url)
+    seal = Seal(b"a key")
+    wakeups = Wakeups(url, seal)
     listening = asyncio.create_task(wakeups.run())
     try:
-        async with RedisClient(url) as client, ReadThrough(client, Seal(b"a key")) as cache:
+        async with RedisClient(url) as client, ReadThrough(client, seal) as cache:
             yield Process(keys, client, cache, wakeups)
     finally:
         listening.cancel()
@@ -195,11 +199,11 @@ async def test_a_primary_that_comes_back_too_late_is_not_used(
 
 async def test_a_slot_that_moves_is_followed(keys: KeySpace) -> None:
     async with cluster_of_three() as redis, process(redis.url, keys) as alone:
-        slot = key_slot(keys.key("watch", "tenant-0").encode())
+        slot = key_slot(keys.key(NEWS, "tenant-0").encode())
         giver = redis.nodes[slot * 3 // SLOTS]
         taker = next(node for node in redis.nodes[:3] if node is not giver)
         name = (await taker.command("CLUSTER", "MYID")).decode()
-        with alone.wakeups.listen(keys.key("watch", "tenant-0"), lambda _: None):
+        with alone.wakeups.listen(keys.key(NEWS, "tenant-0"), lambda _: None):
             await alone.is_used()
             await until_true(lambda: alone.wakeups.connected)
             await giver.command("FLUSHALL")  # a slot with keys would have to be moved key by key

@@ -149,6 +149,7 @@ async def test_a_good_token_gets_through(
 ) -> None:
     """With each of the scopes that an RPC names; so the table above is not empty."""
     assert {rpc.name for rpc in found if rpc.ours} == set(METHODS)
+    assert {rpc.service for rpc in found if not needed(rpc)} == {"grpc.health.v1.Health"}
     for rpc in found:
         for scope in needed(rpc) or ("none",):
             metadata = of_tenant(bearer(token(scope, tenants=[TENANT])))

@@ -124,10 +124,19 @@ async def test_it_gives_up_when_its_time_is_over(settings: Settings) -> None:
                 pass
 
 
-async def test_what_waiting_does_not_mend_is_said_at_once(settings: Settings) -> None:
-    url = sa.make_url(settings.database_url or "").set(database="nowhere")
+@pytest.mark.parametrize(
+    ("database", "query", "said"),
+    [
+        ("nowhere", {}, 'database "nowhere" does not exist'),
+        ("postgres", {"no_option": "1"}, "an option that nobody knows: 'no_option'"),
+    ],
+)
+async def test_what_waiting_does_not_mend_is_said_at_once(
+    settings: Settings, database: str, query: dict[str, str], said: str
+) -> None:
+    url = sa.make_url(settings.database_url or "").set(database=database).update_query_dict(query)
     given = {"database_url": url.render_as_string(hide_password=False), "start_timeout": 3600.0}
-    with pytest.raises(CannotServeError, match='database "nowhere" does not exist'):
+    with pytest.raises(CannotServeError, match=said):
         async with serving(settings.model_copy(update=given)):
             pass
 

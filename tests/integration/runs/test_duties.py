@@ -19,6 +19,7 @@ from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
@@ -157,7 +158,7 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
     database = Database(database_url, connections=8, statement_timeout=5.0)
     async with RedisClient(None) as redis:
-        keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None)
+        keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None, Seal(b"a key"))
         catch_up = CatchUp(Pace(lambda: False))
         logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=lambda _: None)
         yield database.duties, Committer(redis, keys, logs, wakeups)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.steps import running
 from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client
 from vwed_grpc.pacing import Pace
 from vwed_grpc.storage.database import Database
@@ -28,7 +29,9 @@ async def test_who_leaves_late_and_who_comes_at_once_share_no_log(
     await running(client)
     keys = KeySpace(GENERATION, "old")
     catch_up = CatchUp(Pace(lambda: False))
-    logs = TailedLogs(database, Wakeups(None), keys, catch_up, observe_lag=lambda _: None)
+    logs = TailedLogs(
+        database, Wakeups(None, Seal(b"a key")), keys, catch_up, observe_lag=lambda _: None
+    )
     with logs.of(tenant) as late:
         with late.tail() as (tail, _):
             await tail.marked(1)

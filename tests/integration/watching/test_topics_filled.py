@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.steps import running
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client
 from vwed_grpc.pacing import Pace
 from vwed_grpc.storage import events, feed
@@ -26,7 +27,7 @@ async def log(database_url: str, tenant: str) -> AsyncIterator[TailedLog]:
     yield TailedLog(
         tenant,
         database,
-        Wakeups(None),
+        Wakeups(None, Seal(b"a key")),
         CatchUp(Pace(lambda: False)),
         origin=b"process1",
         observe_lag=lambda _: None,
