@@ -28,10 +28,12 @@ from tests.support.waiting import until_true
 from tests.support.watching import watching
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage import feed as storage_feed
+from vwed_grpc.storage import pulse, schema
+from vwed_grpc.storage.database import Database, sync_engine
 
 TENANT = "failover"
 ROBOTS, WATCHERS = 6, 8
@@ -166,6 +168,8 @@ async def test_a_primary_that_is_gone_without_a_word(
                 await feed.until(lambda: not feed.messages[-1].events)
             pages = client.records.ListTaskRecords
             page = await pages(ListTaskRecordsRequest(page_size=1))
+            away = Database(own.database_url or "", connections=8, statement_timeout=5.0)
+            await pulse.beat(away.probe)
             proxy.freeze()
             hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
             await asyncio.to_thread(standby.promote)
@@ -182,6 +186,14 @@ async def test_a_primary_that_is_gone_without_a_word(
             assert page.task_records[0].id in {run.id, other.id}
             ((timelines,),) = await sql(standby.url("vwed"), "SELECT count(*) FROM timelines")
             assert timelines == 2
+            # Who has not heard of it yet takes no place of the new one for one of the old.
+            with pytest.raises(Unavailable) as ended:
+                await storage_feed.now(away.live)
+            assert ended.value.reason == "STORE_CHANGED"
+            away.probe.abandon()
+            await pulse.beat(away.probe)
+            assert (await storage_feed.now(away.live)).snapshot.xmax
+            await away.close()
             # The old one comes back and knows of nothing: it is no help when the new one dies.
             proxy.thaw()
             standby.kill()

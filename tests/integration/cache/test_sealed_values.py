@@ -96,7 +96,7 @@ async def test_a_value_of_another_tenant_is_not_told(target: str, raw: Redis, te
 
         async def stored() -> list[bytes]:
             await owner.records.GetTaskRecord(GetTaskRecordRequest(id="run-1"))
-            return [name async for name in raw.scan_iter(match=f"vwed:*:{tenant}:run-1")]
+            return [name async for name in raw.scan_iter(match=f"vwed:*:{tenant}}}:*:run-1")]
 
         (name,) = await until_true(stored, what="the run in Redis", every=0.05)
         value = await raw.get(name)
