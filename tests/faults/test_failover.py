@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,13 +20,13 @@ from tests.faults.robots import robot
 from tests.faults.watchers import LOST, feed_watcher, follow
 from tests.faults.weather import Weather
 from tests.support.clusters import Cluster, clusters
-from tests.support.feeding import feeding
+from tests.support.feeding import FeedReader, feeding
 from tests.support.proxy import Proxy
 from tests.support.replicas import Replica, replica
 from tests.support.steps import block, create, get, refused, report, running, sql
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
-from tests.support.watching import watching
+from tests.support.watching import Watcher, watching
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
@@ -149,6 +150,19 @@ async def test_nothing_acknowledged_is_lost_and_watchers_go_on(
     assert max(recovered) < RECOVERY_SECONDS + BUSY_SECONDS
 
 
+@asynccontextmanager
+async def through_a_change(client: Client, run: str) -> AsyncIterator[tuple[FeedReader, Watcher]]:
+    """A watch of all runs and one of a single one, which are told that the store is another."""
+    told = partial(refused, grpc.StatusCode.UNAVAILABLE, "STORE_CHANGED")
+    with told():
+        async with feeding(client, include_blocks=True, bookmark=1) as feed:
+            with told():
+                async with watching(client, run, bookmark=1) as watch:
+                    yield feed, watch
+                    await watch.end()
+            await feed.end()
+
+
 async def test_a_primary_that_is_gone_without_a_word(
     pair: tuple[Cluster, Cluster], tenant: str
 ) -> None:
@@ -162,18 +176,19 @@ async def test_a_primary_that_is_gone_without_a_word(
         )
         async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
             run, other = await running(client), await create(client)
-            async with feeding(client, include_blocks=True, bookmark=1) as feed:
-                await report(client, run.id, block("a", RUNNING))
-                await feed.reach(run.id, 3)
-                await feed.until(lambda: not feed.messages[-1].events)
             pages = client.records.ListTaskRecords
             page = await pages(ListTaskRecordsRequest(page_size=1))
             away = Database(own.database_url or "", connections=8, statement_timeout=5.0)
             await pulse.beat(away.probe)
-            proxy.freeze()
-            hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
-            await asyncio.to_thread(standby.promote)
-            assert await writes_again(client) < RECOVERY_SECONDS + BUSY_SECONDS
+            async with through_a_change(client, run.id) as (feed, watch):
+                await report(client, run.id, block("a", RUNNING))
+                await feed.reach(run.id, 3)
+                await watch.reach(3)
+                await feed.until(lambda: not feed.messages[-1].events)
+                proxy.freeze()
+                hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
+                await asyncio.to_thread(standby.promote)
+                assert await writes_again(client) < RECOVERY_SECONDS + BUSY_SECONDS
             # What hung was asked again.
             assert {record.seq for record in await asyncio.gather(*hanging)} == {3}
             await report(client, run.id, block("b", RUNNING))
