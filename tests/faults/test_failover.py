@@ -22,7 +22,7 @@ from tests.faults.weather import Weather
 from tests.support.clusters import Cluster, clusters
 from tests.support.feeding import FeedReader, feeding
 from tests.support.proxy import Proxy
-from tests.support.replicas import Replica, replica
+from tests.support.replicas import Replica, started
 from tests.support.steps import block, create, get, refused, report, running, sql
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
@@ -73,11 +73,10 @@ async def two_replicas(
         stack.callback(valkey.stop)
         await valkey.start()
         replicas = [
-            await stack.enter_async_context(
-                replica(database_url, f"unix://{valkey.socket}", home / f"replica-{name}.log")
-            )
+            Replica(database_url, f"unix://{valkey.socket}", home / f"replica-{name}.log")
             for name in ("a", "b")
         ]
+        await stack.enter_async_context(started(*replicas))
         clients = [
             await stack.enter_async_context(connect(one.target, tenant=TENANT, actor="tester"))
             for one in replicas
