@@ -202,11 +202,11 @@ async def test_a_primary_that_is_gone_without_a_word(
             assert timelines == 2
             # Who has not heard of it yet takes no place of the new one for one of the old.
             with pytest.raises(Unavailable) as ended:
-                await storage_feed.now(away.live)
+                await storage_feed.now(away.live, tenant)
             assert ended.value.reason == "STORE_CHANGED"
             away.probe.abandon()
             await pulse.beat(away.probe)
-            assert (await storage_feed.now(away.live)).snapshot.xmax
+            assert (await storage_feed.now(away.live, tenant)).snapshot.xmax
             await away.close()
             # The old one comes back and knows of nothing: it is no help when the new one dies.
             proxy.thaw()
