@@ -92,8 +92,8 @@ _NOW = f"""
               FROM pg_current_snapshot() x) s
 """  # noqa: S608 - texts of our own
 """It ends with the last transaction that is surely on the disk, of the tenant's events and of the
-beats (of the number of whoever wrote it a row keeps 32 bits). Numbers above that, of those which ended
-and left nothing, PostgreSQL gives out again after a crash."""
+beats (a row keeps 32 bits of its writer's number). Numbers above that, of those which ended and
+left nothing, PostgreSQL gives out again after a crash."""
 _MOMENT = Statement(_NOW)
 
 
