@@ -67,9 +67,12 @@ async def test_each_change_is_made_once(database_url: str) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Cluster]:
+    """One that is in no hurry to write what nobody waits for."""
     with clusters("one") as (cluster,):
         cluster.make()
         cluster.start()
+        cluster.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        cluster.execute("SELECT pg_reload_conf()")
         engine = sync_engine(cluster.url())
         schema.migrate(engine)
         engine.dispose()
@@ -105,8 +108,6 @@ async def test_what_takes_a_number_after_a_crash_is_new_to_who_read_before(
     server: Cluster, tenant: str
 ) -> None:
     """Numbers that had ended, without a trace on the disk, are given out again."""
-    server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-    server.execute("SELECT pg_reload_conf()")
     database = Database(server.url(), connections=8, statement_timeout=5.0)
 
     async def number(tx: Transaction) -> int:
