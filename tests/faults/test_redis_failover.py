@@ -32,6 +32,7 @@ from vwed_grpc.client import connect
 
 SHORT_SECONDS = 4.0
 READERS, ENOUGH = 24, 1_000
+ENOUGH_BLOCKS = 500
 LAG = 1.0
 """Seconds by which a replica may be behind."""
 
@@ -51,6 +52,8 @@ class Failovers:
     weather: Weather = field(default_factory=Weather)
     done: Counter[str] = field(default_factory=Counter)
     spans: list[tuple[float, float]] = field(default_factory=list)
+    enough: Callable[[], bool] = lambda: True
+    """Whether clients have done as much as is to be judged."""
 
     async def until(self, end: float) -> None:
         """Goes on until `end` (monotonic seconds), and at least once."""
@@ -61,6 +64,7 @@ class Failovers:
                     await fault()
                     self.done[fault.__name__] += 1
         await asyncio.sleep(max(end - time.monotonic(), 0))
+        await until_true(self.enough, what="enough work")
 
     async def kill(self) -> None:
         primary = await self.redis.primary()
@@ -186,12 +190,13 @@ async def watch(start: Start, home: Path, seconds: float) -> None:
             ]
             fleet = Fleet(clients, seed)
             await fleet.define()
+            failovers.enough = lambda: len(fleet.told.blocks) >= ENOUGH_BLOCKS
             yield Stage(servers, failovers, fleet, database_url)
 
     verdict = await torture(home, seconds, stage)
     print(verdict)  # noqa: T201 - the counts are what one runs it for
     assert not verdict.violations, verdict
-    assert verdict.events >= 500
+    assert verdict.events >= ENOUGH_BLOCKS
     assert verdict.done["kill"] >= 1
 
 
