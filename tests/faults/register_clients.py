@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -74,7 +75,10 @@ class Clients:
 
     async def _writer(self, register: Register) -> None:
         while not self.over.is_set():
-            await asyncio.sleep(random.uniform(0, 2 * register.pause))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(0, 2 * register.pause)):
+                    await self.over.wait()
+                    return
             if len(self.journal.writes) * READS_A_WRITE < len(self.journal.reads):
                 await self.write(register, random.choice(self.doors))
 

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,19 +20,21 @@ from tests.faults.robots import robot
 from tests.faults.watchers import LOST, feed_watcher, follow
 from tests.faults.weather import Weather
 from tests.support.clusters import Cluster, clusters
-from tests.support.feeding import feeding
+from tests.support.feeding import FeedReader, feeding
 from tests.support.proxy import Proxy
-from tests.support.replicas import Replica, replica
+from tests.support.replicas import Replica, started
 from tests.support.steps import block, create, get, refused, report, running, sql
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
-from tests.support.watching import watching
+from tests.support.watching import Watcher, watching
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage import schema
-from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage import feed as storage_feed
+from vwed_grpc.storage import pulse, schema
+from vwed_grpc.storage.database import Database, sync_engine
 
 TENANT = "failover"
 ROBOTS, WATCHERS = 6, 8
@@ -70,11 +73,10 @@ async def two_replicas(
         stack.callback(valkey.stop)
         await valkey.start()
         replicas = [
-            await stack.enter_async_context(
-                replica(database_url, f"unix://{valkey.socket}", home / f"replica-{name}.log")
-            )
+            Replica(database_url, f"unix://{valkey.socket}", home / f"replica-{name}.log")
             for name in ("a", "b")
         ]
+        await stack.enter_async_context(started(*replicas))
         clients = [
             await stack.enter_async_context(connect(one.target, tenant=TENANT, actor="tester"))
             for one in replicas
@@ -147,6 +149,19 @@ async def test_nothing_acknowledged_is_lost_and_watchers_go_on(
     assert max(recovered) < RECOVERY_SECONDS + BUSY_SECONDS
 
 
+@asynccontextmanager
+async def through_a_change(client: Client, run: str) -> AsyncIterator[tuple[FeedReader, Watcher]]:
+    """A watch of all runs and one of a single one, which are told that the store is another."""
+    told = partial(refused, grpc.StatusCode.UNAVAILABLE, "STORE_CHANGED")
+    with told():
+        async with feeding(client, include_blocks=True, bookmark=1) as feed:
+            with told():
+                async with watching(client, run, bookmark=1) as watch:
+                    yield feed, watch
+                    await watch.end()
+            await feed.end()
+
+
 async def test_a_primary_that_is_gone_without_a_word(
     pair: tuple[Cluster, Cluster], tenant: str
 ) -> None:
@@ -160,16 +175,19 @@ async def test_a_primary_that_is_gone_without_a_word(
         )
         async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
             run, other = await running(client), await create(client)
-            async with feeding(client, include_blocks=True, bookmark=1) as feed:
-                await report(client, run.id, block("a", RUNNING))
-                await feed.reach(run.id, 3)
-                await feed.until(lambda: not feed.messages[-1].events)
             pages = client.records.ListTaskRecords
             page = await pages(ListTaskRecordsRequest(page_size=1))
-            proxy.freeze()
-            hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
-            await asyncio.to_thread(standby.promote)
-            assert await writes_again(client) < RECOVERY_SECONDS + BUSY_SECONDS
+            away = Database(own.database_url or "", connections=8, statement_timeout=5.0)
+            await pulse.beat(away.probe)
+            async with through_a_change(client, run.id) as (feed, watch):
+                await report(client, run.id, block("a", RUNNING))
+                await feed.reach(run.id, 3)
+                await watch.reach(3)
+                await feed.until(lambda: not feed.messages[-1].events)
+                proxy.freeze()
+                hanging = [asyncio.create_task(get(client, run.id, strong=True)) for _ in range(4)]
+                await asyncio.to_thread(standby.promote)
+                assert await writes_again(client) < RECOVERY_SECONDS + BUSY_SECONDS
             # What hung was asked again.
             assert {record.seq for record in await asyncio.gather(*hanging)} == {3}
             await report(client, run.id, block("b", RUNNING))
@@ -182,6 +200,14 @@ async def test_a_primary_that_is_gone_without_a_word(
             assert page.task_records[0].id in {run.id, other.id}
             ((timelines,),) = await sql(standby.url("vwed"), "SELECT count(*) FROM timelines")
             assert timelines == 2
+            # Who has not heard of it yet takes no place of the new one for one of the old.
+            with pytest.raises(Unavailable) as ended:
+                await storage_feed.now(away.live, tenant)
+            assert ended.value.reason == "STORE_CHANGED"
+            away.probe.abandon()
+            await pulse.beat(away.probe)
+            assert (await storage_feed.now(away.live, tenant)).snapshot.xmax
+            await away.close()
             # The old one comes back and knows of nothing: it is no help when the new one dies.
             proxy.thaw()
             standby.kill()

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from tests.support.clusters import Cluster, clusters
 from vwed_grpc.domain.errors import Unavailable, VwedError
-from vwed_grpc.storage import schema
+from vwed_grpc.storage import feed, pulse, schema
 from vwed_grpc.storage.connector import Connector
-from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.database import Database, sync_engine
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
 
@@ -67,9 +67,12 @@ async def test_each_change_is_made_once(database_url: str) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Cluster]:
+    """One that is in no hurry to write what nobody waits for."""
     with clusters("one") as (cluster,):
         cluster.make()
         cluster.start()
+        cluster.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        cluster.execute("SELECT pg_reload_conf()")
         engine = sync_engine(cluster.url())
         schema.migrate(engine)
         engine.dispose()
@@ -99,6 +102,28 @@ async def test_a_number_that_a_crash_gave_to_another_decides_nothing(server: Clu
     assert tries == 1
     assert server.execute("SELECT n FROM lost_commits") == []
     await pool.close()
+
+
+async def test_what_takes_a_number_after_a_crash_is_new_to_who_read_before(
+    server: Cluster, tenant: str
+) -> None:
+    """Numbers that had ended, without a trace on the disk, are given out again."""
+    database = Database(server.url(), connections=8, statement_timeout=5.0)
+
+    async def number(tx: Transaction) -> int:
+        return tx.xact
+
+    await pulse.beat(database.probe)
+    await feed.now(database.live, tenant)
+    for _ in range(20):
+        last = await database.urgent.run(number, commit=False)
+    seen = (await feed.now(database.live, tenant)).snapshot
+    server.kill()
+    await asyncio.to_thread(server.start)
+    again = await database.urgent.run(number)
+    await database.close()
+    assert again <= last
+    assert not seen.sees(again)
 
 
 async def _terminate(admin: psycopg.AsyncConnection, goes_on: Callable[[], bool]) -> None:

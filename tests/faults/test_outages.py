@@ -20,8 +20,8 @@ from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
-LEASE = 5.0
-OUTAGE = 8.0
+LEASE = 4.0
+OUTAGE = 5.0
 RUNS = 5
 
 
@@ -126,7 +126,7 @@ async def test_when_all_servers_were_away_leases_begin_anew(
     async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
         run = await running(client, lease=LEASE)
         await create(client)
-    await asyncio.sleep(LEASE + 1)
+    await asyncio.sleep(LEASE + 0.5)
     async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
         answer = await client.records.HeartbeatTaskRecord(
             HeartbeatTaskRecordRequest(

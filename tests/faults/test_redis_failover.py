@@ -25,13 +25,14 @@ from tests.faults.weather import Weather
 from tests.support import register_checker
 from tests.support.redis_servers import Redundant, cluster_of_three, sentinel_set
 from tests.support.register_checker import Process
-from tests.support.replicas import Replica, replica
+from tests.support.replicas import Replica, started
 from tests.support.stores import postgres
 from tests.support.waiting import until_true
 from vwed_grpc.client import connect
 
-SHORT_SECONDS = 6.0
+SHORT_SECONDS = 4.0
 READERS, ENOUGH = 24, 1_000
+ENOUGH_BLOCKS = 500
 LAG = 1.0
 """Seconds by which a replica may be behind."""
 
@@ -51,6 +52,8 @@ class Failovers:
     weather: Weather = field(default_factory=Weather)
     done: Counter[str] = field(default_factory=Counter)
     spans: list[tuple[float, float]] = field(default_factory=list)
+    enough: Callable[[], bool] = lambda: True
+    """Whether clients have done as much as is to be judged."""
 
     async def until(self, end: float) -> None:
         """Goes on until `end` (monotonic seconds), and at least once."""
@@ -61,6 +64,7 @@ class Failovers:
                     await fault()
                     self.done[fault.__name__] += 1
         await asyncio.sleep(max(end - time.monotonic(), 0))
+        await until_true(self.enough, what="enough work")
 
     async def kill(self) -> None:
         primary = await self.redis.primary()
@@ -104,14 +108,14 @@ async def read_and_write(
 ) -> None:
     async with AsyncExitStack() as stack:
         failovers = Failovers(await stack.enter_async_context(start()))
-        servers: dict[str, tuple[Replica, float]] = {}
+        servers = {
+            name: Replica(database_url, failovers.redis.url, home / f"{name}.log")
+            for name in ("a", "b")
+        }
+        since = time.time()
+        await stack.enter_async_context(started(*servers.values()))
         doors = []
-        for name in ("a", "b"):
-            started = time.time()
-            server = await stack.enter_async_context(
-                replica(database_url, failovers.redis.url, home / f"{name}.log")
-            )
-            servers[name] = server, started
+        for name, server in servers.items():
             client = await stack.enter_async_context(connect(server.target, tenant=tenant))
 
             def process(name: str = name) -> Process:
@@ -124,7 +128,7 @@ async def read_and_write(
         over = time.time()
 
         def logs() -> dict[str, RedisLog]:
-            return {name: RedisLog(one.log, [since]) for name, (one, since) in servers.items()}
+            return {name: RedisLog(one.log, [since]) for name, one in servers.items()}
 
         def in_use() -> bool:
             now = time.time()
@@ -136,7 +140,7 @@ async def read_and_write(
         clients.over.set()
         await playing
         logged = logs()
-        faults = [fault for server, _ in servers.values() for fault in server.faults()]
+        faults = [fault for server in servers.values() for fault in server.faults()]
 
     def lost_touch(process: Process, began: float, ended: float) -> bool:
         return logged[process[0]].lost_touch(began, ended) or failovers.may_have_lost(began, ended)
@@ -173,25 +177,26 @@ async def watch(start: Start, home: Path, seconds: float) -> None:
         async with AsyncExitStack() as stack:
             database_url = await stack.enter_async_context(postgres(home))
             failovers = Failovers(await stack.enter_async_context(start()))
-            servers, clients = [], []
-            for name in ("a", "b"):
-                server = await stack.enter_async_context(
-                    replica(database_url, failovers.redis.url, home / f"replica-{name}.log")
+            servers = [
+                Replica(database_url, failovers.redis.url, home / f"replica-{name}.log")
+                for name in ("a", "b")
+            ]
+            await stack.enter_async_context(started(*servers))
+            clients = [
+                await stack.enter_async_context(
+                    connect(server.target, tenant=TENANT, actor="torture")
                 )
-                servers.append(server)
-                clients.append(
-                    await stack.enter_async_context(
-                        connect(server.target, tenant=TENANT, actor="torture")
-                    )
-                )
+                for server in servers
+            ]
             fleet = Fleet(clients, seed)
             await fleet.define()
+            failovers.enough = lambda: len(fleet.told.blocks) >= ENOUGH_BLOCKS
             yield Stage(servers, failovers, fleet, database_url)
 
     verdict = await torture(home, seconds, stage)
     print(verdict)  # noqa: T201 - the counts are what one runs it for
     assert not verdict.violations, verdict
-    assert verdict.events >= 500
+    assert verdict.events >= ENOUGH_BLOCKS
     assert verdict.done["kill"] >= 1
 
 

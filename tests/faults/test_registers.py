@@ -22,7 +22,7 @@ from tests.support import register_checker
 from tests.support.metrics_page import figures, free_address
 from tests.support.proxy import Proxy
 from tests.support.register_checker import Process
-from tests.support.replicas import replica
+from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, valkey_home
 from vwed_grpc.client import connect
 
@@ -47,15 +47,14 @@ async def stage(database_url: str, home: Path, tenant: str) -> AsyncIterator[Tro
         lives, doors = [], []
         for name in ("a", "b"):
             proxy = await stack.enter_async_context(Proxy(valkey.socket))
-            starts = [time.time()]
             redis_url, metrics = f"redis://127.0.0.1:{proxy.port}", free_address()
             log, options = home / f"{name}.log", ("--metrics-listen", metrics)
-            server = await stack.enter_async_context(
-                replica(database_url, redis_url, log, *options)
-            )
-            client = await stack.enter_async_context(connect(server.target, tenant=tenant))
-            lives.append(Life(name, server, proxy, metrics, starts))
-            doors.append(Door(client, lives[-1].process))
+            server = Replica(database_url, redis_url, log, *options)
+            lives.append(Life(name, server, proxy, metrics, [time.time()]))
+        await stack.enter_async_context(started(*(life.replica for life in lives)))
+        for life in lives:
+            client = await stack.enter_async_context(connect(life.replica.target, tenant=tenant))
+            doors.append(Door(client, life.process))
         clients = Clients(doors, await registers.create(doors[0].client))
         yield Trouble(lives, valkey, clients)
 

@@ -46,6 +46,7 @@ from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
+from vwed_grpc.storage.database import sync_engine
 
 STRONG = (("x-vwed-consistency", "strong"),)
 Named = Sequence[tuple[str, Any]]
@@ -350,3 +351,26 @@ async def test_into_another_database_all_or_nothing(
             async with feeding(client) as feed:
                 await report(client, run.id, block("a", RUNNING))
                 await feed.until(lambda: len(feed.messages) > 1)
+
+
+async def test_what_was_restored_is_past_whatever_runs_there(
+    own_database: str, postgres_url: str, tenant: str, tmp_path: Path
+) -> None:
+    """The number that an event got in another cluster may here be that of one that still runs."""
+    backup, url = tmp_path / "a.backup", ("--database-url", own_database)
+    own = Settings(listen="127.0.0.1:0", database_url=own_database, redis_url="none")
+    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        await running(client)
+    engine = sync_engine(postgres_url)
+    with engine.connect() as left_open:
+        number = left_open.scalar(sa.text("SELECT pg_current_xact_id()::text"))
+        await sql(own_database, f"UPDATE task_record_events SET xact = {number} RETURNING seq")
+        await asyncio.to_thread(done, "backup", backup, *url)
+        await asyncio.to_thread(done, "restore", backup, "--force", *url)
+        told = await sql(
+            own_database,
+            "SELECT count(*), count(*) FILTER (WHERE pg_visible_in_snapshot("
+            "xact::text::xid8, pg_current_snapshot())) FROM task_record_events",
+        )
+    engine.dispose()
+    assert [*map(tuple, told)] == [(2, 2)]

@@ -29,7 +29,7 @@ from tests.faults.verdict import Verdict
 from tests.faults.watchers import feed_watcher, watcher
 from tests.faults.weather import Weather
 from tests.support.proxy import Proxy
-from tests.support.replicas import Replica, replica
+from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, postgres, valkey_home
 from vwed_grpc.client import connect
 
@@ -74,10 +74,9 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
             proxy = await stack.enter_async_context(Proxy(valkey.socket))
             to_redis.append(proxy)
             redis_url = f"redis://127.0.0.1:{proxy.port}"
-            server = await stack.enter_async_context(
-                replica(database_url, redis_url, home / f"replica-{name}.log")
-            )
-            replicas.append(server)
+            replicas.append(Replica(database_url, redis_url, home / f"replica-{name}.log"))
+        await stack.enter_async_context(started(*replicas))
+        for server in replicas:
             front = await stack.enter_async_context(Proxy("127.0.0.1", server.port))
             to_replicas.append(front)
             clients += [

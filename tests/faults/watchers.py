@@ -24,6 +24,8 @@ from vwed_grpc.client import error_info, is_transient
 PATIENCE = 2.5
 """Seconds that a watcher stays on one connection, on the average."""
 LAST_LOOK = 4.0
+ALL_TOLD = 2
+"""Bookmarks in a row: progress may still wait to be told when the first one comes."""
 RECENT = 12
 GOES_ON = ("LEFT", "BROKEN")
 LOST = "RESUME_TOKEN_UNKNOWN"
@@ -120,8 +122,8 @@ class _Following:
 async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
     """Follows all runs until told that nothing more will come."""
     rng = random.Random(fleet.random.random())
-    token, last = "", False
-    while not last:
+    token, last, bookmarks = "", False, 0
+    while not last and bookmarks < ALL_TOLD:
         last = done.is_set()  # then one more look, long enough to see everything
         stream = FeedStream(resumed=bool(token), opened=time.time())
         log.streams.append(stream)
@@ -135,12 +137,16 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
         )
 
         async def read(call: Any = call, stream: FeedStream = stream) -> None:
-            nonlocal token
+            nonlocal token, bookmarks
             await call.initial_metadata()
             stream.opened = time.time()
             async for message in call:
                 stream.seen += _seen(message)
                 token = message.resume_token
+                is_bookmark = done.is_set() and not message.events and not message.snapshot
+                bookmarks = bookmarks + 1 if is_bookmark else 0
+                if bookmarks == ALL_TOLD:
+                    raise TimeoutError
 
         stay = LAST_LOOK if last else min(rng.expovariate(1 / PATIENCE), LAST_LOOK)
         stream.ending = await _ending(call, read(), stay)

@@ -1,5 +1,6 @@
 """Server processes: real ones, for only those can be killed."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -112,8 +113,16 @@ async def replica(
     database_url: str, redis_url: str, log: Path, *options: str, tree: Path | None = None
 ) -> AsyncIterator[Replica]:
     server = Replica(database_url, redis_url, log, *options, tree=tree)
-    await server.start()
-    try:
+    async with started(server):
         yield server
+
+
+@asynccontextmanager
+async def started(*servers: Replica) -> AsyncIterator[None]:
+    """All at once, for each takes a while."""
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        yield
     finally:
-        server.kill()
+        for server in servers:
+            server.kill()

@@ -36,3 +36,7 @@ class StreamReader(ABC, Generic[M]):
         """Waits until something is true of what was told, or the stream has ended."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._ended or true())
+
+    async def end(self) -> None:
+        """Waits until the stream has ended."""
+        await self.until(lambda: False)

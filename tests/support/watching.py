@@ -65,10 +65,6 @@ class Watcher(StreamReader[WatchTaskRecordResponse]):
         await self.until(lambda: self.seq >= seq and not self._in_snapshot)
         assert self.seq >= seq, f"the stream ended at {self.seq}"
 
-    async def end(self) -> None:
-        """Waits until the stream has ended."""
-        await self.until(lambda: False)
-
 
 @asynccontextmanager
 async def watching(

@@ -1,10 +1,13 @@
 """Where a reader of one timeline goes on upon a later one."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from time import monotonic
 
 import pytest
 
+from vwed_grpc.domain.errors import NotFound, OutOfRange, Unavailable, VwedError
 from vwed_grpc.storage.incarnation import Beginning, CurrentIncarnation, Incarnation
 
 THIRD = Incarnation(
@@ -63,6 +66,25 @@ def test_a_commit_confirms_only_what_it_found() -> None:
             current.confirm(found, monotonic() - ago)
         seen.append(current.is_confirmed)
     assert seen == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("failure", [OutOfRange("SEQ_OUT_OF_RANGE", "?"), NotFound("GONE", "?")])
+async def test_what_the_other_lacks_is_not_said_of_the_first(failure: VwedError) -> None:
+    current = CurrentIncarnation()
+    current.change(replace(THIRD, timeline=2))
+
+    async def read() -> AsyncIterator[int]:
+        yield 1
+        current.change(THIRD)
+        asyncio.get_running_loop().call_soon(current.confirm, THIRD, monotonic())
+        raise failure
+
+    current.confirm(current.value, monotonic())
+    told = current.still(read())
+    assert await anext(told) == 1
+    with pytest.raises(Unavailable) as ended:
+        await anext(told)
+    assert ended.value.reason == "STORE_CHANGED"
 
 
 def test_listeners_hear_of_changes_alone() -> None:

@@ -121,9 +121,10 @@ def _away_with(there: Sequence[str]) -> str:
 _AFTERWARDS = f"""
     RESET search_path;
     RESET statement_timeout;
-    -- In another cluster the numbers of transactions begin anew, and these would be yet to come.
+    -- In another cluster the numbers of transactions begin anew, and these would be yet to come, or
+    -- those of some that still run there.
     UPDATE task_record_events SET xact = (pg_current_xact_id()::text)::bigint
-     WHERE xact > (pg_current_xact_id()::text)::bigint;
+     WHERE xact >= (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint;
     DO $$ BEGIN
         IF to_regclass('timelines') IS NOT NULL THEN {ADD}; END IF;
     END $$;

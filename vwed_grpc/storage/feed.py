@@ -15,8 +15,10 @@ import sqlalchemy as sa
 
 from vwed_grpc.storage import codecs
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.incarnation import changed
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.timelines import TIMELINE
 
 
 class Snapshot(NamedTuple):
@@ -75,22 +77,36 @@ class Entry:
     """The transaction's number; 0 if it was not asked for."""
 
 
-_NOW = """
-    SELECT (pg_snapshot_xmax(s)::text)::bigint AS xmax, clock_timestamp() AS now,
-           ARRAY(SELECT (x::text)::bigint FROM pg_snapshot_xip(s) x ORDER BY 1) AS running,
+_NOW = f"""
+    SELECT least(s.xmax, 1 + coalesce(greatest(
+               (SELECT xact FROM task_record_events WHERE tenant = :tenant
+                 ORDER BY xact DESC LIMIT 1),
+               (SELECT s.xmax - (s.xmax - p.xmin::text::bigint) % (1::bigint << 32)
+                  FROM service_pulse p WHERE p.tenant = '')), 0)) AS xmax,
+           s.running, clock_timestamp() AS now,
            CASE WHEN current_setting('synchronous_standby_names') <> ''
-                THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS lsn
-      FROM pg_current_snapshot() s
-"""
+                THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END AS lsn,
+           {TIMELINE} AS timeline
+      FROM (SELECT (pg_snapshot_xmax(x)::text)::bigint AS xmax,
+                   ARRAY(SELECT (r::text)::bigint FROM pg_snapshot_xip(x) r ORDER BY 1) AS running
+              FROM pg_current_snapshot() x) s
+"""  # noqa: S608 - texts of our own
+"""It ends with the last transaction that is surely on the disk, of the tenant's events and of the
+beats (a row keeps 32 bits of its writer's number). Numbers above that, of those which ended and
+left nothing, PostgreSQL gives out again after a crash."""
 _MOMENT = Statement(_NOW)
 
 
-async def now(pool: ReadingPool) -> Moment:
-    return _moment((await pool.fetch(_MOMENT))[0])
+async def now(pool: ReadingPool, tenant: str) -> Moment:
+    """Raises Unavailable STORE_CHANGED after a failover that this process has yet to learn of."""
+    return _moment(pool, (await pool.fetch(_MOMENT, {"tenant": tenant}))[0])
 
 
-def _moment(row: sa.Row[Any]) -> Moment:
-    return Moment(Snapshot(row.xmax, tuple(row.running)), codecs.moment(row.now), row.lsn)
+def _moment(pool: ReadingPool, row: sa.Row[Any]) -> Moment:
+    if row.timeline != pool.incarnation.value.timeline:
+        raise changed()  # numbers of another timeline are not to be compared with those of this one
+    running = tuple(xact for xact in row.running if xact < row.xmax)
+    return Moment(Snapshot(row.xmax, running), codecs.moment(row.now), row.lsn)
 
 
 _NEW = Statement(f"""
@@ -109,9 +125,12 @@ _NEW = Statement(f"""
 async def new_since(
     pool: ReadingPool, tenant: str, since: Snapshot
 ) -> tuple[Moment, list[Stretch]]:
-    """Which events are there that `since` did not see. None of them is read."""
+    """Which events are there that `since` did not see. None of them is read.
+
+    Raises as `now` does.
+    """
     found = await pool.fetch(_NEW, {"tenant": tenant, **since._asdict()})
-    return _moment(found[0]), _stretches(found)
+    return _moment(pool, found[0]), _stretches(found)
 
 
 def _stretches(found: Sequence[sa.Row[Any]]) -> list[Stretch]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeVar
 
-from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.domain.errors import NotFound, OutOfRange, Unavailable
 
 T = TypeVar("T")
 
@@ -116,15 +116,22 @@ class CurrentIncarnation:
     async def still(self, read: AsyncIterator[T]) -> AsyncIterator[T]:
         """What is read of one incarnation, as long as that is surely the present one.
 
-        Raises Unavailable STORE_CHANGED.
+        Raises Unavailable STORE_CHANGED, also in place of what the other one lacks.
         """
         began = self.value
-        async for item in read:
-            if not self.is_confirmed:
-                await self.confirmed()
-            if self._value is not began:
-                raise changed()
-            yield item
+        try:
+            async for item in read:
+                await self._stays(began)
+                yield item
+        except (NotFound, OutOfRange):
+            await self._stays(began)
+            raise
+
+    async def _stays(self, began: Incarnation) -> None:
+        if not self.is_confirmed:
+            await self.confirmed()
+        if self._value is not began:
+            raise changed()
 
     def confirm(self, incarnation: Incarnation, since: float) -> None:
         """A commit that was sent after `since`, by `monotonic`, found the database to be this."""

@@ -26,7 +26,8 @@ that one's table numbers and rows."""
 ADD = f"""
     INSERT INTO timelines AS t (tenant, timeline, copy, first_xact, begun_at, writable_from)
     SELECT '', now.timeline, coalesce(last.copy, right(gen_random_uuid()::text, 12)),
-           (pg_current_xact_id()::text)::bigint,
+           -- Not its own number: lower ones may be running, of others, which write nothing here.
+           (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint,
            -- What a standby had replayed when it was promoted; forgotten when it is restarted.
            CASE WHEN last.timeline = now.timeline - 1 AND pg_last_wal_receive_lsn() IS NOT NULL
                 THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END,

@@ -107,7 +107,7 @@ class Feed:
     async def _resume(self, token: str) -> ResumePoint:
         what = self._what
         point = ResumePoint.of(token, what.fingerprint, what.incarnation)
-        now = await feed.now(self._pool)
+        now = await feed.now(self._pool, what.tenant)
         since, upto, *_ = point.place
         if not all(now.snapshot.covers(told) for told in (since, upto or since)):
             raise OutOfRange("RESUME_TOKEN_UNKNOWN", "the token is of another history")

@@ -191,7 +191,7 @@ class TailedLog:
         pool = self._database.live
         tail.begin_reading()
         if tail.mark is None:
-            tail.end_reading(await feed.now(pool))
+            tail.end_reading(await feed.now(pool, self.tenant))
             return
         moment, found = await feed.new_since(pool, self.tenant, tail.mark.moment.snapshot)
         for one in found:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from tests.support.databases import empty_database, incarnation_of
+from tests.support.databases import empty_database, incarnation_of, migrated_database
 from vwed_grpc.storage import models, schema
 from vwed_grpc.storage.database import sync_engine
 
@@ -118,3 +118,16 @@ async def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url
             connection.execute(sa.text(f"DROP DATABASE {name}"))
     admin.dispose()
     assert len(found) == len(names)
+
+
+async def test_a_timeline_begins_before_all_that_runs_on_it(postgres_url: str) -> None:
+    """Else who resumes at its beginning waits for whatever somebody left open before that."""
+    with migrated_database(postgres_url) as url:
+        engine = sync_engine(url)
+        with engine.connect() as left_open, engine.connect() as other:
+            running = left_open.scalar(sa.text("SELECT pg_current_xact_id()::text::bigint"))
+            other.execute(sa.text("DELETE FROM timelines"))
+            other.commit()
+            found = await incarnation_of(url)
+        engine.dispose()
+    assert found.beginnings[found.timeline].xact <= running

@@ -10,6 +10,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.client import Client
 from vwed_grpc.pacing import Pace
+from vwed_grpc.storage import pulse
 from vwed_grpc.storage.database import Database
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
@@ -19,6 +20,7 @@ from vwed_grpc.watching.wakeups import Wakeups
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url, connections=8, statement_timeout=5.0)
+    await pulse.beat(database.probe)
     yield database
     await database.close()
 
