@@ -52,10 +52,6 @@ class Proxy:
         """Lets everything through that has waited."""
         self._flowing.set()
 
-    def lead_to(self, host: str, port: int) -> None:
-        """New connections are passed on to another server."""
-        self._upstream = host, port
-
     async def cut(self) -> None:
         """Resets every connection; new ones are taken."""
         connections = {*self._connections}
