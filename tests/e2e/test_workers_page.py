@@ -63,8 +63,8 @@ async def test_what_all_workers_count_is_added_up_and_outlives_them(
             return not any(name.startswith(gone) for name in await figures(page))
 
         await until_true(forgotten, what="a page without what died")
-        found = await until_true(serving, what="two new workers", every=0.1)
-        assert found['vwed_open_streams{class="live"}'] == 0
+        await until_true(serving, what="two new workers", every=0.1)
+        assert (await figures(page))['vwed_open_streams{class="live"}'] == 0
     assert (await figures(page))[LISTED] == CONNECTIONS  # a counter never falls
     await asyncio.gather(*(call(server) for _ in range(CONNECTIONS)))
     assert (await figures(page))[LISTED] == 2 * CONNECTIONS
