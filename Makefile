@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # The lock file is complete; what is imported is compiled then, which halves the time of this.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
+# Each process that a test starts would compile a thousand modules anew, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo test torture check format generate baseline protos lock bench bench-peers clean
 .DEFAULT_GOAL := help
