@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import BIN, ENVIRONMENT, Process
-from tests.support.waiting import until_true
+from tests.support.waiting import PATIENCE, until_true
 
 AWAY = "postgresql://vwed:secret@127.0.0.1:1/vwed"
 
@@ -34,7 +34,7 @@ async def starts_and_stops(tmp_path: Path, *options: str, at: str) -> None:
     try:
         await until_true(lambda: at in log.read_text())
         process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(process.wait, 20)
+        code = await asyncio.to_thread(process.wait, 2 * PATIENCE)
     finally:
         process.kill()
         process.wait()
