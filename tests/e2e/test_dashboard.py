@@ -29,6 +29,36 @@ PROMTOOL = shutil.which("promtool")
 _NAME = re.compile(r"\bvwed_[a-z_]+")
 _SELECTED = re.compile(r"\b(vwed_[a-z_]+)\{([^}]*)\}")
 _GROUPED = re.compile(r"\b(?:by|on|ignoring) \(([^)]*)\)")
+ASKED_FOR: Mapping[str, Mapping[str, set[str]]] = {
+    "rate and errors": {"vwed_calls_total": {"service", "method", "code"}},
+    "duration": {"vwed_call_seconds_bucket": {"service", "method"}},
+    "open calls": {"vwed_open_calls": {"class"}},
+    "open streams": {"vwed_open_streams": {"class"}},
+    "refusals by limit": {"vwed_refused_calls_total": {"reason"}},
+    "depth of queues": {
+        "vwed_queued_calls": {"class"},
+        "vwed_queued_writes": {"kind"},
+        "vwed_queued_connections": {"pool"},
+    },
+    "flushes": {"vwed_flush_size_bucket": {"kind"}, "vwed_flush_seconds_bucket": {"kind"}},
+    "waits for connections": {
+        "vwed_connection_waits_total": {"pool"},
+        "vwed_connection_wait_seconds_total": {"pool"},
+    },
+    "lag of the tail": {"vwed_tail_lag_seconds_bucket": set()},
+    "catch-ups": {"vwed_catch_up_reads_total": set(), "vwed_catch_ups_waiting": set()},
+    "leases": {"vwed_lease_expiries_total": set(), "vwed_lease_renewals_total": set()},
+    "runs that wait": {"vwed_oldest_pending_run_seconds": {"tenant", "task_type"}},
+    "duties": {"vwed_duty_last_success_seconds": {"duty"}, "vwed_duty_failures_total": {"duty"}},
+    "cache": {
+        "vwed_cache_hits_total": set(),
+        "vwed_cache_misses_total": set(),
+        "vwed_redis_breaker": {"state"},
+    },
+    "lag of the loop": {"vwed_loop_lag_seconds_bucket": set()},
+    "disk": {"vwed_disk_free_bytes": set(), "vwed_disk_size_bytes": set()},
+}
+"""By what they want to see: the metrics that show it, and their labels."""
 _OF_PROMETHEUS = {"job", "instance", "le"}
 """Labels that come with every scrape, or with a histogram."""
 
@@ -101,8 +131,18 @@ async def test_each_query_asks_for_metrics_and_labels_that_there_are(
 
 
 def documented_labels(name: str) -> set[str]:
+    name = re.sub("_(bucket|sum|count)$", "", name)
     found = re.search(rf"`{re.escape(name)}\{{([a-z_, ]+)\}}`", OPERATIONS)
     return set(found[1].replace(" ", "").split(",")) if found else set()
+
+
+@pytest.mark.parametrize("what", ASKED_FOR)
+async def test_the_page_has_what_operators_ask_for(server: Process, page: str, what: str) -> None:
+    metrics = await metrics_of(page)
+    for name, labels in ASKED_FOR[what].items():
+        assert documented_labels(name) == labels
+        for sample in metrics[name].samples:
+            assert sample.labels.keys() - {"le"} == labels, name
 
 
 async def test_the_docs_have_a_line_for_each_metric(server: Process, page: str) -> None:

@@ -42,6 +42,8 @@ class Fleet:
     """Executors, a watcher for each run, and one who watches all runs."""
 
     def __init__(self, client: Client, task_def_id: str) -> None:
+        self.follows = asyncio.Event()
+        """Whoever watches all runs has begun: of runs made before, the states alone are told."""
         self.over = asyncio.Event()
         self.watched: dict[str, list[TaskRecordEvent]] = {}
         """Of each run that is done, what its watcher was given."""
@@ -97,6 +99,7 @@ class Fleet:
         while True:
             try:
                 async for message in self._client.records.WatchTaskRecords(request):
+                    self.follows.set()
                     request.resume_token = message.resume_token
                     for event in message.events:
                         self.fed[event.task_record_id].setdefault(event.seq, event)
@@ -123,6 +126,7 @@ async def test_no_call_fails_and_no_event_is_lost_or_repeated(
 
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(fleet.follow_all())
+                await fleet.follows.wait()
                 executors = [tasks.create_task(fleet.execute()) for _ in range(EXECUTORS)]
                 await work_goes_on()
                 for server in (one, other):

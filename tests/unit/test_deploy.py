@@ -1,6 +1,7 @@
 """What is deployed: the files of deploy/ agree with each other and with the program."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vwed_grpc.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
 FILES = sorted([*DEPLOY.rglob("*.y*ml"), DEPLOY / "Dockerfile"])
 
 
@@ -43,11 +45,39 @@ def test_what_is_deployed_is_what_is_tested() -> None:
 def manifests(kind: str) -> Any:
     (found,) = (
         each
-        for path in (DEPLOY / "kubernetes").glob("*.yaml")
+        for path in KUBERNETES.glob("*.yaml")
         for each in yaml.safe_load_all(path.read_text())
         if each["kind"] == kind
     )
     return found
+
+
+def test_what_is_applied_is_complete() -> None:
+    applied = manifests("Kustomization")["resources"]
+    written = {path.name for path in KUBERNETES.glob("*.yaml")}
+    assert {"secrets.yaml", *written} == {*applied, "kustomization.yaml", "secrets.example.yaml"}
+    given = {
+        (each["kind"], each["metadata"]["name"]): (each.get("data") or each["stringData"]).keys()
+        for each in yaml.safe_load_all((KUBERNETES / "secrets.example.yaml").read_text())
+    }
+    asked = defaultdict[tuple[str, str], set[str]](set)
+    pod = manifests("Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for variable in (each for one in (*pod["initContainers"], container) for each in one["env"]):
+        if source := variable.get("valueFrom"):
+            key = source["secretKeyRef"]
+            asked["Secret", key["name"]].add(key["key"])
+    folders = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    files = [Path(variable["value"]) for variable in container["env"] if "value" in variable]
+    for volume in pod["volumes"]:
+        if "emptyDir" not in volume:
+            of = (
+                ("Secret", volume["secret"]["secretName"])
+                if "secret" in volume
+                else ("ConfigMap", volume["configMap"]["name"])
+            )
+            asked[of] = {file.name for file in files if str(file.parent) == folders[volume["name"]]}
+    assert asked == given
 
 
 def test_probes_and_services_meet_the_container() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +97,31 @@ def serve(**given: Any) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
+    serving_task = asyncio.current_task()
+    stop, listening = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        if serving_task is not None and not (stop.is_set() or listening.is_set()):
+            serving_task.cancel()  # whatever the start waits for
+        stop.set()
+
     for number in _STOP:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     if settings.worker is not None:
-        _stop_with_parent(stop)
+        _stop_with_parent(end)
     serve_all = serving_with_workers if settings.workers > 1 else serving
-    async with serve_all(settings) as port:
-        _let_go_of_the_loop()
-        host = settings.listen.rpartition(":")[0]
-        say = log.info if settings.worker is None else log.debug
-        say("listening", address=f"{host}:{port}")
-        await stop.wait()
-        log.info("draining")
+    try:
+        async with serve_all(settings) as port:
+            listening.set()
+            _let_go_of_the_loop()
+            host = settings.listen.rpartition(":")[0]
+            say = log.info if settings.worker is None else log.debug
+            say("listening", address=f"{host}:{port}")
+            await stop.wait()
+            log.info("draining")
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     log.info("stopped")
 
 
@@ -119,13 +132,13 @@ def _let_go_of_the_loop() -> None:
     sys.setswitchinterval(0.001)
 
 
-def _stop_with_parent(stop: asyncio.Event) -> None:
+def _stop_with_parent(end: Callable[[], None]) -> None:
     """A worker's standard input ends with its parent, however that ended."""
     stdin = sys.stdin.fileno()
 
     def ended() -> None:
         if not os.read(stdin, 1):
             asyncio.get_running_loop().remove_reader(stdin)
-            stop.set()
+            end()
 
     asyncio.get_running_loop().add_reader(stdin, ended)

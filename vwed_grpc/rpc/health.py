@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]  # has n
     HealthCheckResponse,
 )
 
-from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.domain.errors import NotFound, VwedError
 from vwed_grpc.rpc.call import Call
 
 _STATUS = {True: HealthCheckResponse.SERVING, False: HealthCheckResponse.NOT_SERVING}
@@ -88,11 +88,15 @@ class Health:
                 self._set(service, serving=False)
 
     async def _store_problem(self) -> str | None:
+        """For everybody who may look at health; what the driver said is for the log alone."""
         try:
             async with asyncio.timeout(self._interval):
                 await self._probe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the store cannot be used
-            return repr(error)
+            problem = _public(error)
+            if problem not in self.problems.values():
+                log.warning("the store cannot be used", why=repr(error.__cause__ or error))
+            return problem
         return None
 
     def _tell(self, service: str, problem: str | None) -> None:
@@ -113,3 +117,11 @@ class Health:
         self._serving[service] = serving
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _public(error: Exception) -> str:
+    if isinstance(error, VwedError):  # as callers are told
+        return error.message
+    if isinstance(error, TimeoutError):
+        return "the store does not answer"
+    return "the store cannot be used"

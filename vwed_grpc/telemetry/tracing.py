@@ -6,7 +6,7 @@ traced costs a look at a context variable for each statement.
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
@@ -16,8 +16,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 _tracer = trace.get_tracer("vwed_grpc")
 _format = TraceContextTextMapPropagator()
-_CARRIED = frozenset(_format.fields)
+_PARENT = "traceparent"
 """Metadata of callers that trace."""
+_CARRIED = frozenset(_format.fields)
+"""With what may come with it."""
 _current: ContextVar[Span | None] = ContextVar("vwed_span", default=None)
 _UNTRACED = nullcontext()
 _FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
@@ -32,11 +34,14 @@ class Tracing:
         self._share = share
 
     def begin(
-        self, service: str, method: str, metadata: Iterable[tuple[str, str | bytes]]
+        self, service: str, method: str, metadata: Collection[tuple[str, str | bytes]]
     ) -> Span | None:
         """The span of a call; None: it is not traced."""
-        sent = {key: str(value) for key, value in metadata if key in _CARRIED}
-        context = _format.extract(sent) if sent else None
+        context = None
+        for key, _ in metadata:
+            if key == _PARENT:
+                context = _format.extract({k: str(v) for k, v in metadata if k in _CARRIED})
+                break
         caller = trace.get_current_span(context).get_span_context() if context else None
         if caller is not None and caller.is_valid:
             if not caller.trace_flags.sampled:

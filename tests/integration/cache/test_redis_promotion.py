@@ -36,7 +36,7 @@ class Pair:
         self.primary.kill()
         await self._link.cut()
         await self.replica.command("REPLICAOF", "NO", "ONE")
-        self.address.upstream = "127.0.0.1", self.replica.port
+        self.address.upstream = ("127.0.0.1", self.replica.port)
 
 
 @pytest.fixture

@@ -590,12 +590,13 @@ async def test_health_reflection_and_channelz() -> None:
             await becomes(health_pb2.HealthCheckResponse.SERVING)
             store_away = True
             await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+            assert health.problems == {RECORDS: "the store cannot be used"}
             store_away = False
             await becomes(health_pb2.HealthCheckResponse.SERVING)
             following.cancel()
             await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
         events = [line["event"] for line in logs if line["event"] != "call"]
-        assert events[-2:] == ["not serving", "serving"]
+        assert events[-3:] == ["the store cannot be used", "not serving", "serving"]
 
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
         await ask.write(reflection_pb2.ServerReflectionRequest(list_services=""))

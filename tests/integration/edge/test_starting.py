@@ -112,6 +112,17 @@ async def test_postgresql_is_waited_for_and_redis_is_not(settings: Settings, ten
 
                 await until_true(in_use)
 
+                postgres.upstream = (NOWHERE, 0)
+                await postgres.cut()
+
+                async def away() -> bool:
+                    services = ("TaskDefService", "RecordService", "CacheService")
+                    why = "".join(f"vwed.v1.{one}: the store is out of reach\n" for one in services)
+                    return await page(address, "/readyz") == (503, why)
+
+                await until_true(away)  # without a word of where and what it is
+                assert "the store cannot be used" in {e["event"] for e in logged}
+
 
 async def test_it_gives_up_when_its_time_is_over(settings: Settings) -> None:
     assert settings.database_url
