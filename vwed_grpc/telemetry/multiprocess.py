@@ -5,12 +5,12 @@ from where it ended, and there are never more files than workers.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 
@@ -20,11 +20,27 @@ def write_to(directory: Path, worker: int) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]  # it has no types
 
 
+class _Workers(MultiProcessCollector):
+    """Leaves out the files that a worker is just making, which are empty for a moment."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in Path(self._path).glob("*.db") if _size(file)]
+        metrics: Iterable[Metric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]  # it has no types
+        return metrics
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # its worker has died meanwhile
+        return 0
+
+
 @contextmanager
 def gathered(registry: CollectorRegistry) -> Iterator[Path]:
     """Adds what the workers write in the directory to the registry, while entered."""
     with TemporaryDirectory(prefix="vwed-metrics-") as name:
-        MultiProcessCollector(registry, name)  # type: ignore[no-untyped-call]  # it has no types
+        _Workers(registry, name)  # type: ignore[no-untyped-call]  # it has no types
         yield Path(name)
 
 
