@@ -1,7 +1,7 @@
 """A server that asks for tokens, what there is in it, and how its every RPC is called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -50,16 +50,8 @@ class Rpc(NamedTuple):
         kind = "stream" if self.streams_in else "unary"
         kind += "_stream" if self.streams_out else "_unary"
         method = getattr(channel, kind)(self.path)
-        return method(
-            _messages(raw) if self.streams_in else raw, metadata=metadata, timeout=timeout
-        )
-
-
-async def _messages(raw: bytes | None) -> AsyncIterator[bytes]:
-    if raw is None:
-        await asyncio.Event().wait()
-    else:
-        yield raw
+        sent = [raw] if self.streams_in and raw is not None else raw
+        return method(sent, metadata=metadata, timeout=timeout)
 
 
 async def rpcs(channel: grpc.aio.Channel) -> list[Rpc]:
