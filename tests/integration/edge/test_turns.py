@@ -73,7 +73,7 @@ async def test_reports_of_a_thousand_blocks(client: Client, target: str, tenant:
             watching = method(
                 watch.SerializeToString(), metadata=[("x-vwed-tenant", tenant)], timeout=60
             )
-            assert len(await watching.read()) > 1 << 20  # the snapshot
+            assert len(await watching.read()) > 200_000  # a page of the snapshot
             watching.cancel()
     assert max(first, again, turns.longest) < LONGEST
 
