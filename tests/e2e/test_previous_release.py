@@ -61,10 +61,11 @@ async def test_both_serve_the_migrated_schema_and_the_older_one_alone_again(
 
         await asyncio.to_thread(old.stop)
         await old.start()  # rolled back: over the schema of the release that was there meanwhile
+    async with connect(old.target, actor="old") as again:
         for run in (own, handed_over):
-            await report(before, run, block("b", DONE))
-            await finish_run(before, run)
-            assert (await get(before, run, strong=True)).block_counts.succeeded >= 1
+            await report(again, run, block("b", DONE))
+            await finish_run(again, run)
+            assert (await get(again, run, strong=True)).block_counts.succeeded >= 1
 
 
 async def work_together(writer: Client, reader: Client, task_def_id: str) -> None:
