@@ -4,6 +4,8 @@ VWED_TEST_DATABASE_URL and VWED_TEST_REDIS_URL name other servers; the database 
 allowed to create databases. VWED_TEST_REDIS_SERVER is another program for those that tests harm.
 """
 
+import gc
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -32,12 +34,25 @@ hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
-    """Errors are logged as `serve` logs them: a traceback with local variables takes a second."""
+    """What `serve` logs, as it does: a traceback with local variables takes a second.
+
+    A line for each call is nothing that `serve` writes by default, and takes as long as the call.
+    """
     *before, _ = structlog.get_config()["processors"]
     shown = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
-    structlog.configure(processors=[*before, shown])
+    structlog.configure(
+        processors=[*before, shown],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+
+def pytest_collection_finish() -> None:
+    """Collections of garbage leave out what stays: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ async def test_without_redis_those_who_come_during_a_load_share_the_next(
     alone = settings.model_copy(update={"redis_url": "none"})
     async with serving(alone) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as through:
         answering = asyncio.gather(*(get_entry(through, run, "cold") for _ in range(100)))
-        await loads.until_come(99)  # one has yet to begin the load that the others share
+        await loads.until_come(95)  # some have yet to begin a load that others share
         answers = await answering
     assert {answer.int_value for answer in answers} == {1}
     assert loads.asked.total() <= 5
