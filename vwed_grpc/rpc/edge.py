@@ -58,6 +58,7 @@ class Edge:
         terms = self._admission.terms(method)
         answer = self._answer(method, implementation, terms)
         lasts = terms.lasting is not None
+        gathers = not (lasts or terms.call_class.can_wait)  # whoever is at the gate needs the loop
         probes = terms.call_class is CallClass.PROBE and not lasts
         # A stream is meant to last, and a caller who asks for a wait gets one.
         timed = not lasts and "wait" not in method.input_type.fields_by_name
@@ -73,7 +74,7 @@ class Edge:
             header_sent = False
             self._calls.add(standing)
             try:
-                if not lasts:
+                if gathers:
                     await self._gate.enter()
                 if self._draining and not (probes and self._refusing.is_set()):
                     await self._refuse()
@@ -108,7 +109,7 @@ class Edge:
         self, method: MethodDescriptor, implementation: Method | None, terms: Terms
     ) -> Serve:
         answer = serve(method, implementation)
-        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:
+        if terms.call_class.can_wait:
             return self.pace.paced(answer)
         if terms.call_class is not CallClass.LIVE or terms.lasting is not terms.waits:
             return answer
