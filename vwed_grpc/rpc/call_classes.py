@@ -21,6 +21,11 @@ class CallClass(Enum):
     """Health checks: they are answered when all else is at its limits, and while the server
     drains."""
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether its work leaves the event loop to that of the others."""
+        return self in {CallClass.BULK, CallClass.FIGURES}
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

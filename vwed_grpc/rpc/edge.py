@@ -135,7 +135,7 @@ class Edge:
         self, method: MethodDescriptor, implementation: Method | None, terms: Terms
     ) -> Serve:
         answer = serve(method, implementation)
-        if terms.call_class in {CallClass.BULK, CallClass.FIGURES}:
+        if terms.call_class.can_wait:
             return self.pace.paced(answer)
         if terms.call_class is not CallClass.LIVE or terms.lasting is not terms.waits:
             return answer
@@ -187,7 +187,7 @@ class Edge:
     async def _enter(self, terms: Terms) -> None:
         """Waits for the calls that arrive with it; while the server drains, only probes go on."""
         lasts = terms.lasting is not None
-        if not lasts:
+        if not (lasts or terms.call_class.can_wait):  # whoever is at the gate needs the loop
             await self._gate.enter()
         probes = terms.call_class is CallClass.PROBE and not lasts
         if self._draining and not (probes and self._refusing.is_set()):
