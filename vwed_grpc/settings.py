@@ -133,9 +133,13 @@ class Settings(BaseSettings, Limits):
         return bool(self.metrics_listen or self.metrics_dir)
 
     def environment(self) -> dict[str, str]:
-        """The environment of a process that is to run with these settings."""
-        given = self.model_dump(mode="json", exclude_none=True)
-        return os.environ | {
-            f"VWED_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in given.items()
+        """The environment of a process that is to run with these settings, and no others."""
+        ours = {
+            f"VWED_{name.upper()}": value for name, value in self.model_dump(mode="json").items()
+        }
+        others = {name: value for name, value in os.environ.items() if name.upper() not in ours}
+        return others | {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in ours.items()
+            if value is not None
         }
