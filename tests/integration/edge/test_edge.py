@@ -2,13 +2,22 @@
 
 import asyncio
 import gc
+import logging
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    MutableMapping,
+)
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # has no types
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # the same
@@ -167,6 +176,14 @@ async def serving(edge: Edge | None = None) -> AsyncIterator[World]:
             yield World(edge, server, channel, records)
     finally:
         await server.stop(None)
+
+
+@pytest.fixture(autouse=True)
+def _each_call_is_logged() -> Iterator[None]:
+    configured = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    yield
+    structlog.configure(**configured)
 
 
 @pytest.fixture
