@@ -111,3 +111,12 @@ def tenant() -> str:
 async def client(target: str, tenant: str) -> AsyncIterator[Client]:
     async with connect(target, tenant=tenant, actor="tester") as client:
         yield client
+
+
+@pytest.fixture
+def each_call_is_logged() -> Iterator[None]:
+    """As `serve` does at the level of debug; servers that started before go on without."""
+    configured = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    yield
+    structlog.configure(**configured)

@@ -163,7 +163,7 @@ async def test_what_is_refused_is_told_by_its_line(
 async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_again(
     shared: Process, other: str, tmp_path: Path
 ) -> None:
-    ids = [f"def-{n:03}" for n in range(120)]
+    ids = [f"def-{n:03}" for n in range(600)]
     site = tmp_path / "site.jsonl"
     with site.open("w") as file:
         for id_ in ids:
@@ -192,7 +192,7 @@ async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_a
         assert 0 < whole < len(ids), "it was amid its work"
         assert found == [(id_, version) for id_ in ids[:whole] for version in (1, 2, 3)]
     done = run(shared, other, "import", str(site))
-    counts = f"created {120 - whole}, updated 0, skipped {whole}, errors 0\n"
+    counts = f"created {len(ids) - whole}, updated 0, skipped {whole}, errors 0\n"
     assert (done.returncode, done.stdout.decode()) == (0, counts)
     kept = [json.loads(line) for line in exported(shared, other).splitlines()]
     given = [json.loads(line) for line in site.read_text().splitlines()]

@@ -2,14 +2,12 @@
 
 import asyncio
 import gc
-import logging
 import weakref
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     MutableMapping,
 )
 from contextlib import asynccontextmanager
@@ -17,7 +15,6 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # has no types
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # the same
@@ -46,6 +43,8 @@ from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.registration import Handlers
+
+pytestmark = pytest.mark.usefixtures("each_call_is_logged")
 
 TaskRecord = task_record_pb2.TaskRecord
 RECORDS = "vwed.v1.RecordService"
@@ -176,14 +175,6 @@ async def serving(edge: Edge | None = None) -> AsyncIterator[World]:
             yield World(edge, server, channel, records)
     finally:
         await server.stop(None)
-
-
-@pytest.fixture(autouse=True)
-def _each_call_is_logged() -> Iterator[None]:
-    configured = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    yield
-    structlog.configure(**configured)
 
 
 @pytest.fixture

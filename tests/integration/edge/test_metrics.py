@@ -101,6 +101,7 @@ async def test_a_redis_that_is_away_shows(settings: Settings, tenant: str, addre
     assert found["vwed_cache_undelivered"] > 0
 
 
+@pytest.mark.usefixtures("each_call_is_logged")
 async def test_the_same_is_in_the_log_at_level_debug() -> None:
     async def load() -> bytes:
         return b"x"

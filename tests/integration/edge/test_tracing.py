@@ -160,6 +160,7 @@ async def test_the_work_of_a_stream_is_not_part_of_its_trace(
         assert not below(spans, call)
 
 
+@pytest.mark.usefixtures("each_call_is_logged")
 async def test_the_log_has_the_trace_id(
     settings: Settings, tenant: str, spans: InMemorySpanExporter
 ) -> None:
