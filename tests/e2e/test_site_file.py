@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 
 from tests.support.calls import create_whole_def, delete_def, get_def, json_object, update_def
 from tests.support.definition_calls import create_template, export, instantiate, items
@@ -51,6 +52,13 @@ async def stored(server: Process, tenant: str) -> list[tuple[str, int]]:
     """The id and version of each item of an export."""
     async with connect(server.address, tenant=tenant) as client:
         return [(each.id, each.version) for each in items(await export(client))]
+
+
+async def count(server: Process, tenant: str) -> int:
+    """Of its definitions."""
+    async with connect(server.address, tenant=tenant) as client:
+        request = ListTaskDefsRequest(page_size=1, include_total=True)
+        return (await client.definitions.ListTaskDefs(request)).total_size
 
 
 @pytest.fixture
@@ -177,14 +185,14 @@ async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_a
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        before = await stored(shared, other)
-        while await stored(shared, other) == before:
+        before = await count(shared, other)
+        while await count(shared, other) == before:
             assert process.returncode is None
             await asyncio.sleep(0.01)
         process.send_signal(how)
         stdout, stderr = await process.communicate()
         assert (stdout, stderr) == (b"", b"")
-        found = before
+        found = list[tuple[str, int]]()
         while (after := await stored(shared, other)) != found:
             found = after  # until what was under way on the server has ended
             await asyncio.sleep(0.3)

@@ -1,4 +1,8 @@
-"""What a crowd of watchers costs those who report, and those of other tenants who read."""
+"""What a crowd of watchers costs those who report, and those of other tenants who read.
+
+These compare times, which neighbours on a busy machine spoil: `make torture` runs them, alone. The
+bench has the same cases (`python -m bench --only starvation`).
+"""
 
 import asyncio
 import sys
@@ -17,6 +21,8 @@ from tests.support.replicas import Replica, replica
 from tests.support.steps import block, create, report, running
 from vwed_grpc.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
+
+pytestmark = pytest.mark.torture
 
 FEEDS, CONNECTIONS = 50, 5
 REPORTS, MOST_BESIDE_FEEDS = 20, 1.3
