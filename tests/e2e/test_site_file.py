@@ -20,7 +20,7 @@ from tests.support.calls import create_whole_def, delete_def, get_def, json_obje
 from tests.support.definition_calls import create_template, export, instantiate, items
 from tests.support.grpcurl import shell
 from tests.support.process import BIN, ENVIRONMENT, Process
-from vwed_grpc.client import connect
+from vwed_grpc.client import Client, connect
 
 VWED_GRPC = str(BIN / "vwed-grpc")
 
@@ -54,11 +54,10 @@ async def stored(server: Process, tenant: str) -> list[tuple[str, int]]:
         return [(each.id, each.version) for each in items(await export(client))]
 
 
-async def count(server: Process, tenant: str) -> int:
-    """Of its definitions."""
-    async with connect(server.address, tenant=tenant) as client:
-        request = ListTaskDefsRequest(page_size=1, include_total=True)
-        return (await client.definitions.ListTaskDefs(request)).total_size
+async def count(client: Client) -> int:
+    """Of a tenant's definitions."""
+    request = ListTaskDefsRequest(page_size=1, include_total=True)
+    return (await client.definitions.ListTaskDefs(request)).total_size
 
 
 @pytest.fixture
@@ -171,7 +170,7 @@ async def test_what_is_refused_is_told_by_its_line(
 async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_again(
     shared: Process, other: str, tmp_path: Path
 ) -> None:
-    ids = [f"def-{n:03}" for n in range(600)]
+    ids = [f"def-{n:03}" for n in range(900)]
     site = tmp_path / "site.jsonl"
     with site.open("w") as file:
         for id_ in ids:
@@ -179,17 +178,17 @@ async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_a
                 item = {"id": id_, "name": f"{id_} {version}", "version": version}
                 file.write(json.dumps({"task_def": item}, sort_keys=True) + "\n")
     for how in (signal.SIGINT, signal.SIGKILL):
-        process = await asyncio.create_subprocess_exec(
-            *command(shared, other, "import", str(site)),
-            env=ENVIRONMENT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        before = await count(shared, other)
-        while await count(shared, other) == before:
-            assert process.returncode is None
-            await asyncio.sleep(0.01)
-        process.send_signal(how)
+        async with connect(shared.address, tenant=other) as client:
+            before = await count(client)
+            process = await asyncio.create_subprocess_exec(
+                *command(shared, other, "import", str(site)),
+                env=ENVIRONMENT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            while await count(client) == before:
+                assert process.returncode is None
+            process.send_signal(how)
         stdout, stderr = await process.communicate()
         assert (stdout, stderr) == (b"", b"")
         found = list[tuple[str, int]]()
