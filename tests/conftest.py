@@ -20,6 +20,7 @@ import tests.support.compiled  # noqa: F401 - before what takes long to compile
 from tests.support.databases import migrated_database
 from vwed_grpc import embedded
 from vwed_grpc.client import Client, connect
+from vwed_grpc.garbage import THRESHOLD
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -52,7 +53,7 @@ def pytest_collection_finish() -> None:
     """Collections of garbage leave out what stays: thousands of tests, and all modules."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(THRESHOLD)
 
 
 @pytest.fixture(scope="session")

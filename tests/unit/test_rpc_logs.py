@@ -11,8 +11,9 @@ from vwed_grpc import logs
 @pytest.fixture(autouse=True)
 def _undone() -> Iterator[None]:
     handlers, level = logging.root.handlers[:], logging.root.level
+    configured = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     structlog.contextvars.clear_contextvars()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)

@@ -86,6 +86,7 @@ class Edge:
         named = naming(method, implementation) if audited else implementation
         answer = self._answer(method, named, terms)
         timed = not may_wait(method)
+        enter = self._entering(terms)
         begin_span = self._traced(method, lasts=terms.lasting is not None)
         note = partial(self._note, method, self._measured(method, timed=timed), timed=timed)
 
@@ -101,7 +102,7 @@ class Edge:
             header_sent = False
             self._calls.add(standing)
             try:
-                await self._enter(terms)
+                await enter()
                 if guard is not None:
                     guard(call, metadata, context)
                 _accept(problems)
@@ -184,14 +185,19 @@ class Edge:
             if call.waits_in(self._admission.waits) and call.terms.call_class != CallClass.PROBE:
                 call.end(why)
 
-    async def _enter(self, terms: Terms) -> None:
+    def _entering(self, terms: Terms) -> Callable[[], Awaitable[None]]:
         """Waits for the calls that arrive with it; while the server drains, only probes go on."""
         lasts = terms.lasting is not None
-        if not (lasts or terms.call_class.can_wait):  # whoever is at the gate needs the loop
-            await self._gate.enter()
+        gathers = not (lasts or terms.call_class.can_wait)  # whoever is at the gate needs the loop
         probes = terms.call_class is CallClass.PROBE and not lasts
-        if self._draining and not (probes and self._refusing.is_set()):
-            await self._refuse()
+
+        async def enter() -> None:
+            if gathers:
+                await self._gate.enter()
+            if self._draining and not (probes and self._refusing.is_set()):
+                await self._refuse()
+
+        return enter
 
     async def _refuse(self) -> Never:
         self._refused += 1
