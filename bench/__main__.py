@@ -12,7 +12,7 @@ from bench.measure import Result
 from bench.plot import draw
 from bench.process import ROOT, end_with_sigterm
 from bench.stand import Stand, stand
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 RESULTS = ROOT / "bench" / "results.json"
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"

@@ -14,7 +14,7 @@ from bench.security import security
 from bench.sight.cases import sight
 from bench.stand import Stand
 from bench.starvation.cases import starvation
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]

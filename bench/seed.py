@@ -18,7 +18,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from bench.paths import DEFINITIONS, RECORDS
 from bench.trial import answer_to
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DEFINITION, RUN, KEY = "bench-def", "bench-run", "robot"
 MILLION, CLAIMS = "million", "claims"

@@ -40,36 +40,61 @@ def validate_descriptor() -> bytes:
     return bundle.SerializeToString()
 
 
+def without_validate(image: bytes) -> bytes:
+    """The same files without the import of the rules.
+
+    The rules themselves stay in the options, as bytes that a server reads and nobody else needs to
+    understand: so the stubs of a client need no package `buf`.
+    """
+    files_of = descriptor_pb2.FileDescriptorSet.FromString(image)
+    for file in list(files_of.file):
+        if file.name == VALIDATE:
+            files_of.file.remove(file)
+        elif VALIDATE in file.dependency:
+            file.dependency.remove(VALIDATE)
+    return files_of.SerializeToString()
+
+
 def generate(target: Path) -> int:
     """Writes everything below `target`; answers protoc's exit code."""
     # protoc finds its plugins on PATH; ours stand beside the interpreter.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     messages = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.glob("vwed/**/*.proto"))
     services = [name for name in messages if name.endswith("_service.proto")]
-    with tempfile.NamedTemporaryFile(suffix=".binpb") as dependencies:
-        dependencies.write(validate_descriptor())
-        dependencies.flush()
-        paths = [
+    shutil.rmtree(target / "vwed", ignore_errors=True)
+    target.mkdir(exist_ok=True)
+    image = target / IMAGE
+    with (
+        tempfile.NamedTemporaryFile(suffix=".binpb") as rules,
+        tempfile.NamedTemporaryFile(suffix=".binpb") as stripped,
+    ):
+        rules.write(validate_descriptor())
+        rules.flush()
+        code = _protoc(
             f"-I{PROTOS}",
             f"-I{GOOGLEAPIS}",
             f"-I{WELL_KNOWN}",
-            f"--descriptor_set_in={dependencies.name}",
-        ]
-        for package in ("vwed", "buf"):
-            shutil.rmtree(target / package, ignore_errors=True)
-        target.mkdir(exist_ok=True)
-        calls = (
-            [f"--python_out={target}", f"--mypy_out=quiet:{target}", *messages, VALIDATE],
-            [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *services],
-            [
-                f"--descriptor_set_out={target / IMAGE}",
-                "--include_imports",
-                "--include_source_info",
-                *messages,
-                ERRORS,
-            ],
+            f"--descriptor_set_in={rules.name}",
+            f"--descriptor_set_out={image}",
+            "--include_imports",
+            "--include_source_info",
+            *messages,
+            ERRORS,
         )
-        return next((code for c in calls if (code := protoc.main(["protoc", *paths, *c]))), 0)
+        if code:
+            return code
+        stripped.write(without_validate(image.read_bytes()))
+        stripped.flush()
+        read = f"--descriptor_set_in={stripped.name}"
+        return _protoc(
+            read, f"--python_out={target}", f"--mypy_out=quiet:{target}", *messages
+        ) or _protoc(
+            read, f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *services
+        )
+
+
+def _protoc(*arguments: str) -> int:
+    return int(protoc.main(["protoc", *arguments]))
 
 
 def check() -> int:

@@ -16,7 +16,7 @@ from bench.holds import Holds, holds
 from bench.measure import Result, Sample, Stopwatch
 from bench.seed import Seed, fill_finished
 from bench.stand import Server, Stand
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 OPENING_SECONDS, SETTLING_SECONDS = 5.0, 2.0
 """Until all of the crowd is under way; until nothing is left of it."""

@@ -23,7 +23,7 @@ from bench.turns.reports import blocks, entries
 from bench.turns.runs import endings, runs, verbs
 from bench.turns.seed import Seed
 from vwed_grpc import embedded
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 

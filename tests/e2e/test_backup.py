@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.support.process import Process
 from tests.support.steps import get, running
 from vwed_grpc.cli.main import main
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 
 async def command(*words: str | Path) -> str:

@@ -16,7 +16,7 @@ from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 from protos.archive import write
 from tests.support.calls import create_def
 from tests.support.process import ENVIRONMENT, Process
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
 SECTIONS = {

@@ -16,7 +16,7 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 
 from tests.support.metrics_page import ask, free_address
 from tests.support.process import Process
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "vwed-grpc.json"

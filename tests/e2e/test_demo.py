@@ -7,7 +7,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest, ListTaskRecordsRequ
 
 from tests.support.grpcurl import messages, shell
 from tests.support.process import Process
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import lifecycle
 
 

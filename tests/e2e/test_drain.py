@@ -14,7 +14,7 @@ from tests.support.calls import create_def, create_run
 from tests.support.process import Process
 from tests.support.steps import get
 from tests.support.waiting import PATIENCE, promptly
-from vwed_grpc.client import connect, error_info
+from vwed.client import connect, error_info
 
 
 async def test_a_watch_and_a_waiting_claim_end(server: Process) -> None:

@@ -17,7 +17,7 @@ from tests.support.metrics_page import ask, free_address
 from tests.support.replicas import Replica, replica
 from tests.support.steps import get, refused, running
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.client import connect, error_info
+from vwed.client import connect, error_info
 
 RECORDS = "vwed.v1.RecordService"
 SERVING = health_pb2.HealthCheckResponse.SERVING

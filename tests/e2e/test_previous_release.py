@@ -14,7 +14,7 @@ from tests.support.previous_release import previous_release
 from tests.support.replicas import Replica
 from tests.support.steps import block, get, history, report, running
 from tests.support.watching import watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema

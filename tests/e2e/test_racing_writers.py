@@ -20,7 +20,7 @@ from tests.support.definition_calls import (
 )
 from tests.support.refusals import read_refusal
 from tests.support.replicas import replica
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 RACES = 100
 

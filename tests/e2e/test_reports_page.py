@@ -12,7 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecordStatus
 from tests.support.calls import create_def, finish_run
 from tests.support.process import ENVIRONMENT
 from tests.support.steps import block, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = re.findall(

@@ -28,7 +28,7 @@ from tests.support.databases import migrated_database
 from tests.support.replicas import replica
 from tests.support.steps import block, history, seconds
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, connect, is_transient, persist, watch_run
+from vwed.client import Client, connect, is_transient, persist, watch_run
 
 EXECUTORS = 6
 BLOCKS = 3

@@ -12,7 +12,7 @@ from tests.support.calls import create_def
 from tests.support.certificates import Authority
 from tests.support.process import ENVIRONMENT, Process
 from tests.support.tokens import SECRET, jwk, token, write_keys
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 DATABASE_PASSWORD, REDIS_PASSWORD = "p4ssw0rd-of-postgres", "p4ssw0rd-of-redis"
 

@@ -15,7 +15,7 @@ from tests.support.grpcurl import shell
 from tests.support.process import Process
 from tests.support.waiting import until_true
 from tests.support.watching import watch_to_end
-from vwed_grpc.client import Client, connect, persist
+from vwed.client import Client, connect, persist
 
 LINES = 25
 """So many more the demo prints before each kill."""

@@ -20,7 +20,7 @@ from tests.support.calls import create_whole_def, delete_def, get_def, json_obje
 from tests.support.definition_calls import create_template, export, instantiate, items
 from tests.support.grpcurl import shell
 from tests.support.process import BIN, ENVIRONMENT, Process
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 VWED_GRPC = str(BIN / "vwed-grpc")
 

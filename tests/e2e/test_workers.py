@@ -20,7 +20,7 @@ from tests.support.calls import create_def, create_run, start_run
 from tests.support.metrics_page import ask, free_address
 from tests.support.process import Process, alive
 from tests.support.waiting import PATIENCE, promptly, until_true
-from vwed_grpc.client import connect, error_info, watch_run
+from vwed.client import connect, error_info, watch_run
 
 CONNECTIONS = 12
 """So many that each worker gets some of them."""

@@ -11,7 +11,7 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordsR
 from tests.support.metrics_page import figures, free_address
 from tests.support.process import Process
 from tests.support.waiting import until_true
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 LISTED = 'vwed_calls_total{code="OK",method="ListTaskRecords",service="RecordService"}'
 CONNECTIONS = 12

@@ -18,7 +18,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.client import Client, error_info, is_transient
+from vwed.client import Client, error_info, is_transient
 
 TRY_SECONDS = 6.0
 """What a client waits for one answer."""

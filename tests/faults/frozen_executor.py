@@ -25,7 +25,7 @@ from vwed.v1.record_service_pb2 import (
     StreamBlockReportsRequest,
 )
 
-from vwed_grpc.client import Client, connect, error_info
+from vwed.client import Client, connect, error_info
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 DONE = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED

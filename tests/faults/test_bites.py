@@ -24,7 +24,7 @@ from tests.faults.watchers import follow
 from tests.faults.weather import Weather
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

@@ -27,7 +27,7 @@ from tests.support.steps import block, create, get, refused, report, running, sq
 from tests.support.stores import Valkey, valkey_home
 from tests.support.waiting import until_true
 from tests.support.watching import Watcher, watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.server import serving

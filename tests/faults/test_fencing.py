@@ -26,7 +26,7 @@ from tests.support.steps import (
     until,
 )
 from tests.support.waiting import promptly
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, INTERRUPTED, Status
 from vwed_grpc.server import serving

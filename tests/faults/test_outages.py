@@ -15,7 +15,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support import stores
 from tests.support.clusters import family
 from tests.support.steps import create, get, running, seconds
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

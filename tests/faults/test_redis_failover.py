@@ -28,7 +28,7 @@ from tests.support.register_checker import Process
 from tests.support.replicas import Replica, started
 from tests.support.stores import postgres
 from tests.support.waiting import until_true
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 SHORT_SECONDS = 4.0
 READERS, ENOUGH = 24, 1_000

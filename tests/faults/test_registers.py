@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy
 from tests.support.register_checker import Process
 from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, valkey_home
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 SHORT_READS = 20_000
 HEALTHY_SECONDS = 8.0

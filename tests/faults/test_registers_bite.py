@@ -16,7 +16,7 @@ from tests.support.register_checker import Process
 from tests.support.stores import Valkey, valkey_home
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.redis_client import RedisClient
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache

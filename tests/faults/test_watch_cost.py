@@ -18,7 +18,7 @@ from vwed.v1.record_service_pb2 import (
 
 from tests.support.replicas import Replica, replica
 from tests.support.steps import create, define, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 DONE = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 

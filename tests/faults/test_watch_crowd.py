@@ -19,7 +19,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest, WatchTaskRecordsReq
 
 from tests.support.replicas import Replica, replica
 from tests.support.steps import block, create, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 
 pytestmark = pytest.mark.torture

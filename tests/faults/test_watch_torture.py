@@ -31,7 +31,7 @@ from tests.faults.weather import Weather
 from tests.support.proxy import Proxy
 from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, postgres, valkey_home
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 SHORT_SECONDS = 20.0
 ROBOTS, OPERATORS, WATCHERS = 10, 2, 20

@@ -9,7 +9,7 @@ from typing import Any
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordsRequest
 
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 CONNECTIONS = 10
 OF_EACH = 25

@@ -12,7 +12,7 @@ import click
 import grpc
 
 from vwed_grpc.cli.options import settings_from
-from vwed_grpc.client import Client, Token, connect
+from vwed.client import Client, Token, connect
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])

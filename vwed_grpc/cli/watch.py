@@ -5,7 +5,7 @@ from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.client import Client, watch_run
+from vwed.client import Client, watch_run
 
 
 @click.command()

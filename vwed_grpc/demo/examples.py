@@ -16,7 +16,7 @@ from vwed.v1.task_def_service_pb2 import (
     InstantiateTaskTemplateRequest,
 )
 
-from vwed_grpc.client import Client, error_info, persist
+from vwed.client import Client, error_info, persist
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")

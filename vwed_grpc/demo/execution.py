@@ -15,7 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from vwed_grpc.client import Client, persist
+from vwed.client import Client, persist
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.failures import BlockFailed, RunCanceled
 from vwed_grpc.demo.references import resolve

@@ -11,7 +11,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed_grpc.client import Client, persist
+from vwed.client import Client, persist
 from vwed_grpc.demo.actions import Vehicle
 from vwed_grpc.demo.execution import Execution
 from vwed_grpc.domain import lifecycle

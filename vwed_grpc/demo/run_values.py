@@ -9,7 +9,7 @@ from vwed.v1.cache_service_pb2 import GetDataCacheRequest, SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.client import Client, persist
+from vwed.client import Client, persist
 from vwed_grpc.demo.failures import BlockFailed
 from vwed_grpc.demo.references import Lookup
 from vwed_grpc.demo.walk import Visit

@@ -10,7 +10,7 @@ from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, RetryTaskRecordR
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from vwed_grpc.client import Client, persist, watch_run
+from vwed.client import Client, persist, watch_run
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.robot import Robot

@@ -15,7 +15,6 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no 
     reflection,
     reflection_pb2,
 )
-from vwed.v1 import common_pb2
 
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
@@ -24,8 +23,8 @@ from vwed_grpc.rpc.validation import M
 V1ALPHA: str = reflection.SERVICE_NAME
 V1 = V1ALPHA.replace(".v1alpha.", ".v1.")
 _V1_PACKAGE = V1.removesuffix("ServerReflection")
-_IMAGE = Path(common_pb2.__file__).parents[2] / "vwed.binpb"
-"""What the protos are with their comments; it stands beside the packages of the generated code."""
+_IMAGE = Path(__file__).with_name("vwed.binpb")
+"""What the protos are with their comments and rules, as `make generate` wrote it."""
 
 
 class Reflection:

@@ -13,7 +13,7 @@ from tests.support.calls import finish_run
 from tests.support.large_runs import large
 from tests.support.steps import block, report, running, sql
 from tests.support.watching import watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED
 from vwed_grpc.server import serving

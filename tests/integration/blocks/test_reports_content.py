@@ -22,7 +22,7 @@ from tests.support.steps import (
     running,
     struct,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import (
     CANCELED,

@@ -29,7 +29,7 @@ from tests.support.steps import (
     sql,
 )
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client, connect, error_info
+from vwed.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
 from vwed_grpc.writes import writer

@@ -25,7 +25,7 @@ from tests.support.steps import (
     sql,
     struct,
 )
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELING, PAUSING
 from vwed_grpc.domain.lifecycle import RUNNING as RUN_RUNNING

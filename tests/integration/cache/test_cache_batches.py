@@ -30,7 +30,7 @@ from tests.support.calls import (
 )
 from tests.support.refusals import read_refusal, refusal
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

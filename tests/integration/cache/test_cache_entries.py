@@ -29,7 +29,7 @@ from tests.support.calls import (
     start_run,
 )
 from tests.support.refusals import Refusal, refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 STRONG = (("x-vwed-consistency", "strong"),)
 DAY = 86_400

@@ -30,7 +30,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 from tests.support.calls import create_def, create_run, get_entry, set_entry
 from tests.support.refusals import refusal
 from tests.support.steps import seconds
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

@@ -21,7 +21,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import let_lease_run_out, seconds, until
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

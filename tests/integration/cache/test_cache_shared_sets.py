@@ -15,7 +15,7 @@ from tests.support.locks import locked
 from tests.support.refusals import reason_of, refusal
 from tests.support.steps import seconds
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.storage import data_cache_put
 from vwed_grpc.writes import entry_writer
 from vwed_grpc.writes.commit import Committer

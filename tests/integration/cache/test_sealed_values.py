@@ -15,7 +15,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 KEY = b"the secret of the database"
 

@@ -18,7 +18,7 @@ from tests.support.calls import (
 from tests.support.definition_calls import changes, rollback, versions_of
 from tests.support.refusals import refusal
 from tests.support.steps import get
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 CONTENT = ("name", "description", "task_type", "config", "labels")
 

@@ -19,7 +19,7 @@ from tests.support.definition_calls import (
 )
 from tests.support.literal_changes import applied
 from tests.support.literal_changes import content as json_content
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 CONTENT = ("name", "description", "task_type", "config", "labels")
 

@@ -16,7 +16,7 @@ from tests.support.calls import (
     update_def,
 )
 from tests.support.refusals import read_refusal, refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 
 @pytest.mark.parametrize("mask", [(), ("*",), ("name", "config")])

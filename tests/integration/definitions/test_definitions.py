@@ -9,7 +9,7 @@ from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, ListTaskDefsReque
 
 from tests.support.calls import create_def, get_def, json_object, update_def
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT

@@ -25,7 +25,7 @@ from tests.support.definition_calls import (
     items,
     update_template,
 )
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 ENABLED = TaskDefStatus.TASK_DEF_STATUS_ENABLED
 DISABLED = TaskDefStatus.TASK_DEF_STATUS_DISABLED

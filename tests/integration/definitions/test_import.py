@@ -35,7 +35,7 @@ from tests.support.definition_calls import (
     versions_of,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.services import import_stream
 
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT

@@ -24,7 +24,7 @@ from tests.support.definition_calls import (
     update_template,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 SCHEMA = json_object(properties={"to": {"type": "string"}}, required=["to"])
 CONFIG = json_object(blocks=[{"id": "a", "type": "drive", "inputs": {"target": "${params.to}"}}])

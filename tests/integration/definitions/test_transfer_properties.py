@@ -22,7 +22,7 @@ from tests.support.definition_calls import (
     rollback,
     update_template,
 )
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 PHASES = [Phase.reuse, Phase.generate]
 """Not shrunk: each try costs calls, and a fault names its steps."""

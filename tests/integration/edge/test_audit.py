@@ -19,7 +19,7 @@ from tests.integration.edge.test_bad_input import METHODS
 from tests.support.calls import create_def, create_run, set_entry, start_run
 from tests.support.tokens import PRIVATE, bearer, token, write_keys
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

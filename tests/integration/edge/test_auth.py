@@ -28,7 +28,7 @@ from tests.support.tokens import ALL_SCOPES, PRIVATE, bearer, token, write_keys
 from tests.support.valid_requests import RUN
 from tests.support.waiting import until_true
 from tests.support.world import World
-from vwed_grpc.client import Client, connect, watch_run
+from vwed.client import Client, connect, watch_run
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc import scopes
 from vwed_grpc.rpc.edge import Edge

@@ -31,7 +31,7 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import create_template
 from tests.support.refusals import refusal
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.models import Base
 

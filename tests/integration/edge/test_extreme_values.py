@@ -42,7 +42,7 @@ from tests.support.world import (
     place,
     read_all,
 )
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.domain.lifecycle import CANCELING, INTERRUPTED, SUCCEEDED
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

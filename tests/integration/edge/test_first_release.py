@@ -31,7 +31,7 @@ from tests.support.calls import finish_run, json_object
 from tests.support.databases import empty_database
 from tests.support.steps import block, get, refused, report
 from tests.support.watching import watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema

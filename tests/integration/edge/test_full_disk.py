@@ -22,7 +22,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.calls import set_entry
 from tests.support.steps import block, create, define, get, refused, report, running
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

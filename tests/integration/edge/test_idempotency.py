@@ -11,7 +11,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import create_def, delete_def, get_def, json_object, update_def
 from tests.support.refusals import read_refusal, refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 
 def request_for(name: str, request_id: str, **options: bool) -> CreateTaskDefRequest:

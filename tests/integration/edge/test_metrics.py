@@ -31,7 +31,7 @@ from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.telemetry.lag import Lag

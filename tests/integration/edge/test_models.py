@@ -26,7 +26,7 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import create_template, instantiate
 from tests.support.steps import block, history, report
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.storage.database import sync_engine
 from vwed_grpc.storage.models import (
     Base,

@@ -17,7 +17,7 @@ from tests.support.mutation import metadata, mutated
 from tests.support.replicas import replica
 from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.world import OUR_FAULT, World
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

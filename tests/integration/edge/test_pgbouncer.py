@@ -13,7 +13,7 @@ import pytest
 from tests.support.clusters import Cluster, clusters
 from tests.support.feeding import feeding
 from tests.support.steps import block, create, define, get, report, running
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

@@ -26,7 +26,7 @@ from tests.support.locks import locked as row_locked
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, get, report, running, sql, until
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.client import Client, connect, is_transient
+from vwed.client import Client, connect, is_transient
 from vwed_grpc.domain.lifecycle import INTERRUPTED, SUCCEEDED
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

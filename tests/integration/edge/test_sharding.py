@@ -15,7 +15,7 @@ import pytest
 from tests.integration.edge.test_bad_input import METHODS
 from tests.support.sharded import Router, Spy, sharded_database
 from tests.support.world import World
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import due

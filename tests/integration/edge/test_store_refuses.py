@@ -13,7 +13,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 
 from tests.support.databases import migrated_database
 from tests.support.steps import block, create, refused, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

@@ -35,7 +35,7 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import create_template, delete_template, update_template
 from tests.support.steps import block, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 PHASES = [Phase.reuse, Phase.generate]
 """Not shrunk: each try costs calls, and a fault names its steps."""

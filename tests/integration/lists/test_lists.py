@@ -27,7 +27,7 @@ from tests.support.list_subjects import (
     templates,
 )
 from tests.support.refusals import read_refusal, refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.paging import encode, request_fingerprint
 
 

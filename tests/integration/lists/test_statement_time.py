@@ -15,7 +15,7 @@ from vwed.v1.record_service_pb2 import (
 
 from tests.support.steps import refused, running
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

@@ -16,7 +16,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run, set_entry, start_run, update_def
 from tests.support.steps import refused
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 MODULES = {
     "definitions": (task_def_service_pb2, "TaskDefService"),

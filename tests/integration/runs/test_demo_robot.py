@@ -15,7 +15,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.steps import create, define, get, history
 from tests.support.waiting import PATIENCE
 from tests.support.watching import Watcher, watching
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.demo.robot import Robot
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, PAUSED, PAUSING, RUNNING, SUCCEEDED
 

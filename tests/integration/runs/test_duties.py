@@ -20,7 +20,7 @@ from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.pacing import Pace

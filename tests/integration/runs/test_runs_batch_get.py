@@ -9,7 +9,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import finish_run
 from tests.support.steps import create, define, refused, running, struct
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 
 async def batch(

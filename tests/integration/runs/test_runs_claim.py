@@ -26,7 +26,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.waiting import promptly, until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
 from vwed_grpc.storage import due
 from vwed_grpc.storage.connector import Connector

@@ -35,7 +35,7 @@ from tests.support.steps import (
     start,
     struct,
 )
-from vwed_grpc.client import Client, connect, error_info
+from vwed.client import Client, connect, error_info
 from vwed_grpc.domain.lifecycle import FAILED, PENDING, RUNNING, SUCCEEDED
 
 INPUTS = {

@@ -25,7 +25,7 @@ from tests.support.steps import (
     running,
 )
 from tests.support.watching import watch_to_end
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 
 

@@ -22,7 +22,7 @@ from tests.support.steps import (
     sql,
 )
 from tests.support.watching import watch_to_end
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, SUCCEEDED
 
 

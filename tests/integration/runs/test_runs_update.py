@@ -10,7 +10,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.calls import finish_run
 from tests.support.feeding import labelled
 from tests.support.steps import create, everything, get, history, refused, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 GIVEN: dict[str, Any] = {
     "labels": {"zone": "a", "line": "1"},

@@ -19,7 +19,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordRe
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import connect, error_info, watch, watch_messages, watch_run
+from vwed.client import connect, error_info, watch, watch_messages, watch_run
 
 LAST = 40
 Break = Callable[[Any], Any]

@@ -17,7 +17,7 @@ from tests.support.calls import finish_run
 from tests.support.databases import incarnation_of
 from tests.support.feeding import feeding, labelled
 from tests.support.steps import block, create, refused, report, running, seconds
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import Retention

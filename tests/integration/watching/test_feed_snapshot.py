@@ -21,7 +21,7 @@ from tests.support.steps import (
     start,
     struct,
 )
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 
 

@@ -14,7 +14,7 @@ from tests.support.waiting import until_true
 from tests.support.watching import watching
 from vwed_grpc.cache.client import client as redis_client
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.events import Event, Kind

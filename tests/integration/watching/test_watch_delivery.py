@@ -17,7 +17,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.steps import block, history, report, running
 from tests.support.waiting import promptly
 from tests.support.watching import Watcher, watch_to_end, watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving

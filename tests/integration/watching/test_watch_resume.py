@@ -27,7 +27,7 @@ from tests.support.steps import (
     start,
 )
 from tests.support.watching import watch_to_end, watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 

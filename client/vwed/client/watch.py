@@ -8,9 +8,9 @@ from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed_grpc.client.backoff import Backoff
-from vwed_grpc.client.connection import Client
-from vwed_grpc.client.errors import is_transient, token_expired
+from vwed.client.backoff import Backoff
+from vwed.client.connection import Client
+from vwed.client.errors import is_transient, token_expired
 
 BOOKMARK_SECONDS = 10
 SILENCE_SECONDS = 3 * BOOKMARK_SECONDS

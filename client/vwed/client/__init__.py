@@ -7,10 +7,10 @@ Example:
             ...
 """
 
-from vwed_grpc.client.connection import Client, Token, connect
-from vwed_grpc.client.errors import error_info, is_transient
-from vwed_grpc.client.persistence import persist
-from vwed_grpc.client.watch import watch_messages, watch_run
+from vwed.client.connection import Client, Token, connect
+from vwed.client.errors import error_info, is_transient
+from vwed.client.persistence import persist
+from vwed.client.watch import watch_messages, watch_run
 
 __all__ = [
     "Client",

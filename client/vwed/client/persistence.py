@@ -2,8 +2,8 @@ from typing import TypeVar
 
 import grpc
 
-from vwed_grpc.client.backoff import Backoff
-from vwed_grpc.client.errors import is_transient
+from vwed.client.backoff import Backoff
+from vwed.client.errors import is_transient
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
