@@ -23,7 +23,7 @@ from vwed.v1.record_service_pb2 import (
     StartTaskRecordRequest,
     StreamBlockReportsRequest,
 )
-from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.faults.fleet import Fleet, Refused, seconds
 from vwed_grpc.domain.lifecycle import (
@@ -99,6 +99,7 @@ async def _next_run(fleet: Fleet, name: str, rng: random.Random) -> TaskRecord |
         "ClaimTaskRecords",
         ClaimTaskRecordsRequest(
             executor_id=name,
+            filter=TaskRecordFilter(task_def_ids=[fleet.task_def]),
             include_interrupted=True,
             lease=seconds(LEASE),
             wait=seconds(1),
