@@ -1,4 +1,4 @@
-"""`TARGET TENANT RUNS BLOCKS`: drives so many runs of so many blocks at once, and says what it took.
+"""`TARGET TENANT RUNS BLOCKS`: drives so many runs of so many blocks, and says what it took.
 
 The time is from the first block to the end of the last run, when all is reported and finished.
 """
@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from vwed.client import connect
-from vwed.client.executor import Executor, Run
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
+
+from vwed.client import connect
+from vwed.client.executor import Executor, Run
 
 _EVERY = 0.005
 _ALL_SECONDS = 120
@@ -54,7 +55,7 @@ async def _all_ended(target: str, tenant: str, runs: int) -> None:
     succeeded = TaskRecordFilter(statuses=[TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED])
     request = ListTaskRecordsRequest(filter=succeeded)
     async with connect(target, tenant=tenant) as client:
-        while len((await client.records.ListTaskRecords(request)).task_records) < runs:
+        while len((await client.records.ListTaskRecords(request)).task_records) < runs:  # noqa: ASYNC110 - of others
             await asyncio.sleep(0.05)
 
 

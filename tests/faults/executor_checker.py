@@ -68,9 +68,14 @@ class Story:
                 yield event
 
     def reported(self, drive: Drive) -> Iterator[Event]:
-        """Events of blocks that came in its reports."""
+        """What it told of its code's blocks. It may also end those that were left open before."""
+        left: set[Key] = set()
         for event in self.events:
-            if event.block and not event.closing and self.owners[event.epoch] is drive:
+            if event.block is None or event.closing:
+                continue
+            if self.owners[event.epoch] is not drive:
+                left.discard(event.block) if event.block_end else left.add(event.block)
+            elif event.block not in left or event.block_status != "CANCELED":
                 yield event
 
     def begun(self) -> Iterator[tuple[Drive, Begun]]:

@@ -1,4 +1,4 @@
-"""Executors in a process of their own, to be killed, stopped and frozen; a journal has what they do.
+"""Executors in a process of their own, to be killed, stopped and frozen; a journal has their deeds.
 
 Arguments: target, tenant, the process's name, the journal's path, seconds of lease. SIGTERM is
 theirs: they drain and release. One of them is for runs that nobody else may claim, and takes two at
@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from vwed.v1.block_record_pb2 import BlockRecordKey
 
 from tests.faults.journal import Journal, clock, mark_in
 from vwed.client.executor import Block, BlockFailed, Executor, Run, RunStopped, Step
@@ -120,11 +118,9 @@ class Walk:
         async for heard in self._run.signals():
             self._work.heard(heard.name)
 
-    async def _steps(
-        self, steps: Sequence[Step], iteration: str = "", parent: BlockRecordKey | None = None
-    ) -> None:
+    async def _steps(self, steps: Sequence[Step], iteration: str = "") -> None:
         for step in steps:
-            async for attempt in self._run.attempts(step, 2, iteration=iteration, parent=parent):
+            async for attempt in self._run.attempts(step, 2, iteration=iteration):
                 asked = clock()
                 async with attempt as block:
                     with self._work.inside(block, asked):
@@ -133,7 +129,7 @@ class Walk:
     async def _do(self, step: Step, block: Block) -> None:
         if step.type == "loop":
             for n in range(ROUNDS):
-                await self._steps(step.children["each"], str(n), block.key)
+                await self._steps(step.children["each"], str(n))
         elif step.type == "fork":
             await self._fork(step, block)
         else:
@@ -143,7 +139,7 @@ class Walk:
         try:
             async with asyncio.TaskGroup() as branches:
                 for branch in step.children.values():
-                    branches.create_task(self._steps(branch, block.iteration, block.key))
+                    branches.create_task(self._steps(branch, block.iteration))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
@@ -173,17 +169,15 @@ class BlockingWalk:
             self._steps(self._run.blocks)
             return result
 
-    def _steps(
-        self, steps: Sequence[Step], iteration: str = "", parent: BlockRecordKey | None = None
-    ) -> None:
+    def _steps(self, steps: Sequence[Step], iteration: str = "") -> None:
         for step in steps:
-            for attempt in self._run.attempts(step, 2, iteration=iteration, parent=parent):
+            for attempt in self._run.attempts(step, 2, iteration=iteration):
                 asked = clock()
                 with attempt as block, self._work.inside(block, asked):
                     rounds = ROUNDS if step.type == "loop" else 1
                     for n in range(rounds):
                         for branch in step.children.values():
-                            self._steps(branch, str(n) if rounds > 1 else iteration, block.key)
+                            self._steps(branch, str(n) if rounds > 1 else iteration)
                     time.sleep(self._work.pause())
                     self._work.luck()
 
@@ -225,9 +219,8 @@ async def main(target: str, tenant: str, process: str, path: str, lease: str) ->
         signal.SIGTERM, lambda: [one.cancel() for one in serving]
     )
     print("ready", flush=True)  # noqa: T201 - to the one who started it
-    for how in await asyncio.gather(*serving, return_exceptions=True):
-        if not isinstance(how, asyncio.CancelledError):
-            raise RuntimeError(f"an executor ended by itself: {how!r}")
+    ended = await asyncio.gather(*serving, return_exceptions=True)
+    assert all(isinstance(how, asyncio.CancelledError) for how in ended), ended
 
 
 if __name__ == "__main__":

@@ -167,6 +167,23 @@ def test_whoever_is_killed_or_has_lost_its_lease_may_owe_the_rest() -> None:
     assert "executor nothing_lost" in executor_checker.check([_story(with_a_hole)])
 
 
+def test_what_others_left_open_may_be_canceled() -> None:
+    def taken_up(events: list[Event], drives: list[Drive]) -> None:
+        drives[0].over, drives[0].ended[-1].status = None, "SUCCEEDED"
+        left, released = events[10:12]
+        taken = replace(events[12], seq=12)
+        closed = replace(left, seq=13, actor="two", epoch=3, executor="two")
+        events[10:13] = [replace(released, actor="", seq=11), taken, closed]
+
+    assert executor_checker.check([_story(taken_up)]) == {}
+
+    def wrongly(events: list[Event], drives: list[Drive]) -> None:
+        taken_up(events, drives)
+        _set(events, 13, block=A)
+
+    assert "executor ends_as_its_code_did" in executor_checker.check([_story(wrongly)])
+
+
 def test_what_the_end_of_a_run_closes_was_nobodys_decision() -> None:
     def forced(events: list[Event], drives: list[Drive]) -> None:
         _set(events, 21, block_status="CANCELED", mark="", closing=True)

@@ -60,7 +60,9 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
         await stack.enter_async_context(started(*replicas))
         await stack.enter_async_context(executing(*executors))
         clients = [
-            await stack.enter_async_context(connect(target, tenant=TENANT, actor="torture", bare=True))
+            await stack.enter_async_context(
+                connect(target, tenant=TENANT, actor="torture", bare=True)
+            )
             for server, front in zip(replicas, to_clients, strict=True)
             for target in (server.target, f"127.0.0.1:{front.port}")
         ]
