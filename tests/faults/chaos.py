@@ -114,7 +114,7 @@ class Chaos:
     async def stop_redis(self) -> None:
         began = time.time()
         self.valkey.stop()
-        await asyncio.sleep(self.random.uniform(2, 5))
+        await asyncio.sleep(self.random.uniform(2, 4))
         self.weather.redis_away.append((began, time.time()))
         await self.valkey.start()
 
@@ -149,12 +149,12 @@ class Chaos:
         """Around the time-outs, so that some answers come just too late."""
         for proxy in self.to_redis:
             proxy.delay = self.random.uniform(0.01, 0.15)
-        await asyncio.sleep(self.random.uniform(1, 3))
+        await asyncio.sleep(self.random.uniform(1, 2))
         for proxy in self.to_redis:
             proxy.delay = 0
 
     async def freeze_redis(self) -> None:
         proxy = self.random.choice(self.to_redis)
         proxy.freeze()
-        await asyncio.sleep(self.random.uniform(0.5, 5))
+        await asyncio.sleep(self.random.uniform(0.5, 3))
         proxy.thaw()

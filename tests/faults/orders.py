@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, ResumeTaskRecordRequest
@@ -14,8 +14,6 @@ from tests.faults.fleet import Fleet, Refused
 from vwed_grpc.domain.lifecycle import OPEN, PAUSED, PAUSING, PENDING
 
 LOOK_SECONDS = 0.25
-WAITING = 3
-"""Of each kind, for whoever is free."""
 END_SECONDS = 30.0
 """After the last order and the last fault, far more than what is begun takes, and leases that ran
 out."""
@@ -38,16 +36,17 @@ CONFIG = {
 class Orders:
     """Of task types that executors alone claim."""
 
-    def __init__(self, fleet: Fleet, task_types: Sequence[str]) -> None:
+    def __init__(self, fleet: Fleet, waiting: Mapping[str, int]) -> None:
+        """`waiting`: task type -> how many runs of it are to be there for whoever is free."""
         self._fleet = fleet
-        self._types = task_types
+        self._waiting = waiting
         self._definitions: dict[str, str] = {}
         self._rng = random.Random(fleet.random.random())
 
     async def define(self) -> None:
         config = Struct()
         config.update(CONFIG)
-        for task_type in self._types:
+        for task_type in self._waiting:
             self._definitions[task_type] = await self._fleet.new_definition(config, task_type)
 
     async def go_on(self) -> None:
@@ -56,7 +55,7 @@ class Orders:
             found = await self._runs([PENDING, PAUSING, PAUSED])
             pending = Counter(run.task_type for run in found if run.status == PENDING)
             for task_type, definition in self._definitions.items():
-                for _ in range(WAITING - pending[task_type]):
+                for _ in range(self._waiting[task_type] - pending[task_type]):
                     await self._fleet.create(
                         task_def_id=definition, priority=self._rng.randrange(3)
                     )
@@ -90,7 +89,7 @@ class Orders:
                     self._fleet.told.changed(answer)
 
     async def _runs(self, statuses: Sequence[int]) -> list[TaskRecord]:
-        wanted = TaskRecordFilter(task_types=self._types, statuses=statuses)
+        wanted = TaskRecordFilter(task_types=[*self._waiting], statuses=statuses)
         request = ListTaskRecordsRequest(filter=wanted, page_size=1000, order_by="create_time")
         found: list[TaskRecord] = []
         while True:

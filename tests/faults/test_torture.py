@@ -68,7 +68,7 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
         ]
         fleet = Fleet(clients, seed)
         await fleet.define()
-        orders = Orders(fleet, [ANY, *(f"{name}-0" for name in EXECUTORS)])
+        orders = Orders(fleet, {ANY: 4} | {f"{name}-0": 1 for name in EXECUTORS})
         await orders.define()
         chaos = Chaos(
             replicas=replicas,
