@@ -9,7 +9,6 @@ from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
-
 from vwed.client.errors import (
     Aborted,
     AlreadyExists,

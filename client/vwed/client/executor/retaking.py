@@ -6,19 +6,18 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
-from vwed.v1.record_service_pb2 import (
-    ClaimTaskRecordsRequest,
-    GetTaskRecordRequest,
-    ReleaseTaskRecordRequest,
-)
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
-
 from vwed.client.connection import Client
 from vwed.client.errors import CallError, NotFound
 from vwed.client.executor.asking import Asking
 from vwed.client.executor.lease import Lease
 from vwed.client.executor.statuses import CANCELED, FINAL, HELD
 from vwed.client.executor.stopping import RunOver, StopReason
+from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsRequest,
+    GetTaskRecordRequest,
+    ReleaseTaskRecordRequest,
+)
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 log = logging.getLogger("vwed.executor")
 
@@ -36,35 +35,38 @@ class Retaking:
         asking: Asking,
         lease: Lease,
         run_id: str,
+        *,
         claims_settled: Callable[[], Awaitable[None]],
+        see: Callable[[TaskRecord], None],
     ) -> None:
+        """`claims_settled` returns when no claim of this process waits for an answer; `see` is told
+        how the run is.
+        """
         self._client = client
         self._asking = asking
         self._lease = lease
         self._run_id = run_id
         self._claims_settled = claims_settled
+        self._see = see
         self._one_at_a_time = asyncio.Lock()
 
-    async def retake(self, lost_epoch: int) -> TaskRecord | None:
+    async def retake(self, lost_epoch: int) -> None:
         """Returns once the run is this process's again; raises RunOver if it is not to be.
 
         `lost_epoch`: what the caller had when it was refused; if the run has been retaken since,
-        there is nothing to do. Answers the run as it is then, None if it was not looked at.
+        there is nothing to do.
         """
         async with self._one_at_a_time:
             while self._lease.epoch == lost_epoch:
                 record = await self._look()
-                if self._lease.is_held_by(record):
-                    return record
                 if not self._lease.is_epoch_of(record):
                     await self._wait_for_own_claim(record)
                 elif record.status in FINAL:
                     raise RunOver(ended(record))
-                elif (taken := await self._claim()) is not None:
-                    return taken
-                else:
+                elif record.status in HELD:
+                    return  # what comes next renews it, or learns better
+                elif not await self._claim():
                     await asyncio.sleep(_LOOK_AGAIN)
-        return None
 
     async def _look(self) -> TaskRecord:
         try:
@@ -89,8 +91,8 @@ class Retaking:
         if lease.epoch == known:
             raise RunOver(StopReason.LEASE_LOST)
 
-    async def _claim(self) -> TaskRecord | None:
-        """The run, if it was INTERRUPTED still, and is held under the next epoch now."""
+    async def _claim(self) -> bool:
+        """Whether it was INTERRUPTED still, and has the next epoch now."""
         lease = self._lease
         request = ClaimTaskRecordsRequest(
             executor_id=lease.executor_id,
@@ -105,12 +107,13 @@ class Retaking:
         for record in answer.response.task_records:
             if lease.take_over(record, answer.sent):
                 log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
-                return record if record.status in HELD else None
-            if record.executor_id == lease.executor_id and record.status in HELD:
+                self._see(record)
+                return True
+            if lease.executor_id == record.executor_id and record.status in HELD:
                 why = "another executor had the run in between"
                 await hand_back(self._client, self._asking, record, reason=why)
             raise RunOver(StopReason.LEASE_LOST)
-        return None
+        return False
 
 
 async def hand_back(client: Client, asking: Asking, record: TaskRecord, *, reason: str) -> None:
