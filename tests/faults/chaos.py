@@ -40,7 +40,7 @@ class Chaos:
         strands: Sequence[tuple[float, Sequence[Fault]]] = (
             (2.0, (self.kill, self.stop)),
             (
-                0.7,
+                0.5,
                 (
                     self.freeze_executors,
                     self.kill_executors,
@@ -49,7 +49,7 @@ class Chaos:
                 ),
             ),
             (
-                0.7,
+                0.5,
                 (
                     self.flush_redis,
                     self.stop_redis,

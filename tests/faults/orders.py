@@ -54,13 +54,14 @@ class Orders:
         while not self._fleet.over.is_set():
             found = await self._runs([PENDING, PAUSING, PAUSED])
             pending = Counter(run.task_type for run in found if run.status == PENDING)
-            for task_type, definition in self._definitions.items():
-                for _ in range(self._waiting[task_type] - pending[task_type]):
-                    await self._fleet.create(
-                        task_def_id=definition, priority=self._rng.randrange(3)
-                    )
+            missing = Counter(self._waiting) - pending
+            await asyncio.gather(*map(self._order, missing.elements()))
             await self._resume([run for run in found if self._rng.random() < 0.3])
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _order(self, task_type: str) -> None:
+        definition = self._definitions[task_type]
+        await self._fleet.create(task_def_id=definition, priority=self._rng.randrange(3))
 
     async def end(self) -> float:
         """Waits until executors have ended everything. Answers the seconds that it took."""

@@ -144,7 +144,7 @@ class _Shift:
                 continue
             (way,) = self._rng.choices(ways, weights)
             await way()
-            if self._rng.random() < 0.012:
+            if self._rng.random() < 0.02:
                 await self._rng.choice([self._large, self._many])()
             await asyncio.sleep(self._rng.uniform(0, 0.25))
         await self._finish()
