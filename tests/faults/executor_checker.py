@@ -189,14 +189,17 @@ def one_driver(story: Story) -> Violations:
 
 
 def not_done_again(story: Story) -> Violations:
-    """Who takes up a run does not do what was done before."""
-    done: dict[tuple[str, str], int] = {}
-    for event in story.events:
-        if event.block and event.block_status in DONE:
-            done.setdefault(event.block[:2], event.epoch)
+    """Who takes up a run does not do again what was done: the latest attempt is what counts."""
     for drive in story.drives:
+        latest: dict[tuple[str, str], Event] = {}
+        for event in story.events:
+            if event.block and event.epoch < drive.epoch:
+                before = latest.setdefault(event.block[:2], event).block
+                if before and event.block[2] >= before[2]:
+                    latest[event.block[:2]] = event
         for begun in drive.begun:
-            if done.get(begun.key[:2], drive.epoch) < drive.epoch:
+            left = latest.get(begun.key[:2])
+            if left and left.block_status in DONE:
                 yield f"{drive.executor} began {begun.key}, which had been done"
 
 

@@ -83,6 +83,8 @@ class Fleet:
         self.random = random.Random(seed)
         self.runs: list[str] = []
         """In order of their creation."""
+        self.busy: list[str] = []
+        """Some that executors had when somebody looked last."""
         self.told = Told()
         self.over = asyncio.Event()
         """No new work is begun any more."""

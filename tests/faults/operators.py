@@ -27,7 +27,7 @@ RECENT = 40
 
 
 async def operator(fleet: Fleet) -> None:
-    """Does this and that to recent runs until the fleet is over."""
+    """Does this and that to recent runs, and to busy ones, until the fleet is over."""
     rng = random.Random(fleet.random.random())
     verbs = [_pause, _resume, _cancel, _signal, _retry, _update]
     while not fleet.over.is_set():
@@ -35,7 +35,8 @@ async def operator(fleet: Fleet) -> None:
         if fleet.runs:
             (verb,) = rng.choices(verbs, [3, 3, 1, 4, 3, 2])
             try:
-                await verb(fleet, rng.choice(fleet.runs[-RECENT:]), rng)
+                some = rng.choice([fleet.runs[-RECENT:], fleet.busy or fleet.runs])
+                await verb(fleet, rng.choice(some), rng)
             except Refused as refusal:
                 if not refusal.reason.startswith("FAILED_PRECONDITION"):
                     raise

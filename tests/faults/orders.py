@@ -11,7 +11,7 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, ResumeTaskRecordR
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.faults.fleet import Fleet, Refused
-from vwed_grpc.domain.lifecycle import OPEN, PAUSED, PAUSING, PENDING
+from vwed_grpc.domain.lifecycle import OPEN, PAUSED, PAUSING, PENDING, RUNNING
 
 LOOK_SECONDS = 0.25
 END_SECONDS = 30.0
@@ -52,7 +52,8 @@ class Orders:
     async def go_on(self) -> None:
         """Until the fleet is over."""
         while not self._fleet.over.is_set():
-            found = await self._runs([PENDING, PAUSING, PAUSED])
+            found = await self._runs([PENDING, RUNNING, PAUSING, PAUSED])
+            self._fleet.busy = [run.id for run in found if run.status == RUNNING]
             pending = Counter(run.task_type for run in found if run.status == PENDING)
             missing = Counter(self._waiting) - pending
             await asyncio.gather(*map(self._order, missing.elements()))
