@@ -27,6 +27,15 @@ from vwed.client.errors import (
     error_info,
     is_transient,
 )
+from vwed.client.executor import (
+    BlockFailed,
+    BlockingRun,
+    Executor,
+    Run,
+    RunStopped,
+    Step,
+    StopReason,
+)
 from vwed.client.identity import Token
 from vwed.client.pages import pages
 from vwed.client.persistence import persist
@@ -37,9 +46,12 @@ from vwed.client.watch_runs import watch_runs
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "BlockFailed",
+    "BlockingRun",
     "CallError",
     "Client",
     "DeadlineExceeded",
+    "Executor",
     "FailedPrecondition",
     "IllegalTransition",
     "InvalidArgument",
@@ -48,7 +60,11 @@ __all__ = [
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",
+    "Run",
+    "RunStopped",
     "RunTaken",
+    "Step",
+    "StopReason",
     "Token",
     "Unauthenticated",
     "Unavailable",

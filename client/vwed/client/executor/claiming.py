@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 from uuid import uuid4
 
 from vwed.client.connection import Client
-from vwed.client.errors import AlreadyExists, CallError
+from vwed.client.errors import CallError
 from vwed.client.executor.asking import TRY_SECONDS, Asking
 from vwed.client.executor.clock import now
 from vwed.client.executor.retaking import duration, hand_back
@@ -87,9 +87,13 @@ class Claiming:
         """After `claim` was cancelled: hands back what its last call may have been given."""
         if self._unanswered is None:
             return
+        # The same claim, whose answer waits for nothing.
+        self._unanswered.ClearField("wait")
         sent = now()
         try:
-            response = await self._last_answer(self._unanswered)
+            response = await self._client.records.ClaimTaskRecords(
+                self._unanswered, timeout=_LAST_TRY
+            )
         except CallError:
             return  # the service is away; a lease that nobody renews runs out
         finally:
@@ -100,21 +104,6 @@ class Claiming:
                     if not self._floor.hand_over(record, sent):
                         why = StopReason.RELEASED.value
                         await hand_back(self._client, self._asking, record, reason=why)
-
-    async def _last_answer(self, unanswered: ClaimTaskRecordsRequest) -> ClaimTaskRecordsResponse:
-        """What the claim was given, without waiting for more to come.
-
-        It cannot be asked again without its `wait`: that is another request, which the service
-        refuses under the same request_id if the first one was given something.
-        """
-        at_once = ClaimTaskRecordsRequest()
-        at_once.CopyFrom(unanswered)
-        at_once.ClearField("wait")
-        claim = self._client.records.ClaimTaskRecords
-        try:
-            return await claim(at_once, timeout=_LAST_TRY)
-        except AlreadyExists:
-            return await claim(unanswered, timeout=_LAST_TRY)
 
     def _request(self, lane: Lane, places: int) -> ClaimTaskRecordsRequest:
         wait = WAIT if len(self._lanes) == 1 else _WAIT_IN_TURN
