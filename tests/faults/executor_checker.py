@@ -13,7 +13,7 @@ from tests.faults.journal import Begun, Drive, Ended, Key
 
 CLOCKS = 0.005
 """Seconds by which PostgreSQL's clock and ours may differ, on one machine."""
-AT_THE_EDGE = 0.02
+AT_THE_EDGE = 0.05
 """Seconds, more than code takes from the look at its lease to the journal."""
 FINAL = {"SUCCEEDED", "FAILED", "CANCELED"}
 DONE = {"SUCCEEDED", "SKIPPED"}

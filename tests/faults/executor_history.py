@@ -109,4 +109,4 @@ def _event(event: TaskRecordEvent, executor: str, epoch: int, *, closing: bool) 
 
 
 def _mark(said: Struct, error: str) -> str:
-    return said["mark"] if "mark" in said else mark_in(error)
+    return said.fields["mark"].string_value if "mark" in said.fields else mark_in(error)

@@ -15,7 +15,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.faults.journal import Journal, clock, mark_in
-from vwed.client.executor import Block, BlockFailed, Executor, Run, RunStopped, Step
+from vwed.client.executor import (
+    Block,
+    BlockFailed,
+    BlockingBlock,
+    BlockingRun,
+    Executor,
+    Run,
+    RunStopped,
+    Step,
+)
 
 ANY = "any"
 """The task type that every one of them takes."""
@@ -32,7 +41,7 @@ class Unplanned(Exception):
 class Work:
     """What the code of one run does, in either way of writing it."""
 
-    def __init__(self, journal: Journal, executor: str, run: Run) -> None:
+    def __init__(self, journal: Journal, executor: str, run: Run | BlockingRun) -> None:
         self.run = run
         self.rng = random.Random()
         self._journal = journal
@@ -64,7 +73,7 @@ class Work:
             self._journal.over(self._drive, self._epoch, status, mark, reason)
 
     @contextmanager
-    def inside(self, block: Block, asked: float) -> Iterator[None]:
+    def inside(self, block: Block | BlockingBlock, asked: float) -> Iterator[None]:
         """The code of a block, which was asked for at `asked`."""
         key = (block.id, block.iteration, block.attempt)
         self._journal.begun(self._drive, key, self._epoch, asked)
@@ -97,9 +106,9 @@ class Work:
 class Walk:
     """The way through a run's blocks, as most code is written."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, run: Run) -> None:
         self._work = work
-        self._run = work.run
+        self._run = run
         self._stubborn = work.rng.random() < 0.1
 
     async def whole(self) -> dict[str, str]:
@@ -159,9 +168,9 @@ class Walk:
 class BlockingWalk:
     """The same in a thread, where everything waits."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, run: BlockingRun) -> None:
         self._work = work
-        self._run = work.run
+        self._run = run
 
     def whole(self) -> dict[str, str]:
         with self._work.whole() as result:
@@ -196,13 +205,13 @@ def executor(target: str, tenant: str, name: str, lease: float, journal: Journal
     if name.endswith(f"-{EXECUTORS - 1}"):
 
         @made.task(task_types=[ANY])
-        def blocking(run: Run) -> dict[str, str]:
-            return BlockingWalk(Work(journal, name, run)).whole()
+        def blocking(run: BlockingRun) -> dict[str, str]:
+            return BlockingWalk(Work(journal, name, run), run).whole()
     else:
 
         @made.task(task_types=[name if own else ANY])
         async def walk(run: Run) -> dict[str, str]:
-            return await Walk(Work(journal, name, run)).whole()
+            return await Walk(Work(journal, name, run), run).whole()
 
     return made
 

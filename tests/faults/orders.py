@@ -5,13 +5,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, ResumeTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.faults.fleet import Fleet, Refused
-from vwed_grpc.domain.lifecycle import OPEN, PAUSED, PAUSING, PENDING, RUNNING
+from vwed_grpc.domain.lifecycle import OPEN, PAUSED, PAUSING, PENDING, RUNNING, Status
 
 LOOK_SECONDS = 0.25
 END_SECONDS = 30.0
@@ -19,7 +20,7 @@ END_SECONDS = 30.0
 out."""
 
 
-def _block(name: str, kind: str = "single", **branches: list[object]) -> dict[str, object]:
+def _block(name: str, kind: str = "single", **branches: Any) -> dict[str, Any]:
     return {"id": name, "type": kind, "children": branches}
 
 
@@ -90,7 +91,7 @@ class Orders:
                 else:
                     self._fleet.told.changed(answer)
 
-    async def _runs(self, statuses: Sequence[int]) -> list[TaskRecord]:
+    async def _runs(self, statuses: Sequence[Status]) -> list[TaskRecord]:
         wanted = TaskRecordFilter(task_types=[*self._waiting], statuses=statuses)
         request = ListTaskRecordsRequest(filter=wanted, page_size=1000, order_by="create_time")
         found: list[TaskRecord] = []

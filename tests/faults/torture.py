@@ -119,7 +119,8 @@ async def torture(
         ordered = await scene.orders.every() if scene.orders else []
         driven = await executor_history.read(scene.fleet, ordered)
         memory = max(server.rss() for server in scene.replicas)
-        logged = [fault for one in (*scene.replicas, *scene.executors) for fault in one.faults()]
+        logged = [fault for server in scene.replicas for fault in server.faults()]
+        logged += [fault for process in scene.executors for fault in process.faults()]
     verdict = Verdict(seed, table, seen.watches, seen.feeds)
     verdict.done, verdict.told, verdict.memory = scene.chaos.done, scene.fleet.told, memory
     verdict.ended_within = seen.ended_within
