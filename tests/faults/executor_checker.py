@@ -284,4 +284,5 @@ def counts(told: Sequence[Story]) -> Counter[str]:
             if drive.over and drive.over.reason:
                 found[f"stopped by {drive.over.reason}"] += 1
         found["reports"] += sum(event.block is not None for event in story.events)
+        found["paused"] += sum(event.status == "PAUSED" for event in story.events)
     return found

@@ -24,6 +24,8 @@ MODES = [
     RetryTaskRecordRequest.MODE_FROM_FAILURE,
 ]
 RECENT = 40
+BUSY = 0.7
+"""Share of those that executors have."""
 
 
 async def operator(fleet: Fleet) -> None:
@@ -35,7 +37,7 @@ async def operator(fleet: Fleet) -> None:
         if fleet.runs:
             (verb,) = rng.choices(verbs, [3, 3, 1, 4, 3, 2])
             try:
-                some = rng.choice([fleet.runs[-RECENT:], fleet.busy or fleet.runs])
+                some = fleet.busy if fleet.busy and rng.random() < BUSY else fleet.runs[-RECENT:]
                 await verb(fleet, rng.choice(some), rng)
             except Refused as refusal:
                 if not refusal.reason.startswith("FAILED_PRECONDITION"):

@@ -34,7 +34,7 @@ from tests.faults.weather import Weather
 from tests.support.replicas import Replica
 
 TENANT = "torture"
-OPERATORS, WATCHERS = 2, 12
+OPERATORS, WATCHERS = 3, 12
 FEEDS = {"all": (True, True), "slim": (True, False), "runs": (False, False)}
 """Name -> with blocks, in full."""
 
