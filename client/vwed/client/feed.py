@@ -26,8 +26,9 @@ async def watch_runs(
 ) -> AsyncGenerator[WatchTaskRecordsResponse]:
     """What happens in many runs: the matching open ones, then every change, without end.
 
-    Each message has a `resume_token`, with which another watch, on any replica, begins after it;
-    one without events is a bookmark, which takes the token along while nothing happens.
+    Each message has a `resume_token`, with which another watch, on any replica, begins after it
+    (it may be told the last events before once more); one without events is a bookmark, which takes
+    the token along while nothing happens.
     Lost connections are taken up again where they broke, for `patience` seconds without an answer;
     what the service repeats then is left out, unless more than 10,000 runs had events meanwhile.
     Raises CallError: OutOfRange for a token that is too old, whatever else the service says, and

@@ -46,7 +46,7 @@ async def test_what_is_wrong_with_a_request(caller: Client) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await create(caller, "not an id", priority=1, labels={"K": "v"})
     assert refused.value.reason == "INVALID_FIELD"
-    assert set(refused.value.fields) == {"task_record.task_def_id", "task_record.labels"}
+    assert set(refused.value.fields) == {"task_record.task_def_id", 'task_record.labels["K"]'}
     assert all(refused.value.fields.values())
     assert refused.value.request_id
 
