@@ -1,7 +1,6 @@
 """The client as its users get it: a wheel, in environments that have nothing else."""
 
 import ast
-import asyncio
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.support.process import BIN, ENVIRONMENT
+from tests.support.process import BIN, ENVIRONMENT, Process
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "client" / "README.md"])
@@ -54,7 +53,7 @@ for module in pkgutil.walk_packages(vwed.client.__path__, "vwed.client."):
 async def main(target, tenant):
     async with vwed.client.connect(target, tenant=tenant, actor="陈静") as client:
         made = await client.definitions.CreateTaskDef(
-            CreateTaskDefRequest(task_def={"name": "n", "config": {"blocks": [{"id": "b"}]}}))
+            CreateTaskDefRequest(task_def={"name": "n", "config": {"speed": 0.5}}))
         read = await client.definitions.GetTaskDef(GetTaskDefRequest(id=made.id))
         assert read == made
         try:
@@ -160,27 +159,24 @@ def oldest(wheel: Path, required: dict[str, str], tmp_path_factory: pytest.TempP
     return installed(tmp_path_factory.mktemp("oldest"), str(wheel), *pins)
 
 
-async def called(python: Path, target: str, tenant: str) -> str:
+def called(python: Path, server: Process, tenant: str) -> str:
     """What the calls print, in an environment where a warning is an error."""
-    command = [python, "-I", "-W", "error", "-c", CALLS, target, tenant]
-    done = await asyncio.to_thread(run, *command)  # the server is in this process
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run(python, "-I", "-W", "error", "-c", CALLS, server.address, tenant)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-async def test_the_newest_runs_it(
-    newest: Path, required: dict[str, str], target: str, tenant: str
-) -> None:
-    assert await called(newest, target, tenant) == (
-        f"{version('grpcio')} {version('protobuf')} 陈静 NOT_FOUND\n"
+def test_the_newest_runs_it(newest: Path, shared: Process, tenant: str) -> None:
+    assert called(newest, shared, tenant) == (
+        f"{version('grpcio')} {version('protobuf')} 陈静 TASK_DEF_NOT_FOUND\n"
     )
 
 
-async def test_the_oldest_runs_it(
-    oldest: Path, required: dict[str, str], target: str, tenant: str
+def test_the_oldest_runs_it(
+    oldest: Path, required: dict[str, str], shared: Process, tenant: str
 ) -> None:
     assert (required["grpcio"], required["protobuf"]) == ("1.75.1", "6.31.1")
-    assert await called(oldest, target, tenant) == "1.75.1 6.31.1 陈静 NOT_FOUND\n"
+    assert called(oldest, shared, tenant) == "1.75.1 6.31.1 陈静 TASK_DEF_NOT_FOUND\n"
 
 
 @pytest.fixture(scope="module")
@@ -202,10 +198,8 @@ def wrong() -> set[str]:
     return {f"typed.py:{n}" for n, line in enumerate(TYPED.splitlines(), 1) if "# wrong" in line}
 
 
-def test_mypy(newest: Path, programs: Path, pytestconfig: pytest.Config) -> None:
-    cache = pytestconfig.cache.mkdir("mypy-client")
-    command = [BIN / "mypy", "--strict", "--python-executable", newest, "--cache-dir", cache]
-    done = run(*command, "--no-error-summary", ".", cwd=programs)
+def test_mypy(newest: Path, programs: Path) -> None:
+    done = run(BIN / "mypy", "--strict", "--python-executable", newest, ".", cwd=programs)
     found = re.findall(r"^(\S+:\d+): error", done.stdout, re.MULTILINE)
     assert {*found} == wrong(), done.stdout + done.stderr
 
