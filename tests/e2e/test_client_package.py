@@ -137,8 +137,8 @@ def installed(where: Path, *requirements: str) -> Path:
     """The interpreter of a new environment that has these and what they require, nothing else."""
     venv.create(where, symlinks=True, with_pip=False)
     python = where / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
-    done = run(*pip, "--quiet", "--retries", "1", *requirements)
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
+    done = run(*pip, "--retries", "1", *requirements)
     if done.returncode and AWAY.search(done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr
@@ -190,6 +190,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (where / f"{page.parent.name}_{page.stem}_{number}.py").write_text(block)
     assert [*where.iterdir()]
     (where / "typed.py").write_text(TYPED)
+    (where / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return where
 
 
