@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from collections.abc import Iterator
 from email.parser import HeaderParser
@@ -15,10 +16,10 @@ from zipfile import ZipFile
 import pytest
 
 from tests.support.process import BIN, ENVIRONMENT, Process
+from tests.support.wheels import built, kept, packed
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "client" / "README.md"])
-BUILD = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
 ONLY_UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
 AWAY = re.compile(r"NewConnectionError|NameResolutionError|ReadTimeoutError|ProxyError")
 TYPED = """
@@ -75,38 +76,35 @@ def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("wheel")
-    built = run(sys.executable, "-c", BUILD, where, cwd=ROOT / "client")
-    assert built.returncode == 0, built.stderr
-    (path,) = where.iterdir()
-    return path
+    return built(ROOT / "client", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def required(wheel: Path) -> dict[str, str]:
     """Each distribution that it needs, with the oldest version that it takes."""
-    with ZipFile(wheel) as packed:
-        (metadata,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
-        said = HeaderParser().parsestr(packed.read(metadata).decode())
+    name, release, *_ = wheel.name.split("-")
+    with ZipFile(wheel) as archive:
+        metadata = archive.read(f"{name}-{release}.dist-info/METADATA").decode()
+    said = HeaderParser().parsestr(metadata)
     found = (re.match(r"([\w-]+).*>=([\w.]+)", each) for each in said.get_all("Requires-Dist", []))
     return {each[1]: each[2] for each in found if each}
 
 
 def test_the_wheel_has_the_client_and_the_stubs(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
-    with ZipFile(wheel) as packed:
-        names = {name for name in packed.namelist() if ".dist-info/" not in name}
-        assert all(packed.read(name) == (ROOT / "client" / name).read_bytes() for name in names)
-    # No vwed/__init__.py, so that the server's own packages may have the name too; no `buf`.
-    assert {tuple(name.split("/")[:2]) for name in names} == {("vwed", "client"), ("vwed", "v1")}
-    assert {"vwed/client/py.typed", "vwed/v1/py.typed"} <= names
+    names = packed(wheel)
+    # There is neither `buf` nor vwed/__init__.py: others may have packages of these names.
+    assert names == kept(ROOT / "client", "vwed/client", "vwed/v1")
+    assert {"vwed/client/py.typed", "vwed/v1/py.typed"} <= names.keys()
     assert "vwed/v1/record_service_pb2_grpc.pyi" in names
-    written = (path for path in (ROOT / "client" / "vwed").glob("*/**/*") if path.is_file())
-    kept = {str(path.relative_to(ROOT / "client")) for path in written if path.suffix != ".pyc"}
-    assert names == kept
 
 
-def imported(source: str) -> Iterator[str]:
+def test_the_server_depends_on_this_very_version(wheel: Path) -> None:
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"vwed-client=={wheel.name.split('-')[1]}" in server["dependencies"]
+
+
+def imported(source: bytes) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
@@ -123,8 +121,7 @@ def test_it_imports_what_it_requires(wheel: Path, required: dict[str, str]) -> N
         "types-grpcio",
         "types-protobuf",
     }
-    with ZipFile(wheel) as packed:
-        sources = [packed.read(name).decode() for name in packed.namelist() if name[-3:] == ".py"]
+    sources = [content for name, content in packed(wheel).items() if name.endswith(".py")]
     names = {name for source in sources for name in imported(source)}
     ours = {name for name in names if name.split(".")[0] == "vwed"}
     assert {".".join(name.split(".")[:2]) for name in ours} <= {"vwed.client", "vwed.v1"}
@@ -138,7 +135,7 @@ def installed(where: Path, *requirements: str) -> Path:
     venv.create(where, symlinks=True, with_pip=False)
     python = where / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
-    done = run(*pip, "--retries", "1", *requirements)
+    done = run(*pip, "--retries", "1", "--timeout", "30", *requirements)
     if done.returncode and AWAY.search(done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr
@@ -187,8 +184,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
         for number, block in enumerate(blocks, 1):
             if "vwed.client" in block and "vwed_grpc" not in block:
-                (where / f"{page.parent.name}_{page.stem}_{number}.py").write_text(block)
-    assert [*where.iterdir()]
+                name = re.sub(r"\W", "_", str(page.relative_to(ROOT)))
+                (where / f"{name}_{number}.py").write_text(block)
+    assert (where / "docs_clients_md_1.py").exists()
     (where / "typed.py").write_text(TYPED)
     (where / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return where
