@@ -11,7 +11,7 @@ _BUILD = "import sys; from hatchling.build import build_wheel; build_wheel(sys.a
 def built(package: Path, to: Path) -> Path:
     """The wheel of a folder that has a pyproject.toml; `to` is an empty folder."""
     to.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", _BUILD, to]
+    command = (sys.executable, "-c", _BUILD, to)
     done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = to.iterdir()
