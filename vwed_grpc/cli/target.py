@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 import grpc
 
-from vwed_grpc.cli.options import settings_from
 from vwed.client import Client, Token, connect
+from vwed_grpc.cli.options import settings_from
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
