@@ -2,14 +2,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
+from vwed.v1.block_record_pb2 import BlockRecordKey
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 
+from vwed.client import Step, as_dict
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve
-from vwed_grpc.demo.walk import Body, Visit, walk
+from vwed_grpc.demo.walk import Body, Place, walk
 from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.json_value import struct_problems
 from vwed_grpc.domain.run_input import complete_input
@@ -27,34 +28,31 @@ class DryRun:
         self._vehicle = Vehicle("AMB-01")
         self.leaves: list[str] = []
 
-    async def announce(self, visits: Sequence[Visit]) -> None:
-        pass
-
-    async def perform(self, visit: Visit, body: Body | None) -> None:
+    async def perform(self, step: Step, place: Place, body: Body | None) -> None:
         async def look_up(root: str, path: Sequence[str]) -> Any:
-            value: Any = {"input": self._input, "item": visit.item, "cache": self._cache}[root]
+            value: Any = {"input": self._input, "item": place.item, "cache": self._cache}[root]
             for name in path:
                 value = value[name]
             return value
 
-        inputs = await resolve(visit.block.get("inputs", {}), look_up)
+        inputs = await resolve(step.inputs, look_up)
         if body:
-            await body(inputs)
+            await body(BlockRecordKey(block_id=step.id, iteration=place.iteration), inputs)
             return
-        outcome = act(visit.block["type"], self._vehicle, inputs)
-        assert outcome.output, f"{visit.block['type']} is not a type that robots know"
+        outcome = act(step.type, self._vehicle, inputs)
+        assert outcome.output, f"{step.type} is not a type that robots know"
         assert outcome.seconds > 0
         for key, field in inputs.get("save", {}).items():
             self._cache[key] = outcome.output[field]
-        self.leaves.append(" ".join(filter(None, [visit.block["id"], visit.iteration])))
+        self.leaves.append(" ".join(filter(None, [step.id, place.iteration])))
 
 
 async def leaves(config: Struct, run: CreateTaskRecordRequest) -> list[str]:
     run_input = run.task_record.input
     complete_input(config, run_input)
-    performer = DryRun(MessageToDict(run_input))
-    await walk(MessageToDict(config)["blocks"], performer)
-    return performer.leaves
+    dry_run = DryRun(as_dict(run_input))
+    await walk(steps(config), dry_run.perform)
+    return dry_run.leaves
 
 
 @pytest.mark.parametrize("definition_id", DEFINITIONS)

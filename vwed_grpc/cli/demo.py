@@ -1,7 +1,10 @@
+from contextlib import AbstractAsyncContextManager
+
 import click
 
 from vwed_grpc.cli.progress_view import progress_view
 from vwed_grpc.cli.target import Target, run, target_options
+from vwed.client import Client, Executor
 from vwed_grpc.demo.session import UnexpectedEnd, play
 
 
@@ -25,9 +28,22 @@ def demo(runs: int, robots: int, speed: float, target: Target) -> None:
 
 
 async def _demo(target: Target, runs: int, robots: int, speed: float) -> None:
+    def hire(robot_id: str) -> Executor:
+        return Executor(
+            target.address,
+            robot_id,
+            tenant=target.tenant,
+            token=target.token,
+            credentials=target.credentials,
+            grace=0,  # after Ctrl-C they stop where they are
+        )
+
+    def connect() -> AbstractAsyncContextManager[Client]:
+        return target.connect("demo")
+
     try:
         with progress_view() as spectator:
-            await play(target.connect, spectator, runs=runs, robots=robots, speed=speed)
+            await play(connect, hire, spectator, runs=runs, robots=robots, speed=speed)
     except UnexpectedEnd as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"ended as they should: {runs} of {runs} runs")

@@ -15,8 +15,8 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.steps import create, define, get, history
 from tests.support.waiting import PATIENCE
 from tests.support.watching import Watcher, watching
-from vwed.client import Client
-from vwed_grpc.demo.robot import Robot
+from vwed.client import Client, Executor
+from vwed_grpc.demo.robot import employ
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, PAUSED, PAUSING, RUNNING, SUCCEEDED
 
 
@@ -25,16 +25,18 @@ def steps(name: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-async def run(client: Client) -> AsyncIterator[TaskRecord]:
+async def run(client: Client, target: str, tenant: str) -> AsyncIterator[TaskRecord]:
     """In the hands of a robot: two branches at once, of half a second a block."""
     branches = {"left": steps("l"), "right": steps("r")}
     config = {"blocks": [{"id": "both", "type": "parallel", "children": branches}]}
     labels = {"demo.session": uuid.uuid4().hex}
     run = await create(client, (await define(client, config)).id, labels=labels)
-    robot = asyncio.create_task(Robot(client, "AMB-01", labels=labels, speed=0.3).work())
+    executor = Executor(target, "AMB-01", tenant=tenant, grace=0)
+    employ(executor, labels=labels, speed=0.3)
+    serving = asyncio.create_task(executor.serve())
     yield run
-    robot.cancel()
-    await asyncio.wait([robot])
+    serving.cancel()
+    await asyncio.wait([serving])
 
 
 async def has(seen: Watcher, status: int) -> None:
