@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vwed.client import AlreadyExists, Client, as_dict, connect
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
@@ -22,7 +23,6 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.process import Process
 from tests.support.steps import blocks_of, create, define, struct, until
 from tests.support.waiting import until_true
-from vwed.client import AlreadyExists, Client, as_dict, connect
 from vwed_grpc.domain import lifecycle
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,9 @@ START = "executor.run()\n"
 
 
 def programs(page: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 @pytest.fixture
@@ -139,7 +141,10 @@ async def test_a_run_that_ends_well(
 
 async def test_blocking_code(client: Client) -> None:
     run = await order(client, "conveyor", "belt", "stopper")
-    assert await ended(client, run) == ({"blocks": 2}, ["belt #1 SUCCEEDED", "stopper #1 SUCCEEDED"])
+    assert await ended(client, run) == (
+        {"blocks": 2},
+        ["belt #1 SUCCEEDED", "stopper #1 SUCCEEDED"],
+    )
 
 
 async def test_the_last_attempt_may_be_caught(client: Client) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vwed.client import connect, watch_run
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.grpcurl import messages, shell
 from tests.support.process import ENVIRONMENT, Process
-from vwed.client import connect, watch_run
 from vwed_grpc.domain import lifecycle
 
 SECTIONS = {
@@ -54,9 +54,7 @@ async def test_the_calls_work_and_the_watch_shows_them(shared: Process) -> None:
         assert await asyncio.wait_for(watching.wait(), 60) == 0
 
 
-async def test_the_robot_drives_a_run_and_ends_at_sigterm(
-    shared: Process, tmp_path: Path
-) -> None:
+async def test_the_robot_drives_a_run_and_ends_at_sigterm(shared: Process, tmp_path: Path) -> None:
     program, start, order = _at(shared, SECTIONS["A robot of your own"])
     assert start == ".venv/bin/python robot.py\n"
     assert len(program.splitlines()) == 20

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
+from vwed.client import Step, as_dict
 from vwed.v1.block_record_pb2 import BlockRecordKey
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 
-from vwed.client import Step, as_dict
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve

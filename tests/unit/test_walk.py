@@ -2,9 +2,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from vwed.client import Step
 from vwed.v1.block_record_pb2 import BlockRecordKey
 
-from vwed.client import Step
 from vwed_grpc.demo.walk import Body, Place, walk
 
 
@@ -37,15 +37,14 @@ def leaf(block_id: str) -> Step:
 
 
 def flow(block_id: str, block_type: str, items: Any = None, **branches: list[Step]) -> Step:
-    return Step(
-        id=block_id, type=block_type, name="", inputs={"items": items}, children=branches
-    )
+    return Step(id=block_id, type=block_type, name="", inputs={"items": items}, children=branches)
 
 
 async def test_sequence_goes_down_before_it_goes_on() -> None:
     recorder = Recorder()
     await walk(
-        [leaf("a"), flow("b", "sequence", default=[leaf("c"), leaf("d")]), leaf("e")], recorder.perform
+        [leaf("a"), flow("b", "sequence", default=[leaf("c"), leaf("d")]), leaf("e")],
+        recorder.perform,
     )
     assert recorder.begun == ["a@", "b@", "c@", "d@", "e@"]
     assert recorder.done == ["a@", "c@", "d@", "b@", "e@"]

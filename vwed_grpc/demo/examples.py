@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
+from vwed.client import AlreadyExists, Client, as_dict
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
@@ -16,8 +17,6 @@ from vwed.v1.task_def_service_pb2 import (
     CreateTaskTemplateRequest,
     InstantiateTaskTemplateRequest,
 )
-
-from vwed.client import AlreadyExists, Client, as_dict
 
 Request = TypeVar("Request", bound=Message)
 
@@ -52,8 +51,8 @@ def runs() -> list[CreateTaskRecordRequest]:
     return [_read(name, CreateTaskRecordRequest()) for name in _RUNS]
 
 
-async def load(client: Client) -> dict[str, TaskDef]:
-    """Make the definitions unless they are there; answers them by id, as the service has them."""
+async def load(client: Client) -> None:
+    """Make the definitions, unless they are there."""
     service = client.definitions
     for request in definitions():
         with _there_already():
@@ -62,9 +61,14 @@ async def load(client: Client) -> dict[str, TaskDef]:
         await service.CreateTaskTemplate(template())
     with _there_already():
         await service.InstantiateTaskTemplate(instance())
+
+
+async def stored(client: Client) -> dict[str, TaskDef]:
+    """The definitions by id, as the service has them: someone may have changed them."""
     ids = [request.task_def.id for request in (*definitions(), instance())]
-    found = await service.BatchGetTaskDefs(BatchGetTaskDefsRequest(ids=ids, view=View.VIEW_FULL))
-    return {definition.id: definition for definition in found.task_defs}
+    request = BatchGetTaskDefsRequest(ids=ids, view=View.VIEW_FULL)
+    answer = await client.definitions.BatchGetTaskDefs(request)
+    return {definition.id: definition for definition in answer.task_defs}
 
 
 def fault(definition: TaskDef) -> str | None:

@@ -1,15 +1,14 @@
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from itertools import cycle, islice
 from uuid import uuid4
 
+from vwed.client import Client, Executor, watch_run
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, RetryTaskRecordRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from vwed.client import Client, Executor, watch_run
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.robot import employ
 from vwed_grpc.domain import lifecycle
@@ -17,7 +16,6 @@ from vwed_grpc.domain import lifecycle
 _SESSION_LABEL = "demo.session"
 """Robots take the runs of their own demo alone, and nobody else's by mistake."""
 
-Connect = Callable[[], AbstractAsyncContextManager[Client]]
 Hire = Callable[[str], Executor]
 Spectator = Callable[[TaskRecordEvent], None]
 
@@ -27,34 +25,32 @@ class UnexpectedEnd(Exception):
 
 
 async def play(
-    connect: Connect, hire: Hire, spectator: Spectator, *, runs: int, robots: int, speed: float
+    client: Client, hire: Hire, spectator: Spectator, *, runs: int, robots: int, speed: float
 ) -> None:
     """Make runs of the examples, let robots work through them, and watch all of it.
 
-    `connect` makes the client of who orders and watches, `hire` the executor of a robot by its id.
-    Returns when every run has ended as it should; raises UnexpectedEnd, or `CallError` if the
-    server stays away or refuses.
+    `hire` makes the executor that a robot of this id has. Returns when every run has ended as it
+    should; raises UnexpectedEnd, or `CallError` if the server stays away or refuses.
     """
     labels = {_SESSION_LABEL: uuid4().hex}
-    async with connect() as client:
-        definitions = await examples.load(client)
-        try:
-            async with asyncio.TaskGroup() as fleet:
-                workers = []
-                for number in range(1, robots + 1):
-                    executor = hire(f"AMB-{number:02}")
-                    employ(executor, labels=labels, speed=speed)
-                    workers.append(fleet.create_task(executor.serve()))
-                async with asyncio.TaskGroup() as watches:
-                    for example in islice(cycle(examples.runs()), runs):
-                        request = deepcopy(example)
-                        request.task_record.labels.update(labels)
-                        fault = examples.fault(definitions[request.task_record.task_def_id])
-                        watches.create_task(_follow(client, request, fault, spectator))
-                for worker in workers:
-                    worker.cancel()
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+    definitions = await examples.stored(client)
+    try:
+        async with asyncio.TaskGroup() as fleet:
+            workers = []
+            for number in range(1, robots + 1):
+                executor = hire(f"AMB-{number:02}")
+                employ(executor, labels=labels, speed=speed)
+                workers.append(fleet.create_task(executor.serve()))
+            async with asyncio.TaskGroup() as watches:
+                for example in islice(cycle(examples.runs()), runs):
+                    request = deepcopy(example)
+                    request.task_record.labels.update(labels)
+                    fault = examples.fault(definitions[request.task_record.task_def_id])
+                    watches.create_task(_follow(client, request, fault, spectator))
+            for worker in workers:
+                worker.cancel()
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
 
 
 async def _follow(

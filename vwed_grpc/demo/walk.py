@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from vwed.v1.block_record_pb2 import BlockRecordKey
-
 from vwed.client import Step
+from vwed.v1.block_record_pb2 import BlockRecordKey
 
 Values = dict[str, Any]
 """A block's inputs or its output, as JSON."""

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from vwed.client import Client, Executor
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -15,7 +16,6 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.steps import create, define, get, history
 from tests.support.waiting import PATIENCE
 from tests.support.watching import Watcher, watching
-from vwed.client import Client, Executor
 from vwed_grpc.demo.robot import employ
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, PAUSED, PAUSING, RUNNING, SUCCEEDED
 
