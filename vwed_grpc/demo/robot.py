@@ -10,25 +10,25 @@ from vwed.client import Block, BlockFailed, Executor, Run, Step
 
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve
-from vwed_grpc.demo.walk import Body, Place, Values, walk
+from vwed_grpc.demo.walk import Body, Turn, Values, walk
 
 _LONG_SECONDS = 5.0
 """Longer actions say how far they are, a quarter at a time."""
 _KEPT_SECONDS = 3600.0
 
 
-def employ(executor: Executor, *, labels: dict[str, str], speed: float) -> None:
-    """Let the executor drive the runs with these labels, as a robot of its name would.
+def employ(executor: Executor, robot_id: str, *, labels: dict[str, str], speed: float) -> None:
+    """Let the executor drive the runs with these labels as a robot would, one after another.
 
     `speed` is the factor by which actions take their time; 0: none.
     """
-    vehicle = Vehicle(executor.id)
+    vehicle = Vehicle(robot_id)
 
     @executor.task(labels=labels)
     async def drive(run: Run) -> Values:
-        run.robot_id = vehicle.robot_id
+        run.robot_id = robot_id
         await walk(run.blocks, _Drive(run, vehicle, speed).perform)
-        return {"robot_id": vehicle.robot_id, "battery_percent": vehicle.battery_percent}
+        return {"robot_id": robot_id, "battery_percent": vehicle.battery_percent}
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,21 @@ class _Drive:
     vehicle: Vehicle
     speed: float
 
-    async def perform(self, step: Step, place: Place, body: Body | None) -> None:
-        inputs = await resolve(step.inputs, partial(self._look_up, place.item))
+    async def perform(self, step: Step, turn: Turn, body: Body | None) -> None:
+        inputs = await resolve(step.inputs, partial(self._look_up, turn.item))
         save, fault = inputs.pop("save", {}), inputs.pop("fault", None)
-        # There is no attempt if an earlier executor of the run has done the block.
-        async for attempt in self.run.attempts(
-            step, 1, iteration=place.iteration, parent=place.parent, inputs=inputs
-        ):
+        # There is none if an earlier executor of the run has done the block.
+        async for attempt in self.run.attempts(step, 1, iteration=turn.iteration, inputs=inputs):
             async with attempt as block:
-                if body:
-                    block.output = await body(block.key, inputs)
-                else:
-                    block.output = await self._act(step, block)
+                output = await (body(inputs) if body else self._act(block))
                 if fault and self.run.record.attempt == 1:
                     raise BlockFailed(fault["error_code"], fault["message"])
                 for key, field in save.items():
-                    await self.run.cache.set(key, block.output[field], ttl=_KEPT_SECONDS)
+                    await self.run.cache.set(key, output[field], ttl=_KEPT_SECONDS)
+                block.output = output
 
-    async def _act(self, step: Step, block: Block) -> Values:
-        outcome = act(step.type, self.vehicle, block.inputs)
+    async def _act(self, block: Block) -> Values:
+        outcome = act(block.type, self.vehicle, block.inputs)
         quarters = 4 if outcome.seconds > _LONG_SECONDS else 1
         for quarter in range(1, quarters + 1):
             await asyncio.sleep(outcome.seconds / quarters * self.speed)

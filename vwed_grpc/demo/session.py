@@ -38,8 +38,8 @@ async def play(
         async with asyncio.TaskGroup() as fleet:
             workers = []
             for number in range(1, robots + 1):
-                executor = hire(f"AMB-{number:02}")
-                employ(executor, labels=labels, speed=speed)
+                executor = hire(robot_id := f"AMB-{number:02}")
+                employ(executor, robot_id, labels=labels, speed=speed)
                 workers.append(fleet.create_task(executor.serve()))
             async with asyncio.TaskGroup() as watches:
                 for example in islice(cycle(examples.runs()), runs):

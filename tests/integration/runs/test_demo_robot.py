@@ -32,7 +32,7 @@ async def run(client: Client, target: str, tenant: str) -> AsyncIterator[TaskRec
     labels = {"demo.session": uuid.uuid4().hex}
     run = await create(client, (await define(client, config)).id, labels=labels)
     executor = Executor(target, "AMB-01", tenant=tenant, grace=0)
-    employ(executor, labels=labels, speed=0.3)
+    employ(executor, "AMB-01", labels=labels, speed=0.3)
     serving = asyncio.create_task(executor.serve())
     yield run
     serving.cancel()
