@@ -27,6 +27,19 @@ from vwed.client.errors import (
     error_info,
     is_transient,
 )
+from vwed.client.executor import (
+    Attempt,
+    Attempts,
+    Block,
+    BlockFailed,
+    BlockingRun,
+    Executor,
+    Run,
+    RunCache,
+    RunStopped,
+    Step,
+    StopReason,
+)
 from vwed.client.identity import Token
 from vwed.client.pages import pages
 from vwed.client.persistence import persist
@@ -37,9 +50,15 @@ from vwed.client.watch_runs import watch_runs
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "Attempt",
+    "Attempts",
+    "Block",
+    "BlockFailed",
+    "BlockingRun",
     "CallError",
     "Client",
     "DeadlineExceeded",
+    "Executor",
     "FailedPrecondition",
     "IllegalTransition",
     "InvalidArgument",
@@ -48,7 +67,12 @@ __all__ = [
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",
+    "Run",
+    "RunCache",
+    "RunStopped",
     "RunTaken",
+    "Step",
+    "StopReason",
     "Token",
     "Unauthenticated",
     "Unavailable",
