@@ -192,7 +192,7 @@ async def test_a_signal_opens_the_gate(client: Client) -> None:
     run = await order(client, "gate")
     await until(client, run.id, lifecycle.RUNNING)
     await client.records.SignalTaskRecord(
-        SignalTaskRecordRequest(id=run.id, name="gate_open", payload={"who": "陈静"})
+        SignalTaskRecordRequest(id=run.id, name="gate_open", payload=struct({"who": "陈静"}))
     )
     assert await ended(client, run) == ({"gate": "open"}, ["gate #1 SUCCEEDED"])
     (block,) = await blocks_of(client, run.id)

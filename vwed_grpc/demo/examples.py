@@ -65,7 +65,7 @@ async def load(client: Client) -> None:
 
 async def stored(client: Client) -> dict[str, TaskDef]:
     """The definitions by id, as the service has them: someone may have changed them."""
-    ids = [request.task_def.id for request in (*definitions(), instance())]
+    ids = [*(request.task_def.id for request in definitions()), instance().task_def.id]
     request = BatchGetTaskDefsRequest(ids=ids, view=View.VIEW_FULL)
     answer = await client.definitions.BatchGetTaskDefs(request)
     return {definition.id: definition for definition in answer.task_defs}
