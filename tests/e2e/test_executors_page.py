@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vwed.client import Client, as_dict, connect
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
+    ReleaseTaskRecordRequest,
     ResumeTaskRecordRequest,
     SignalTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.support.steps import blocks_of, create, define, struct, until
+from tests.support.steps import block, blocks_of, create, define, get, report, start, struct, until
 from tests.support.waiting import until_true
+from vwed.client import Client, as_dict, connect
 from vwed_grpc.domain import lifecycle
 
 ROOT = Path(__file__).parents[2]
 START = "executor.run()\n"
 TENANT = "executors-page"
+SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 
 
 def programs(page: str) -> list[str]:
@@ -47,7 +49,20 @@ def page(target: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-async def client(target: str, page: dict[str, Any]) -> AsyncIterator[Client]:
+async def handed_back(target: str) -> TaskRecord:
+    """A run that another executor began, before those of the page claim any."""
+    async with connect(target, tenant=TENANT) as client:
+        run = await start(client, (await order(client, "palletizing")).id, "former", lease=60)
+        fence = {"executor_id": "former", "lease_epoch": run.lease_epoch}
+        chosen = block("choose_slot", SUCCEEDED, output_data={"slot": "R-1"})
+        await report(client, run.id, chosen, **fence)
+        return await client.records.ReleaseTaskRecord(ReleaseTaskRecordRequest(id=run.id, **fence))
+
+
+@pytest.fixture(scope="module")
+async def client(
+    target: str, page: dict[str, Any], handed_back: TaskRecord
+) -> AsyncIterator[Client]:
     """Both executors of the page work for its tenant."""
     tasks = [asyncio.create_task(page[name].serve()) for name in ("executor", "fleet")]
     async with connect(target, tenant=TENANT) as client:
@@ -78,8 +93,8 @@ async def order(client: Client, task_type: str, *blocks: str, **fields: Any) -> 
     """A run of a definition with such blocks, `id` or `id:type`."""
     config = {
         "blocks": [
-            {"id": block.partition(":")[0], "type": block.partition(":")[2] or "act"}
-            for block in blocks
+            {"id": text.partition(":")[0], "type": text.partition(":")[2] or "act"}
+            for text in blocks
         ]
     }
     definition = await define(client, config, task_type=task_type)
@@ -90,14 +105,21 @@ async def order(client: Client, task_type: str, *blocks: str, **fields: Any) -> 
 
 async def ended(client: Client, run: TaskRecord) -> tuple[Any, list[str]]:
     """The result of a run that has SUCCEEDED, and how its blocks ended."""
-    done = await until(client, run.id, lifecycle.SUCCEEDED)
-    return as_dict(done.result), [line(block) for block in await blocks_of(client, run.id)]
+
+    async def final() -> TaskRecord | None:
+        record = await get(client, run.id)
+        return record if record.status in lifecycle.FINAL else None
+
+    done = await until_true(final, what=f"the end of {run.task_type}")
+    assert done is not None
+    assert done.status == lifecycle.SUCCEEDED, done.error_message
+    return as_dict(done.result), [line(found) for found in await blocks_of(client, run.id)]
 
 
-def line(block: BlockRecord) -> str:
-    status = BlockRecordStatus.Name(block.status).removeprefix("BLOCK_RECORD_STATUS_")
-    place = ".".join(filter(None, [block.block_id, block.iteration]))
-    return f"{place} #{block.attempt} {status}"
+def line(record: BlockRecord) -> str:
+    status = BlockRecordStatus.Name(record.status).removeprefix("BLOCK_RECORD_STATUS_")
+    place = ".".join(filter(None, [record.block_id, record.iteration]))
+    return f"{place} #{record.attempt} {status}"
 
 
 async def test_the_pallet_slips_once(client: Client) -> None:
@@ -149,6 +171,15 @@ async def test_a_run_that_ends_well(
     assert await ended(client, run) == (result, blocks)
 
 
+async def test_a_run_taken_up_again_has_what_was_chosen(
+    client: Client, handed_back: TaskRecord
+) -> None:
+    assert await ended(client, handed_back) == (
+        {"slot": "R-1"},
+        ["choose_slot #1 SUCCEEDED", "put_down #1 SUCCEEDED"],
+    )
+
+
 async def test_blocking_code(client: Client) -> None:
     run = await order(client, "conveyor", "belt", "stopper")
     assert await ended(client, run) == (
@@ -173,8 +204,8 @@ async def test_it_pauses_in_mid_motion(client: Client) -> None:
     await until(client, run.id, lifecycle.RUNNING)
     await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
     await until(client, run.id, lifecycle.PAUSED)
-    (block,) = await blocks_of(client, run.id)
-    assert block.message == "stands still"
+    (drive,) = await blocks_of(client, run.id)
+    assert drive.message == "stands still"
     await client.records.ResumeTaskRecord(ResumeTaskRecordRequest(id=run.id))
     assert await ended(client, run) == ({}, ["drive #1 SUCCEEDED"])
 
@@ -184,7 +215,7 @@ async def test_a_canceled_robot_drives_home(client: Client) -> None:
     await until_true(lambda: blocks_of(client, run.id), what="a block")
     await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run.id))
     await until(client, run.id, lifecycle.CANCELED)
-    blocks = [line(block) for block in await blocks_of(client, run.id)]
+    blocks = [line(found) for found in await blocks_of(client, run.id)]
     assert blocks == ["round #1 CANCELED", "drive_home #1 SUCCEEDED"]
 
 
@@ -195,5 +226,5 @@ async def test_a_signal_opens_the_gate(client: Client) -> None:
         SignalTaskRecordRequest(id=run.id, name="gate_open", payload=struct({"who": "陈静"}))
     )
     assert await ended(client, run) == ({"gate": "open"}, ["gate #1 SUCCEEDED"])
-    (block,) = await blocks_of(client, run.id)
-    assert as_dict(block.output_data) == {"opened_by": "陈静"}
+    (gate,) = await blocks_of(client, run.id)
+    assert as_dict(gate.output_data) == {"opened_by": "陈静"}

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vwed.client import connect, watch_run
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.grpcurl import messages, shell
 from tests.support.process import ENVIRONMENT, Process
+from vwed.client import connect, watch_run
 from vwed_grpc.domain import lifecycle
 
 SECTIONS = {

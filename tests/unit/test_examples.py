@@ -2,10 +2,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from vwed.client import Step, as_dict
-from vwed.client.executor.steps import steps_of
 from vwed.v1.task_def_pb2 import TaskDef
 
+from vwed.client import Step, as_dict
+from vwed.client.executor.steps import steps_of
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve

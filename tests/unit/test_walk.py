@@ -2,8 +2,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from vwed.client import Step
 
+from vwed.client import Step
 from vwed_grpc.demo.walk import Body, Turn, walk
 
 

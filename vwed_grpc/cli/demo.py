@@ -1,6 +1,6 @@
 import click
-from vwed.client import Executor
 
+from vwed.client import Executor
 from vwed_grpc.cli.progress_view import progress_view
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.demo import examples

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
-from vwed.client import AlreadyExists, Client, as_dict
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
@@ -17,6 +16,8 @@ from vwed.v1.task_def_service_pb2 import (
     CreateTaskTemplateRequest,
     InstantiateTaskTemplateRequest,
 )
+
+from vwed.client import AlreadyExists, Client, as_dict
 
 Request = TypeVar("Request", bound=Message)
 

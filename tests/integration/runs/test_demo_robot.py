@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
-from vwed.client import Client, Executor
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -13,9 +12,10 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.support.steps import create, define, get, history
+from tests.support.steps import blocks_of, create, define, get, history
 from tests.support.waiting import PATIENCE
 from tests.support.watching import Watcher, watching
+from vwed.client import Client, Executor
 from vwed_grpc.demo.robot import employ
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, PAUSED, PAUSING, RUNNING, SUCCEEDED
 
@@ -71,6 +71,8 @@ async def test_a_robot_stands_until_it_may_go_on(client: Client, run: TaskRecord
         e.task_record.status for e in await history(client, run.id) if e.HasField("task_record")
     ]
     assert told[1:] == [RUNNING, PAUSING, PAUSED, RUNNING, SUCCEEDED]
+    both, *below = await blocks_of(client, run.id)
+    assert {block.parent_block_record_id for block in below} == {both.id}
 
 
 async def test_a_robot_that_stands_can_be_canceled(client: Client, run: TaskRecord) -> None:
