@@ -28,14 +28,10 @@ from vwed.client.errors import (
     is_transient,
 )
 from vwed.client.executor import (
-    Attempt,
-    Attempts,
-    Block,
     BlockFailed,
     BlockingRun,
     Executor,
     Run,
-    RunCache,
     RunStopped,
     Step,
     StopReason,
@@ -50,9 +46,6 @@ from vwed.client.watch_runs import watch_runs
 __all__ = [
     "Aborted",
     "AlreadyExists",
-    "Attempt",
-    "Attempts",
-    "Block",
     "BlockFailed",
     "BlockingRun",
     "CallError",
@@ -68,7 +61,6 @@ __all__ = [
     "PermissionDenied",
     "ResourceExhausted",
     "Run",
-    "RunCache",
     "RunStopped",
     "RunTaken",
     "Step",

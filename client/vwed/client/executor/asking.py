@@ -23,10 +23,10 @@ from vwed.client.executor.clock import now
 
 log = logging.getLogger("vwed.executor")
 
-Request = TypeVar("Request", contravariant=True)
-Response = TypeVar("Response", covariant=True)
-Answered = TypeVar("Answered")
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Response_co = TypeVar("Response_co", covariant=True)
 
 TRY_SECONDS = 10.0
 """For one try, unless it is to be shorter than a lease."""
@@ -44,15 +44,21 @@ _ANSWERS = (
 )
 
 
-class Method(Protocol[Request, Response]):
+class Method(Protocol[Request_contra, Response_co]):
     """A unary RPC of a client."""
 
-    def __call__(self, request: Request, *, timeout: float, metadata: Any = ()) -> Awaitable[Response]: ...  # fmt: skip
+    def __call__(
+        self,
+        request: Request_contra,
+        *,
+        timeout: float,
+        metadata: Any = ...,
+    ) -> Awaitable[Response_co]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Answered]):
-    response: Answered
+class Answer(Generic[Response]):
+    response: Response
     sent: float
     """When the call was first made in the try that was answered, by `clock.now`."""
     received: float
@@ -69,12 +75,12 @@ class Asking:
 
     async def ask(
         self,
-        method: Method[Asked, Answered],
-        request: Asked,
+        method: Method[Request, Response],
+        request: Request,
         *,
         seconds: float = TRY_SECONDS,
         metadata: Any = (),
-    ) -> Answer[Answered]:
+    ) -> Answer[Response]:
         """The answer; the request must be one that may be repeated.
 
         `seconds`: for one try. Raises CallError with what the service says for good.

@@ -1,9 +1,8 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from google.protobuf.struct_pb2 import Struct
 from vwed.client.executor.ending import said_of
 from vwed.client.executor.statuses import BLOCK_CANCELED, BLOCK_FAILED, BLOCK_SUCCEEDED
 from vwed.client.executor.steps import Step
@@ -12,20 +11,15 @@ from vwed.client.values import as_struct
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
 
 if TYPE_CHECKING:
+    from google.protobuf.struct_pb2 import Struct
     from vwed.client.executor.ledger import Ledger
 
-inside: ContextVar["Block | None"] = ContextVar("inside", default=None)
+inside: ContextVar["BlockTry | None"] = ContextVar("inside", default=None)
 """The block whose code this is."""
 
 
-class Block:
-    """One try of one block: RUNNING while the `async with` lasts, then as its code ended.
-
-    That is SUCCEEDED, FAILED after BlockFailed or another exception, CANCELED when it was cancelled.
-    Entering waits while the run is paused, while too many reports wait for the service, and until
-    it is certain that the run is this executor's. A block that is entered within another one is
-    nested in it.
-    """
+class BlockTry:
+    """One try of one block, as it is reported."""
 
     __slots__ = (
         "_ledger", "_outer", "ahead", "attempt", "below", "id", "input_data", "inputs", "iteration",
@@ -39,7 +33,7 @@ class Block:
         *,
         iteration: str,
         attempt: int,
-        parent: "Block | BlockRecordKey | None",
+        parent: "BlockTry | BlockRecordKey | None",
         inputs: Mapping[str, Any] | None,
     ) -> None:
         self._ledger = ledger
@@ -55,9 +49,11 @@ class Block:
         self.output: Mapping[str, Any] | None = None
         """What the block produced, as JSON; set it before its end."""
         self.input_data: Struct = step.input_data if inputs is None else as_struct(inputs)
-        self.parent: Block | None = parent if isinstance(parent, Block) else None
-        self.parent_key: BlockRecordKey | None = parent.key if isinstance(parent, Block) else parent
-        self._outer: Block | None = None
+        self.parent: BlockTry | None = parent if isinstance(parent, BlockTry) else None
+        self.parent_key: BlockRecordKey | None = (
+            parent.key if isinstance(parent, BlockTry) else parent
+        )
+        self._outer: BlockTry | None = None
         self.below = 0
         self.ahead: float | None = None
         self.report: BlockRecord = BlockRecord()
@@ -79,21 +75,6 @@ class Block:
         """
         self._ledger.progress(self, min(1.0, max(0.0, fraction)), text(message, MESSAGE))
 
-    async def __aenter__(self) -> "Block":
-        await self.begin()
-        self._outer = inside.get()
-        inside.set(self)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        inside.set(self._outer)
-        self.end(exc)
-
     async def begin(self) -> None:
         """Waits until the block may begin, and reports that it does."""
         gate = self._ledger.gate
@@ -111,6 +92,40 @@ class Block:
                 raise
             return
         self._ledger.end(self, _status(exc), output=output, error_message=said_of(exc))
+
+    def enter(self) -> None:
+        """From here on, what this context enters is nested in it."""
+        self._outer = inside.get()
+        inside.set(self)
+
+    def leave(self) -> None:
+        inside.set(self._outer)
+
+
+class Block(BlockTry):
+    """One try of one block: RUNNING while the `async with` lasts, then as its code ended.
+
+    That is SUCCEEDED, FAILED after BlockFailed or another exception, CANCELED when cancelled.
+    Entering waits while the run is paused, while too many reports wait for the service, and until
+    it is certain that the run is this executor's. A block that is entered within another one is
+    nested in it.
+    """
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Self:
+        await self.begin()
+        self.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+        self.end(exc)
 
 
 def _status(exc: BaseException | None) -> BlockRecordStatus.ValueType:

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vwed.client.errors import CallError
-from vwed.client.executor.definitions import Pinned
 from vwed.client.executor.ending import Ending, Result, ending_of
 from vwed.client.executor.finishing import Finishing
 from vwed.client.executor.gate import Gate
@@ -36,6 +35,9 @@ from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import ReportBlocksRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
+if TYPE_CHECKING:
+    from vwed.client.executor.definitions import Pinned
+
 log = logging.getLogger("vwed.executor")
 
 Work = Callable[[Run], Awaitable[Result]]
@@ -48,8 +50,9 @@ class Drive:
     def __init__(
         self, shared: Shared, work: Work, record: TaskRecord, sent: float, after: "Drive | None"
     ) -> None:
-        """`sent`: when the call was made that took the run. `after`: the drive of the same run that
-        lost it; its code is waited for.
+        """Of the run as the call that took it answered it; `sent`: when that call was made.
+
+        `after`: the drive that had the run before, and lost it: its code is waited for.
         """
         self.client = shared.client
         self.asking = shared.asking

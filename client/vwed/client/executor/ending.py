@@ -1,10 +1,9 @@
 """How code ended, and what is said of it."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
 from vwed.client.executor.statuses import CANCELED, FAILED, SUCCEEDED
@@ -12,6 +11,9 @@ from vwed.client.executor.stopping import BlockFailed, StopReason
 from vwed.client.executor.texts import ERROR_CODE, ERROR_MESSAGE, text
 from vwed.client.values import as_struct
 from vwed.v1.task_record_pb2 import TaskRecordStatus
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger("vwed.executor")
 

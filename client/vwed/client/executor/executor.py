@@ -1,17 +1,16 @@
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import grpc
 from vwed.client.connection import Client, connect
+from vwed.client.executor.blocking_run import BlockingRun, work_of
 from vwed.client.executor.ending import Result
 from vwed.client.executor.process import stopping_on_signals
 from vwed.client.executor.run import Run
 from vwed.client.executor.shift import Shift
 from vwed.client.executor.tasks import Task
-from vwed.client.executor.threads import BlockingRun, in_thread
 from vwed.client.identity import Token
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
@@ -53,8 +52,8 @@ class Executor:
         """`target`, `tenant`, `token` and `credentials` are those of `connect`.
 
         `lease`: seconds, at least 1, after which others may take over a run whose executor is not
-        heard of. `concurrency`: how many runs there may be at a time. `grace`: seconds that runs may
-        go on after SIGTERM before their code is cancelled.
+        heard of. `concurrency`: how many runs there may be at a time. `grace`: seconds that runs go
+        on after SIGTERM before their code is cancelled.
         """
         if lease < 1:
             raise ValueError(f"a lease has at least 1 s, not {lease}")
@@ -85,8 +84,7 @@ class Executor:
             raise ValueError("a task's filter has no statuses: claims look at what waits")
 
         def declare(code: CodeT) -> CodeT:
-            work = code if inspect.iscoroutinefunction(code) else in_thread(code)
-            self._tasks.append(Task(wanted, work))
+            self._tasks.append(Task(wanted, work_of(code)))
             return code
 
         return declare

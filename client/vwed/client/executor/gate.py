@@ -1,4 +1,4 @@
-"""Where code waits before it begins a block: a pause, a full buffer, a lease that is not certain."""
+"""Where code waits before it begins a block: for the end of a pause, for room, for its lease."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,9 @@ class Place(Protocol):
 
     below: int
     """How many blocks that are nested in it are open."""
-    parent: "Place | None"
+
+    @property
+    def parent(self) -> "Place | None": ...
 
 
 class Gate:

@@ -1,6 +1,4 @@
-"""What keeps a run in this executor's hands while its code works: heartbeats, and a word when it
-stands.
-"""
+"""What keeps a run in this process's hands: heartbeats, and a word when it stands."""
 
 import asyncio
 import logging

@@ -1,6 +1,5 @@
 """The blocks of one run: which attempts there were, and what is reported of those that go on."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from google.protobuf.struct_pb2 import Struct
@@ -19,7 +18,9 @@ from vwed.client.executor.statuses import (
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 
 if TYPE_CHECKING:
-    from vwed.client.executor.block import Block
+    from collections.abc import Mapping
+
+    from vwed.client.executor.block import BlockTry
 
 DONE = frozenset({BLOCK_SUCCEEDED, BLOCK_SKIPPED})
 _BEGUN = frozenset({BLOCK_RUNNING, BLOCK_PAUSED})
@@ -41,7 +42,7 @@ class Ledger:
         before = self.previous.get(key)
         return before is not None and before.status in DONE
 
-    def begin(self, block: "Block") -> None:
+    def begin(self, block: "BlockTry") -> None:
         """Numbers the attempt, unless it has a number, and reports that it goes on."""
         self._number(block)
         block.ahead = self._clock.ahead
@@ -60,7 +61,7 @@ class Ledger:
         block.report_number = self._reports.put(block.report)
         self.gate.begin(block)
 
-    def _number(self, block: "Block") -> None:
+    def _number(self, block: "BlockTry") -> None:
         key = block.id, block.iteration
         latest = self._attempts.get(key)
         before = self.previous.get(key) if latest is None else None
@@ -81,7 +82,7 @@ class Ledger:
                 )
             )
 
-    def progress(self, block: "Block", fraction: float, message: str) -> None:
+    def progress(self, block: "BlockTry", fraction: float, message: str) -> None:
         """At most one report of a block waits for this: what was not sent yet takes it up."""
         if not self._reports.is_waiting(block.report_number):
             block.report = BlockRecord(
@@ -93,7 +94,7 @@ class Ledger:
 
     def end(
         self,
-        block: "Block",
+        block: "BlockTry",
         status: BlockRecordStatus.ValueType,
         *,
         output: Struct | None,

@@ -95,7 +95,7 @@ class Reports:
             self._taken()
 
     def _next_batch(self) -> Sequence[BlockRecord]:
-        batch = []
+        batch: list[BlockRecord] = []
         size = 0
         for report in islice(self._waiting, BATCH_BLOCKS):
             size += report.ByteSize()

@@ -39,8 +39,10 @@ class Retaking:
         claims_settled: Callable[[], Awaitable[None]],
         see: Callable[[TaskRecord], None],
     ) -> None:
-        """`claims_settled` returns when no claim of this process waits for an answer; `see` is told
-        how the run is.
+        """For one run.
+
+        `claims_settled` returns when no claim of this process waits for its answer; `see` is told
+        how the run is once it was retaken.
         """
         self._client = client
         self._asking = asking

@@ -1,90 +1,29 @@
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
-from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from vwed.client.connection import Client
 from vwed.client.executor.attempts import Attempts
-from vwed.client.executor.block import Block, inside
+from vwed.client.executor.block import Block
+from vwed.client.executor.facts import Parent, RunFacts
 from vwed.client.executor.run_cache import RunCache
 from vwed.client.executor.steps import Step
-from vwed.client.executor.stopping import StopReason
-from vwed.client.executor.texts import MESSAGE, ROBOT_ID, text
-from vwed.client.values import as_dict
 from vwed.client.watch import watch_run
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
-from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_event_pb2 import TaskRecordSignal
-from vwed.v1.task_record_pb2 import TaskRecord
 
 if TYPE_CHECKING:
+    from vwed.client.connection import Client
     from vwed.client.executor.driving import Drive
 
-Parent = Block | BlockRecordKey | None
 
-
-class Run:
+class Run(RunFacts):
     """One run in this executor's hands, as the code of a task sees it."""
 
     def __init__(self, drive: "Drive") -> None:
-        self._drive = drive
-        self.id = drive.record.id
+        super().__init__(drive)
         self.client: Client = drive.client
         """For calls of your own, under this executor's name."""
         self.cache = RunCache(drive.client, drive.asking, self.id)
-
-    @property
-    def record(self) -> TaskRecord:
-        """The newest that is known of the run."""
-        return self._drive.record
-
-    @cached_property
-    def input(self) -> dict[str, Any]:
-        return as_dict(self._drive.record.input)
-
-    @property
-    def definition(self) -> TaskDef:
-        """The version that the run is pinned to. Runs share it: leave it as it is."""
-        return self._drive.pinned.definition
-
-    @property
-    def blocks(self) -> list[Step]:
-        """The tree of the definition's blocks."""
-        return self._drive.pinned.steps
-
-    @property
-    def pausing(self) -> asyncio.Event:
-        """Set while the run is to stand; for code that can stop in mid-motion.
-
-        It waits by `checkpoint()`, then goes on.
-        """
-        return self._drive.gate.pausing
-
-    @property
-    def stop_reason(self) -> StopReason | None:
-        """Why the code was cancelled; None: it was not."""
-        return self._drive.stop_reason
-
-    @property
-    def robot_id(self) -> str:
-        """Which robot does it: kept with the run, and with blocks that begin from now on."""
-        return self._drive.words.robot_id
-
-    @robot_id.setter
-    def robot_id(self, robot_id: str) -> None:
-        self._drive.say(replace(self._drive.words, robot_id=text(robot_id, ROBOT_ID)))
-
-    @property
-    def message(self) -> str:
-        """The executor's last word about the run, for people; 512 characters of it are kept."""
-        return self._drive.words.message
-
-    @message.setter
-    def message(self, message: str) -> None:
-        self._drive.say(replace(self._drive.words, message=text(message, MESSAGE)))
 
     def block(
         self,
@@ -97,29 +36,26 @@ class Run:
         inputs: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> Block:
-        """A block that is RUNNING within `async with`; one that the definition lacks, too.
+        """A block that is RUNNING within `async with`; also one that the definition does not have.
 
-        `iteration`: which turn of the loops around it ("3", "3.1"). `attempt`: the next one after
-        those that there were. `parent`: the block around it. `inputs`: those of the step.
+        `iteration`: which turn of the loops around it, "3", or "3.1" in nested ones. `attempt`: the
+        next after those that there were, unless told. `parent`: the block around it, unless told.
+        `inputs`: the step's, unless told.
         """
-        step = block if isinstance(block, Step) else Step(block, "")
-        if type is not None or name is not None:
-            step = Step(
-                step.id, type or step.type, name or step.name, step.inputs, step.children,
-                step.input_data,
-            )  # fmt: skip
-        return Block(
-            self._drive.ledger,
-            step,
+        return self._make(
+            Block,
+            block,
+            type_=type,
             iteration=iteration,
-            attempt=attempt or 0,
-            parent=parent or self._inside(),
+            attempt=attempt,
+            parent=parent,
             inputs=inputs,
+            name=name,
         )
 
     def attempts(
         self,
-        step: Step,
+        step: Step | str,
         count: int,
         *,
         iteration: str = "",
@@ -130,29 +66,21 @@ class Run:
 
         None if the block SUCCEEDED, or was SKIPPED, before this executor had the run.
         """
-
-        def make() -> Block:
-            return self.block(step, iteration=iteration, parent=parent, inputs=inputs)
-
-        done = self._drive.ledger.is_done((step.id, iteration))
-        return Attempts(make, 0 if done else count)
-
-    def previous(self, block_id: str, iteration: str = "") -> BlockRecord | None:
-        """The latest attempt that earlier executors made at the block, in full."""
-        return self._drive.ledger.previous.get((block_id, iteration))
+        return Attempts(
+            self._tries(Block, step, count, iteration=iteration, parent=parent, inputs=inputs)
+        )
 
     async def checkpoint(self) -> None:
-        """Stands here while the run is paused, and until it is certain that the run is ours."""
+        """Stands here while the run is paused, and until it is certain that it is still ours."""
         await self._drive.gate.wait(self._inside())
 
     async def signals(self) -> AsyncIterator[TaskRecordSignal]:
-        """What was signalled since the run was claimed, and what will be, until it ends."""
-        after, client = self._drive.claimed_seq, self.client
-        async with aclosing(watch_run(client, self.id, after, patience=inf)) as events:
+        """What was signalled since the run was claimed, and what will be, until the run ends.
+
+        A stream of its own, by which the run's reports come back as well.
+        """
+        after = self._drive.claimed_seq
+        async with aclosing(watch_run(self.client, self.id, after, patience=inf)) as events:
             async for event in events:
                 if event.HasField("signal"):
                     yield event.signal
-
-    def _inside(self) -> Block | None:
-        block = inside.get()
-        return block if block is not None and block.is_of(self._drive.ledger) else None

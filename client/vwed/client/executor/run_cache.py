@@ -13,6 +13,9 @@ from vwed.v1.cache_service_pb2 import (
     SetDataCacheRequest,
 )
 
+Number = int | float
+"""Which of the two it is decides which an entry becomes."""
+
 
 class RunCache:
     """The data cache of one run: values that outlive the executor, and that others see.
@@ -45,9 +48,7 @@ class RunCache:
             request.ttl.FromTimedelta(span)
         await self._asking.ask(self._cache.SetDataCache, request)
 
-    async def increment(
-        self, key: str, delta: float = 1, initial: float | None = None
-    ) -> int | float:
+    async def increment(self, key: str, delta: Number = 1, initial: Number | None = None) -> Number:
         """Adds to a number in one step, and answers the sum; an absent one counts from `initial`.
 
         An int adds to an int, a float to a float. It is counted once, however often the call had to
@@ -56,14 +57,14 @@ class RunCache:
         request = IncrementDataCacheRequest(
             task_record_id=self._run_id, key=key, request_id=str(uuid4())
         )
-        if isinstance(delta, int):
-            request.int_delta = delta
-        else:
+        if isinstance(delta, float):
             request.double_delta = delta
-        if isinstance(initial, int):
-            request.initial = initial
-        elif initial is not None:
+        else:
+            request.int_delta = delta
+        if isinstance(initial, float):
             request.double_initial = initial
+        elif initial is not None:
+            request.initial = initial
         entry = (await self._asking.ask(self._cache.IncrementDataCache, request)).response
         return entry.int_value if entry.HasField("int_value") else entry.double_value
 

@@ -60,8 +60,10 @@ class Shift:
         self._freed = Bell()
 
     async def work(self, grace: float) -> NoReturn:
-        """Claims runs and drives them, until cancelled; then lets them go on for `grace` seconds,
-        and hands back what is not finished. Cancelled again, it leaves everything as it is.
+        """Claims runs and drives them, until cancelled.
+
+        Then it lets them go on for `grace` seconds, and hands back what is not finished. Cancelled
+        again, it leaves everything as it is.
 
         Raises CallError if the service refuses the executor's first claims for good.
         """
@@ -118,8 +120,10 @@ class Shift:
                 await self._end_one(least)
 
     async def _end_one(self, least: float) -> None:
-        """Until something has become of a run. Its code may take its time, its last words may not:
-        they are awaited until `least`, and while its lease is renewed.
+        """Returns when something has become of one of the runs.
+
+        Its code may take its time. What is said last is awaited until `least`, and for as long as
+        the lease is renewed.
         """
         awaited: list[asyncio.Task[Any]] = []
         until = inf

@@ -48,9 +48,7 @@ class Lane:
 
 
 def lanes_of(tasks: Sequence[Task]) -> list[Lane]:
-    """One lane for all of them if their filters have but one list each, and the same; else each
-    has its own.
-    """
+    """One for all tasks whose filters have one list each, and the same; else one for each."""
     lists = {task.one_list for task in tasks}
     if len(tasks) == 1 or len(lists) > 1 or None in lists:
         return [Lane(task.filter, [task]) for task in tasks]
