@@ -53,7 +53,7 @@ async def handed_back(target: str) -> TaskRecord:
     """A run that another executor began, before those of the page claim any."""
     async with connect(target, tenant=TENANT) as client:
         run = await start(client, (await order(client, "palletizing")).id, "former", lease=60)
-        fence = {"executor_id": "former", "lease_epoch": run.lease_epoch}
+        fence: dict[str, Any] = {"executor_id": "former", "lease_epoch": run.lease_epoch}
         chosen = block("choose_slot", SUCCEEDED, output_data={"slot": "R-1"})
         await report(client, run.id, chosen, **fence)
         return await client.records.ReleaseTaskRecord(ReleaseTaskRecordRequest(id=run.id, **fence))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from vwed.client import Block, BlockFailed, Executor, Run, Step
+from vwed.client import BlockFailed, Executor, Run, Step
+from vwed.client.executor import Block
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve
 from vwed_grpc.demo.walk import Body, Turn, Values, walk
