@@ -39,7 +39,6 @@ from vwed.client.executor import (
 from vwed.client.feed import watch_runs
 from vwed.client.identity import Token
 from vwed.client.paging import pages
-from vwed.client.persistence import persist
 from vwed.client.values import as_dict, as_struct, data_cache, entry_value
 from vwed.client.watch import watch_messages, watch_run
 
@@ -76,7 +75,6 @@ __all__ = [
     "error_info",
     "is_transient",
     "pages",
-    "persist",
     "watch_messages",
     "watch_run",
     "watch_runs",

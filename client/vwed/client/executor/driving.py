@@ -185,10 +185,12 @@ class Drive:
     """What follows from a status of the run."""
 
     def stop(self, reason: StopReason) -> None:
-        """Cancels the code, once: what it does about that is its own."""
-        if self.stop_reason is None and not self.code.done():
-            self.stop_reason = reason
+        """Cancels the code: what it does about that is its own, until the executor stops."""
+        if self.code.done():
+            return
+        if self.stop_reason is None or reason is StopReason.RELEASED:
             self.code.cancel()
+        self.stop_reason = self.stop_reason or reason
 
     def lose(self, reason: StopReason) -> None:
         """The run is not ours any more: nothing more is written, and no block begins."""
