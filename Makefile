@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@echo 'Setting up .venv: a minute or two, once'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --editable client --editable .
+	@$(PIP) --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
 run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)

@@ -1,5 +1,7 @@
 """The rules of the protos, which the generated code has as options of an unknown number."""
 
+from typing import Any
+
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldOptions
@@ -10,7 +12,7 @@ from protos.generate import validate_descriptor
 for _file in validate_descriptor().file:
     # From here on this process knows what the options mean, whoever parses them.
     descriptor_pool.Default().AddSerializedFile(_file.SerializeToString())
-_FIELD = descriptor_pool.Default().FindExtensionByName("buf.validate.field")
+_FIELD: Any = descriptor_pool.Default().FindExtensionByName("buf.validate.field")
 
 
 def rules_of(field: FieldDescriptor) -> Message:

@@ -1,11 +1,11 @@
 """The client as its users get it: a wheel, in environments that have nothing else."""
 
 import ast
-import asyncio
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from collections.abc import Iterator
 from email.parser import HeaderParser
@@ -15,11 +15,11 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.support.process import BIN, ENVIRONMENT
+from tests.support.process import BIN, ENVIRONMENT, Process
+from tests.support.wheels import built, kept, packed
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "client" / "README.md"])
-BUILD = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
 ONLY_UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
 AWAY = re.compile(r"NewConnectionError|NameResolutionError|ReadTimeoutError|ProxyError")
 TYPED = """
@@ -54,7 +54,7 @@ for module in pkgutil.walk_packages(vwed.client.__path__, "vwed.client."):
 async def main(target, tenant):
     async with vwed.client.connect(target, tenant=tenant, actor="陈静") as client:
         made = await client.definitions.CreateTaskDef(
-            CreateTaskDefRequest(task_def={"name": "n", "config": {"blocks": [{"id": "b"}]}}))
+            CreateTaskDefRequest(task_def={"name": "n", "config": {"speed": 0.5}}))
         read = await client.definitions.GetTaskDef(GetTaskDefRequest(id=made.id))
         assert read == made
         try:
@@ -76,38 +76,35 @@ def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("wheel")
-    built = run(sys.executable, "-c", BUILD, where, cwd=ROOT / "client")
-    assert built.returncode == 0, built.stderr
-    (path,) = where.iterdir()
-    return path
+    return built(ROOT / "client", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def required(wheel: Path) -> dict[str, str]:
     """Each distribution that it needs, with the oldest version that it takes."""
-    with ZipFile(wheel) as packed:
-        (metadata,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
-        said = HeaderParser().parsestr(packed.read(metadata).decode())
+    name, release, *_ = wheel.name.split("-")
+    with ZipFile(wheel) as archive:
+        metadata = archive.read(f"{name}-{release}.dist-info/METADATA").decode()
+    said = HeaderParser().parsestr(metadata)
     found = (re.match(r"([\w-]+).*>=([\w.]+)", each) for each in said.get_all("Requires-Dist", []))
     return {each[1]: each[2] for each in found if each}
 
 
 def test_the_wheel_has_the_client_and_the_stubs(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
-    with ZipFile(wheel) as packed:
-        names = {name for name in packed.namelist() if ".dist-info/" not in name}
-        assert all(packed.read(name) == (ROOT / "client" / name).read_bytes() for name in names)
-    # No vwed/__init__.py, so that the server's own packages may have the name too; no `buf`.
-    assert {tuple(name.split("/")[:2]) for name in names} == {("vwed", "client"), ("vwed", "v1")}
-    assert {"vwed/client/py.typed", "vwed/v1/py.typed"} <= names
+    names = packed(wheel)
+    # There is neither `buf` nor vwed/__init__.py: others may have packages of these names.
+    assert names == kept(ROOT / "client", "vwed/client", "vwed/v1")
+    assert {"vwed/client/py.typed", "vwed/v1/py.typed"} <= names.keys()
     assert "vwed/v1/record_service_pb2_grpc.pyi" in names
-    written = (path for path in (ROOT / "client" / "vwed").glob("*/**/*") if path.is_file())
-    kept = {str(path.relative_to(ROOT / "client")) for path in written if path.suffix != ".pyc"}
-    assert names == kept
 
 
-def imported(source: str) -> Iterator[str]:
+def test_the_server_depends_on_this_very_version(wheel: Path) -> None:
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"vwed-client=={wheel.name.split('-')[1]}" in server["dependencies"]
+
+
+def imported(source: bytes) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
@@ -124,8 +121,7 @@ def test_it_imports_what_it_requires(wheel: Path, required: dict[str, str]) -> N
         "types-grpcio",
         "types-protobuf",
     }
-    with ZipFile(wheel) as packed:
-        sources = [packed.read(name).decode() for name in packed.namelist() if name[-3:] == ".py"]
+    sources = [content for name, content in packed(wheel).items() if name.endswith(".py")]
     names = {name for source in sources for name in imported(source)}
     ours = {name for name in names if name.split(".")[0] == "vwed"}
     assert {".".join(name.split(".")[:2]) for name in ours} <= {"vwed.client", "vwed.v1"}
@@ -138,8 +134,8 @@ def installed(where: Path, *requirements: str) -> Path:
     """The interpreter of a new environment that has these and what they require, nothing else."""
     venv.create(where, symlinks=True, with_pip=False)
     python = where / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
-    done = run(*pip, "--quiet", "--retries", "1", *requirements)
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
+    done = run(*pip, "--retries", "1", "--timeout", "30", *requirements)
     if done.returncode and AWAY.search(done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr
@@ -160,27 +156,24 @@ def oldest(wheel: Path, required: dict[str, str], tmp_path_factory: pytest.TempP
     return installed(tmp_path_factory.mktemp("oldest"), str(wheel), *pins)
 
 
-async def called(python: Path, target: str, tenant: str) -> str:
+def called(python: Path, server: Process, tenant: str) -> str:
     """What the calls print, in an environment where a warning is an error."""
-    command = [python, "-I", "-W", "error", "-c", CALLS, target, tenant]
-    done = await asyncio.to_thread(run, *command)  # the server is in this process
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run(python, "-I", "-W", "error", "-c", CALLS, server.address, tenant)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-async def test_the_newest_runs_it(
-    newest: Path, required: dict[str, str], target: str, tenant: str
-) -> None:
-    assert await called(newest, target, tenant) == (
-        f"{version('grpcio')} {version('protobuf')} 陈静 NOT_FOUND\n"
+def test_the_newest_runs_it(newest: Path, shared: Process, tenant: str) -> None:
+    assert called(newest, shared, tenant) == (
+        f"{version('grpcio')} {version('protobuf')} 陈静 TASK_DEF_NOT_FOUND\n"
     )
 
 
-async def test_the_oldest_runs_it(
-    oldest: Path, required: dict[str, str], target: str, tenant: str
+def test_the_oldest_runs_it(
+    oldest: Path, required: dict[str, str], shared: Process, tenant: str
 ) -> None:
     assert (required["grpcio"], required["protobuf"]) == ("1.75.1", "6.31.1")
-    assert await called(oldest, target, tenant) == "1.75.1 6.31.1 陈静 NOT_FOUND\n"
+    assert called(oldest, shared, tenant) == "1.75.1 6.31.1 陈静 TASK_DEF_NOT_FOUND\n"
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +182,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("programs")
     for page in PAGES:
         blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        if page.name == "executors.md":
+            blocks = ["\n\n".join(blocks)]  # it is one program, as the page says
         for number, block in enumerate(blocks, 1):
             if "vwed.client" in block and "vwed_grpc" not in block:
-                (where / f"{page.parent.name}_{page.stem}_{number}.py").write_text(block)
-    assert [*where.iterdir()]
+                name = re.sub(r"\W", "_", str(page.relative_to(ROOT)))
+                (where / f"{name}_{number}.py").write_text(block)
+    assert (where / "docs_clients_md_1.py").exists()
     (where / "typed.py").write_text(TYPED)
+    (where / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return where
 
 
@@ -202,10 +199,8 @@ def wrong() -> set[str]:
     return {f"typed.py:{n}" for n, line in enumerate(TYPED.splitlines(), 1) if "# wrong" in line}
 
 
-def test_mypy(newest: Path, programs: Path, pytestconfig: pytest.Config) -> None:
-    cache = pytestconfig.cache.mkdir("mypy-client")
-    command = [BIN / "mypy", "--strict", "--python-executable", newest, "--cache-dir", cache]
-    done = run(*command, "--no-error-summary", ".", cwd=programs)
+def test_mypy(newest: Path, programs: Path) -> None:
+    done = run(BIN / "mypy", "--strict", "--python-executable", newest, ".", cwd=programs)
     found = re.findall(r"^(\S+:\d+): error", done.stdout, re.MULTILINE)
     assert {*found} == wrong(), done.stdout + done.stderr
 

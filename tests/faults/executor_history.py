@@ -32,6 +32,8 @@ class Event:
     """Of the run, if it changed; "" else."""
     block: Key | None = None
     block_status: str = ""
+    report: int = 0
+    """The seq of the last event of the same report or transition."""
     mark: str = ""
     """In the result, the output or the error message."""
     closing: bool = False
@@ -80,11 +82,13 @@ def events(told: Iterable[TaskRecordEvent]) -> Iterator[Event]:
         for one in group:
             if one.HasField("task_record"):
                 executor, epoch = one.task_record.executor_id, one.task_record.lease_epoch
-            yield _event(one, executor, epoch, closing=final)
+            yield _event(one, executor, epoch, report=event.seq, closing=final)
         group.clear()
 
 
-def _event(event: TaskRecordEvent, executor: str, epoch: int, *, closing: bool) -> Event:
+def _event(
+    event: TaskRecordEvent, executor: str, epoch: int, *, report: int, closing: bool
+) -> Event:
     run, block = event.task_record, event.block_record
     is_block, is_run = event.HasField("block_record"), event.HasField("task_record")
     return Event(
@@ -93,6 +97,7 @@ def _event(event: TaskRecordEvent, executor: str, epoch: int, *, closing: bool) 
         event.actor,
         epoch,
         executor,
+        report=report,
         status=TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
         if is_run
         else "",

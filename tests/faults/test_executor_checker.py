@@ -27,7 +27,7 @@ def _history() -> list[Event]:
 
     def tell(actor: str, epoch: int, executor: str, **said: object) -> None:
         seq = len(told) + 1
-        told.append(Event(seq, 100.0 + seq, actor, epoch, executor, **said))  # type: ignore[arg-type]  # what it is is checked by the checker's tests
+        told.append(Event(seq, 100.0 + seq, actor, epoch, executor, report=seq, **said))  # type: ignore[arg-type]  # what it is is checked by the checker's tests
 
     def block(key: Key, status: str, epoch: int, executor: str, mark: str = "") -> None:
         tell(executor, epoch, executor, block=key, block_status=status, mark=mark)

@@ -3,15 +3,17 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
+
 from vwed.client.executor.ending import said_of
 from vwed.client.executor.statuses import BLOCK_CANCELED, BLOCK_FAILED, BLOCK_SUCCEEDED
 from vwed.client.executor.steps import Step
 from vwed.client.executor.texts import MESSAGE, text
 from vwed.client.values import as_struct
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
+
     from vwed.client.executor.ledger import Ledger
 
 inside: ContextVar["BlockTry | None"] = ContextVar("inside", default=None)
@@ -22,9 +24,24 @@ class BlockTry:
     """One try of one block, as it is reported."""
 
     __slots__ = (
-        "_ledger", "_outer", "ahead", "attempt", "below", "id", "input_data", "inputs", "iteration",
-        "name", "output", "parent", "parent_key", "report", "report_number", "type",
-    )  # fmt: skip
+        "_ledger",
+        "_outer",
+        "ahead",
+        "attempt",
+        "below",
+        "had_blocks",
+        "id",
+        "input_data",
+        "inputs",
+        "iteration",
+        "name",
+        "output",
+        "parent",
+        "parent_key",
+        "report",
+        "report_number",
+        "type",
+    )
 
     def __init__(
         self,
@@ -55,6 +72,7 @@ class BlockTry:
         )
         self._outer: BlockTry | None = None
         self.below = 0
+        self.had_blocks = False
         self.ahead: float | None = None
         self.report: BlockRecord = BlockRecord()
         self.report_number = 0

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.connection import Client
 from vwed.client.errors import Aborted, CallError, IllegalTransition
 from vwed.client.executor.asking import TRY_SECONDS
@@ -14,8 +17,6 @@ from vwed.client.executor.gate import Gate
 from vwed.client.executor.holding import Holding
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.statuses import FINAL, INTERRUPTED, PAUSING
-from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
-from vwed.v1.task_record_pb2 import TaskRecord
 
 log = logging.getLogger("vwed.executor")
 
@@ -61,7 +62,7 @@ class Keeping:
         self._every = self._lease.seconds / 3
         self._try = min(TRY_SECONDS, max(_SHORTEST_TRY, self._every))
         self._beaten = now()
-        self._asked = False
+        self._asked = clock.ahead is None  # a heartbeat tells
         self._woken = asyncio.Event()
 
     def look(self) -> None:
