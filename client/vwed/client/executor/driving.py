@@ -136,7 +136,7 @@ class Drive:
         except RunOver as over:
             self.lose(over.reason)
         except Exception:
-            log.exception("run %s is given up: this is a fault of the executor", self.record.id)
+            log.exception("run %s: given up, for a fault of the executor", self.record.id)
             self.lose(StopReason.LEASE_LOST)
 
     # What the run is told.
@@ -206,7 +206,7 @@ class Drive:
         """A claim was given this very run; whether it is the one that this drive has."""
         if self.gate.closed is not None or not self.lease.take_over(record, sent):
             return False
-        log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
+        log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
         self.see(record)
         return True
 
