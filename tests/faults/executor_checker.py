@@ -223,16 +223,23 @@ def stands_while_paused(story: Story) -> Violations:
 
 
 def signals_heard_in_order(story: Story) -> Violations:
-    """Each once, in the order in which they were sent, and none from before the run was taken."""
+    """Each once, in the order in which they were sent, and none from before the run was taken.
+
+    It may have been taken back before its code began, even.
+    """
     sent = {event.signal: event for event in story.events if event.signal}
+    granted = {event.epoch: event.executor for event in story.grants()}
     for drive in story.drives:
+        taken = drive.epoch
+        while granted.get(taken - 1) == drive.executor:
+            taken -= 1
         if unknown := [name for name in drive.heard if name not in sent]:
             yield f"{drive.executor} heard {unknown}, which nobody sent"
             continue
         seqs = [sent[name].seq for name in drive.heard]
         if any(b <= a for a, b in pairwise(seqs)):
             yield f"{drive.executor} heard {drive.heard}, in this order"
-        if any(sent[name].epoch < drive.epoch for name in drive.heard):
+        if any(sent[name].epoch < taken for name in drive.heard):
             yield f"{drive.executor} heard {drive.heard}, some of them from before"
 
 

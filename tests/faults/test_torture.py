@@ -102,5 +102,6 @@ async def test_nothing_breaks_a_promise_for_long(tmp_path: Path) -> None:
     seconds = float(os.environ.get("VWED_TORTURE_SECONDS", "600"))
     verdict = await torture(tmp_path, seconds, stage)
     judge(verdict)
-    for what in ("taken back", "taken up again", "killed", "stopped by LEASE_LOST"):
+    stops = (f"stopped by {reason}" for reason in ("CANCELED", "LEASE_LOST", "RELEASED"))
+    for what in ("taken back", "taken up again", "killed", "paused", "signals heard", *stops):
         assert verdict.driven[what], what
