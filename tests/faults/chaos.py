@@ -76,11 +76,13 @@ class Chaos:
             self.done[fault.__name__] += 1
 
     async def kill(self) -> None:
-        """SIGKILL, and back after a while."""
-        replica = self.random.choice(self.replicas)
-        replica.kill()
+        """SIGKILL, and back after a while; sometimes there is no replica at all meanwhile."""
+        killed = self.random.sample(self.replicas, self.random.choice([1, 1, 2]))
+        for replica in killed:
+            replica.kill()
         await asyncio.sleep(self.random.uniform(0, 2))
-        await replica.start()
+        await asyncio.gather(*(replica.start() for replica in killed))
+        self.done["kill all"] += len(killed) == len(self.replicas)
 
     async def stop(self) -> None:
         """SIGTERM: it drains, and is back at once."""

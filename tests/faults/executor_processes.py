@@ -19,7 +19,10 @@ LEASE = 2.0
 """Seconds, so short that much is lost of what a busy machine holds up."""
 ENDS_WITHIN = 20.0
 """Seconds from SIGTERM, far more than grace and lease."""
-GRAVE = ("never retrieved", "was never awaited", "but it is pending", "Exception in callback")
+GRAVE = (
+    *("never retrieved", "was never awaited", "but it is pending", "Exception in callback"),
+    *("a fault of the executor", "left as it is"),
+)
 
 
 @dataclass
