@@ -26,7 +26,7 @@ from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, postgres, valkey_home
 from vwed.client import connect
 
-SHORT_SECONDS = 8.0
+SHORT_SECONDS = 5.0
 ROBOTS = 4
 EXECUTORS = "abcd"
 """A process of five for each letter."""
