@@ -2,7 +2,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from threading import Lock, Thread, get_ident
 from typing import Any, TypeVar
 
@@ -13,11 +13,7 @@ _INTERRUPTIBLE_SECONDS = 1.0
 
 
 class BackgroundLoop:
-    """An event loop in a thread of its own, for code that has none.
-
-    The blocking clients of a process share one, which is never stopped: gRPC wakes every loop of a
-    process for each answer. The thread is a daemon, so the process can end without it.
-    """
+    """An event loop in a thread of its own, a daemon, so that the process can end without it."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -30,7 +26,7 @@ class BackgroundLoop:
         """What the coroutine returns or raises; an interrupt (Ctrl-C) cancels it.
 
         Raises:
-            RuntimeError: see `unreachable`.
+            RuntimeError: its client was closed, or see `unreachable`.
         """
         if reason := self.unreachable():
             coroutine.close()
@@ -42,31 +38,34 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:
+            raise RuntimeError("the client was closed") from None
 
     def unreachable(self) -> str:
-        """Why nobody can wait for the loop here; empty where they can."""
+        """Why the caller cannot wait for the loop; empty if it can."""
         if self._process != os.getpid():
-            return "gRPC does not survive a fork: connect after it, or spawn the process"
+            return "the client was used before this process was forked, which gRPC does not survive"
         if self._thread.ident == get_ident():
-            return "a function that the client calls cannot wait for a blocking client"
+            return "what a client calls (a function for its token) cannot wait for a client"
         return "Python is shutting down" if sys.is_finalizing() else ""
 
 
-_starting = Lock()
+_lock = Lock()
 _shared: BackgroundLoop | None = None
 
 
 def background_loop() -> BackgroundLoop:
-    """The one that the process's blocking clients share."""
+    """The one that all clients of a process share: gRPC wakes every loop for each answer."""
     global _shared  # noqa: PLW0603 - it belongs to the process, as gRPC's own threads do
-    if _shared is None:
-        with _starting:
-            _shared = _shared or BackgroundLoop()
-    return _shared
+    with _lock:
+        _shared = _shared or BackgroundLoop()
+        return _shared
 
 
 def _log_but_spurious_wake_ups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # Of the loops that gRPC wakes, one takes the answers; the others raise this (grpc/grpc#25364).
+    # Of several loops that older versions of gRPC wake for an answer, one gets it, and the others
+    # raise this (grpc/grpc#25364).
     if not isinstance(context.get("exception"), BlockingIOError):
         loop.default_exception_handler(context)
