@@ -9,10 +9,11 @@ from vwed.client import Client
 from tests.support.steps import create
 
 BEGIN = """
-import os, signal, sys
+import asyncio, os, signal, sys
 from contextlib import ExitStack
 from google.protobuf.duration_pb2 import Duration
 from vwed.client import blocking
+from vwed.client.blocking.iteration import plain
 from vwed.v1.record_service_pb2 import *
 
 _, target, tenant, run = sys.argv
@@ -28,12 +29,19 @@ def say(*words):
 """
 
 INTERRUPTED = """
+async def waits_at_its_end():
+    try:
+        yield await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.1)
+
 with connect() as client:
     client.records.ClaimTaskRecords(claim)  # the only run there is
     for wait in (
         lambda: client.records.ClaimTaskRecords(claim),
         lambda: list(blocking.watch_run(client, run)),
         lambda: list(client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run))),
+        lambda: list(plain(waits_at_its_end(), client.loop)),
     ):
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -96,7 +104,7 @@ async def test_ctrl_c_ends_what_waits(client: Client, target: str, tenant: str) 
     run = await create(client)
     said = await python(INTERRUPTED, target, tenant, run.id)
     # The claim that was interrupted took nothing afterwards.
-    assert said == (0, [*["interrupted"] * 3, "robot-2"], "")
+    assert said == (0, [*["interrupted"] * 4, "robot-2"], "")
 
 
 async def test_a_fork_is_told_not_waited_for(
