@@ -7,21 +7,25 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from vwed.client import as_dict, as_struct, data_cache, entry_value
 from vwed.v1.data_cache_pb2 import DataCache
+
+from vwed.client import as_dict, as_struct, data_cache, entry_value
 
 EXACT = 2**53
 numbers = st.integers(-EXACT, EXACT) | st.floats(allow_nan=False, allow_infinity=False)
 json = st.recursive(
-    st.none() | st.booleans() | numbers | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    st.none() | st.booleans() | numbers | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), json))
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(max_size=4), json, max_size=4))
 def test_an_object_comes_back_as_it_was(content: dict[str, Any]) -> None:
     struct = as_struct(content)
     assert as_dict(struct) == content
@@ -37,7 +41,7 @@ def test_whole_numbers_are_ints_where_a_double_has_all_of_them() -> None:
 
 
 def test_tuples_are_lists_and_empty_ones_stay() -> None:
-    content = {"a": (1, ()), "b": [], "c": {}, "d": None, "e": [{}, [[]]]}
+    content: dict[str, Any] = {"a": (1, ()), "b": [], "c": {}, "d": None, "e": [{}, [[]]]}
     assert as_dict(as_struct(content)) == {**content, "a": [1, []]}
     assert MessageToDict(as_struct(content)) == {**content, "a": [1, []]}
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+
 from vwed.client.backoff import Backoff
 from vwed.client.errors import (
     CallError,
@@ -121,7 +122,7 @@ class Method(Generic[Request, Response]):
         """How long one try may take."""
         if not self._waits:
             return self._deadline
-        wait = request.wait.ToNanoseconds() / 1e9  # type: ignore[attr-defined]  # it has one
+        wait: float = request.wait.ToNanoseconds() / 1e9  # type: ignore[attr-defined]  # it has one
         return self._deadline + min(max(wait, 0.0), LONGEST_WAIT)
 
     def _again(self, request: Request, sent: Metadata, error: CallError) -> bool:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from vwed.client import Client, NotFound, connect, pages
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.record_service_pb2 import (
     ListBlockRecordsRequest,
@@ -23,6 +22,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, set_entry, update_def
 from tests.support.steps import block, create, report, running
+from vwed.client import Client, NotFound, connect, pages
 
 ITEMS = 5
 
@@ -87,25 +87,29 @@ async def test_each_list_has_its_items(target: str, tenant: str) -> None:
                 UpdateTaskTemplateRequest(task_template=changed)
             )
 
-        r, d, size = client.records, client.definitions, {"page_size": 2}
-        blocks = pages(r.ListBlockRecords, ListBlockRecordsRequest(task_record_id=run, **size))
+        r, d = client.records, client.definitions
+        blocks = pages(r.ListBlockRecords, ListBlockRecordsRequest(task_record_id=run, page_size=2))
         assert [b.block_id async for b in blocks] == [f"b{n}" for n in range(ITEMS)]
         events = pages(
-            r.ListTaskRecordEvents, ListTaskRecordEventsRequest(task_record_id=run, **size)
+            r.ListTaskRecordEvents, ListTaskRecordEventsRequest(task_record_id=run, page_size=2)
         )
         assert [e.seq async for e in events] == [*range(1, ITEMS + 3)]
         entries = pages(
-            client.cache.ListDataCache, ListDataCacheRequest(task_record_id=run, **size)
+            client.cache.ListDataCache, ListDataCacheRequest(task_record_id=run, page_size=2)
         )
         assert [e.key async for e in entries] == [f"k{n}" for n in range(ITEMS)]
-        definitions = pages(d.ListTaskDefs, ListTaskDefsRequest(order_by="create_time", **size))
+        definitions = pages(
+            d.ListTaskDefs, ListTaskDefsRequest(order_by="create_time", page_size=2)
+        )
         assert [e.name async for e in definitions][1:] == [str(n) for n in range(ITEMS)]
-        versions = pages(d.ListTaskDefVersions, ListTaskDefVersionsRequest(id=first.id, **size))
+        versions = pages(
+            d.ListTaskDefVersions, ListTaskDefVersionsRequest(id=first.id, page_size=2)
+        )
         assert [e.version async for e in versions] == [*range(ITEMS, 0, -1)]
-        templates = pages(d.ListTaskTemplates, ListTaskTemplatesRequest(**size))
+        templates = pages(d.ListTaskTemplates, ListTaskTemplatesRequest(page_size=2))
         assert len([t async for t in templates]) == ITEMS - 1
         of_template = pages(
-            d.ListTaskTemplateVersions, ListTaskTemplateVersionsRequest(id=template.id, **size)
+            d.ListTaskTemplateVersions, ListTaskTemplateVersionsRequest(id=template.id, page_size=2)
         )
         assert [t.version async for t in of_template] == [*range(ITEMS, 0, -1)]
 

@@ -3,6 +3,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from vwed.v1.record_service_pb2 import (
+    CreateTaskRecordRequest,
+    GetTaskRecordRequest,
+    HeartbeatTaskRecordRequest,
+    ResumeTaskRecordRequest,
+)
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from tests.support.steps import create, get, running, start
 from vwed.client import (
     AlreadyExists,
     Client,
@@ -13,15 +22,6 @@ from vwed.client import (
     RunTaken,
     connect,
 )
-from vwed.v1.record_service_pb2 import (
-    CreateTaskRecordRequest,
-    GetTaskRecordRequest,
-    HeartbeatTaskRecordRequest,
-    ResumeTaskRecordRequest,
-)
-from vwed.v1.task_record_pb2 import TaskRecord
-
-from tests.support.steps import create, get, running, start
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_what_is_wrong_with_a_request(caller: Client) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await create(caller, "not an id", priority=1, labels={"K": "v"})
     assert refused.value.reason == "INVALID_FIELD"
-    assert set(refused.value.fields) == {"task_record.task_def_id", "task_record.labels"}
+    assert set(refused.value.fields) == {"task_record.task_def_id", 'task_record.labels["K"]'}
     assert all(refused.value.fields.values())
     assert refused.value.request_id
 
