@@ -9,6 +9,7 @@ from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
+
 from vwed.client.errors import (
     Aborted,
     AlreadyExists,

@@ -7,6 +7,9 @@ from itertools import cycle
 from typing import NoReturn, Protocol
 from uuid import uuid4
 
+from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ClaimTaskRecordsResponse
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.connection import Client
 from vwed.client.errors import CallError
 from vwed.client.executor.asking import TRY_SECONDS, Asking
@@ -15,8 +18,6 @@ from vwed.client.executor.retaking import duration, hand_back
 from vwed.client.executor.statuses import HELD
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.tasks import Lane, Task, lanes_of
-from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ClaimTaskRecordsResponse
-from vwed.v1.task_record_pb2 import TaskRecord
 
 WAIT = 20.0
 """Seconds that a claim waits for a run; balancers cut idle streams after 60."""

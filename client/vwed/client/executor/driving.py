@@ -5,6 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vwed.v1.block_record_pb2 import BlockRecord
+from vwed.v1.record_service_pb2 import ReportBlocksRequest
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
 from vwed.client.errors import CallError
 from vwed.client.executor.ending import Ending, Result, ending_of
 from vwed.client.executor.finishing import Finishing
@@ -31,9 +35,6 @@ from vwed.client.executor.statuses import (
 )
 from vwed.client.executor.stopping import RunOver, StopReason
 from vwed.client.executor.texts import ERROR_MESSAGE, text
-from vwed.v1.block_record_pb2 import BlockRecord
-from vwed.v1.record_service_pb2 import ReportBlocksRequest
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 if TYPE_CHECKING:
     from vwed.client.executor.definitions import Pinned

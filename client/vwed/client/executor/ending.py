@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.struct_pb2 import Struct
+from vwed.v1.task_record_pb2 import TaskRecordStatus
+
 from vwed.client.executor.statuses import CANCELED, FAILED, SUCCEEDED
 from vwed.client.executor.stopping import BlockFailed, StopReason
 from vwed.client.executor.texts import ERROR_CODE, ERROR_MESSAGE, text
 from vwed.client.values import as_struct
-from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 if TYPE_CHECKING:
     import asyncio

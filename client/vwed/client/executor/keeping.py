@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.connection import Client
 from vwed.client.errors import Aborted, CallError, IllegalTransition
 from vwed.client.executor.asking import TRY_SECONDS
@@ -14,8 +17,6 @@ from vwed.client.executor.gate import Gate
 from vwed.client.executor.holding import Holding
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.statuses import FINAL, INTERRUPTED, PAUSING
-from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
-from vwed.v1.task_record_pb2 import TaskRecord
 
 log = logging.getLogger("vwed.executor")
 

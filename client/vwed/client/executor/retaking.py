@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
-from vwed.client.connection import Client
-from vwed.client.errors import CallError, NotFound
-from vwed.client.executor.asking import Asking
-from vwed.client.executor.lease import Lease
-from vwed.client.executor.statuses import CANCELED, FINAL, HELD
-from vwed.client.executor.stopping import RunOver, StopReason
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
     ReleaseTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
+from vwed.client.connection import Client
+from vwed.client.errors import CallError, NotFound
+from vwed.client.executor.asking import Asking
+from vwed.client.executor.lease import Lease
+from vwed.client.executor.statuses import CANCELED, FINAL, HELD
+from vwed.client.executor.stopping import RunOver, StopReason
 
 log = logging.getLogger("vwed.executor")
 

@@ -7,6 +7,10 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, NoReturn
 
+from vwed.v1.record_service_pb2 import GetTaskRecordRequest, StartTaskRecordRequest
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.connection import Client
 from vwed.client.executor.asking import Asking
 from vwed.client.executor.bell import Bell
@@ -19,9 +23,6 @@ from vwed.client.executor.retaking import STRONG, duration
 from vwed.client.executor.shared import Shared
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.tasks import Task
-from vwed.v1.record_service_pb2 import GetTaskRecordRequest, StartTaskRecordRequest
-from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord
 
 log = logging.getLogger("vwed.executor")
 
