@@ -10,7 +10,6 @@ from typing import ParamSpec, get_overloads, get_type_hints
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from vwed.client import Client, DeadlineExceeded, NotFound, blocking, pages
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     CreateTaskRecordRequest,
@@ -31,6 +30,7 @@ from tests.support.calls import finish_run
 from tests.support.proxy import Proxy
 from tests.support.steps import block, report, running
 from tests.support.waiting import until_true
+from vwed.client import Client, DeadlineExceeded, NotFound, blocking, pages
 
 P = ParamSpec("P")
 Connect = Callable[[], AbstractContextManager[blocking.Client]]

@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 import pytest
-from vwed.client import Client
 
 from tests.support.steps import create
+from vwed.client import Client
 
 BEGIN = """
 import asyncio, os, signal, sys

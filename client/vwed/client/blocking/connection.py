@@ -4,10 +4,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec
 
+from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
+
 from vwed.client import connection
 from vwed.client.blocking.loop import BackgroundLoop, background_loop
 from vwed.client.blocking.methods import blocking_stub
-from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
 if TYPE_CHECKING:
     from vwed.v1.cache_service_pb2_grpc import CacheServiceStub

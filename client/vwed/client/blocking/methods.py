@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor
+
 from vwed.client.blocking.iteration import plain
 from vwed.client.blocking.loop import BackgroundLoop
 

@@ -1,7 +1,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any, overload
 
-from vwed.client.paging import first_page, items
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
@@ -20,6 +19,8 @@ from vwed.v1.task_def_service_pb2 import (
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.v1.task_template_pb2 import TaskTemplate
+
+from vwed.client.paging import first_page, items
 
 
 @overload

@@ -2,7 +2,11 @@
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing
 from typing import Concatenate, ParamSpec, TypeVar
+
+from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed.client import connection, feed, watch
 from vwed.client.blocking.connection import Client
@@ -22,6 +26,21 @@ def _blocking(
     return blocking_watch
 
 
-watch_run = _blocking(watch.watch_run)
+def _events(
+    watch_messages: Callable[Concatenate[Client, P], Generator[WatchTaskRecordResponse]],
+) -> Callable[Concatenate[Client, P], Generator[TaskRecordEvent]]:
+    # The way to the loop and back costs as much for a message as it would for each of its events.
+    @functools.wraps(watch.watch_run)
+    def watch_run(
+        client: Client, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Generator[TaskRecordEvent]:
+        with closing(watch_messages(client, *args, **kwargs)) as messages:
+            for message in messages:
+                yield from message.events
+
+    return watch_run
+
+
 watch_messages = _blocking(watch.watch_messages)
+watch_run = _events(watch_messages)
 watch_runs = _blocking(feed.watch_runs)
