@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import dropwhile, islice
+from itertools import islice
+
+from vwed.v1.block_record_pb2 import BlockRecord
 
 from vwed.client.errors import CallError
 from vwed.client.executor.stopping import RunOver, StopReason
-from vwed.v1.block_record_pb2 import BlockRecord
 
 log = logging.getLogger("vwed.executor")
 
@@ -16,8 +17,6 @@ MOST_WAITING = 10_000
 """Reports of a run; from there on, entering a block waits."""
 BATCH_BLOCKS = 1_000
 BATCH_BYTES = 3 * 1024 * 1024
-
-_OVERTAKEN = {"BLOCK_IS_FINAL", "ILLEGAL_TRANSITION"}
 
 Deliver = Callable[[Sequence[BlockRecord]], Awaitable[None]]
 """Sends one batch until it is answered. Raises CallError if the service refuses what it says, and
@@ -112,24 +111,11 @@ class Reports:
             await self._deliver(batch)
         except CallError as refusal:
             if len(batch) == 1:
-                if not self._is_overtaken(batch[0], refusal):
-                    self._refused(batch[0], refusal)
+                self._refused(batch[0], refusal)
                 return
             half = len(batch) // 2
             await self._send(batch[:half])
             await self._send(batch[half:])
-
-    def _is_overtaken(self, report: BlockRecord, refusal: CallError) -> bool:
-        """Whether a later report of the block is in the same batch.
-
-        That was taken before, then, and its answer was lost: what led to an end is refused when it
-        is sent again after the end, which itself is not.
-        """
-        if refusal.reason not in _OVERTAKEN:
-            return False
-        under_way = islice(self._waiting, self._under_way)
-        later = list(dropwhile(lambda other: other is not report, under_way))[1:]
-        return any(_names_block(other) == _names_block(report) for other in later)
 
     def _remove(self, count: int) -> None:
         if self._over is not None:
@@ -140,7 +126,3 @@ class Reports:
         if not self._waiting:
             self._filled.clear()
             self._empty.set()
-
-
-def _names_block(report: BlockRecord) -> tuple[str, str, int]:
-    return report.block_id, report.iteration, report.attempt
