@@ -86,7 +86,7 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
 
 
 async def test_a_service_ends_with_who_was_killed(home: Path) -> None:
-    program = "from vwed_grpc.testing import server; print(server().__enter__()); input()"
+    program = "from vwed_grpc.testing import server\ns = server()\nprint(s.__enter__())\ninput()"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

@@ -1,0 +1,207 @@
+"""Rule 1: reports are ordered, batched, bounded, and repeated until they are answered."""
+
+import asyncio
+
+import pytest
+from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
+
+from tests.integration.executor.conftest import MakeExecutor
+from tests.support.executors import (
+    TASK_TYPE,
+    at_work,
+    order,
+    stands,
+    story,
+    until_told,
+)
+from tests.support.proxy import Proxy
+from tests.support.steps import blocks_of, get, history, until
+from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run
+from vwed_grpc.domain import blocks
+from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
+
+MOST = 10_000
+"""Reports that may wait."""
+A_REQUEST = 1_000
+"""Reports that one request may have."""
+
+
+async def test_reports_go_out_in_order_and_many_at_a_time(
+    client: Client, executor: Executor
+) -> None:
+    count = 1_200
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        for n in range(count):
+            async with run.block(f"b{n}", "move"):
+                pass
+
+    run = (await executor.run_once(await order(client))).id
+    events = [event for event in await history(client, run) if event.HasField("block_record")]
+    assert [(event.block_record.block_id, event.block_record.status) for event in events] == [
+        (f"b{n}", status) for n in range(count) for status in (blocks.RUNNING, blocks.SUCCEEDED)
+    ]
+    requests = {event.event_time.ToNanoseconds() for event in events}
+    assert len(requests) < count / 10
+
+
+async def test_requests_are_small_enough_for_the_service(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor, went = behind_proxy(), asyncio.Event()
+    photo = "x" * 500_000
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        proxy.freeze()  # so that they gather
+        for n in range(10):
+            async with run.block(f"b{n}", "photo") as block:
+                block.output = {"photo": photo}
+        went.set()
+
+    async with at_work(executor):
+        run = await order(client)
+        await went.wait()
+        proxy.thaw()
+        await until(client, run, SUCCEEDED)
+    photos = [
+        event.block_record.output_data["photo"]
+        for event in await history(client, run)
+        if event.block_record.HasField("output_data")
+    ]
+    assert photos == [photo] * 10
+
+
+async def test_a_full_buffer_makes_the_code_wait(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor, entered, left = behind_proxy(), 0, asyncio.Event()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        nonlocal entered
+        proxy.freeze()
+        try:
+            while True:
+                async with run.block(f"b{entered}", "move"):
+                    entered += 1
+        finally:
+            left.set()
+
+    async with at_work(executor):
+        run = await order(client)
+        reports = 2 * await stands(lambda: entered)
+        assert MOST - 2 <= reports <= MOST + A_REQUEST + 2
+        await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run, force=True))
+        proxy.thaw()
+        await left.wait()
+
+
+async def test_reports_are_repeated_until_they_are_answered(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor, count, entered = behind_proxy(), 60, 0
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        nonlocal entered
+        for n in range(count):
+            async with run.block(f"b{n}", "move"):
+                entered += 1
+                await asyncio.sleep(0.005)
+
+    async with at_work(executor):
+        run = await order(client)
+        for n in (20, 40):
+            await until_true(lambda n=n: entered >= n)
+            proxy.hold_answers()
+            await until_told(client, run, f"b{n} RUNNING")
+            await proxy.cut()
+            proxy.thaw()
+        await until(client, run, SUCCEEDED)
+    assert await story(client, run) == [
+        "PENDING",
+        "RUNNING",
+        *(f"b{n} {status}" for n in range(count) for status in ("RUNNING", "SUCCEEDED")),
+        "SUCCEEDED",
+    ]
+
+
+async def test_an_end_whose_answer_was_lost_is_repeated(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor = behind_proxy()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(_: Run) -> dict[str, int]:
+        proxy.hold_answers()
+        return {"n": 1}
+
+    async with at_work(executor):
+        run = await order(client)
+        await until(client, run, SUCCEEDED)
+        await proxy.cut()
+        proxy.thaw()
+        # It has taken it for done: it takes another.
+        another = await order(client)
+        await until(client, another, SUCCEEDED)
+        await proxy.cut()
+        proxy.thaw()
+    assert await story(client, run) == ["PENDING", "RUNNING", "SUCCEEDED"]
+
+
+async def test_a_run_ends_after_its_last_report(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor, ended = behind_proxy(), asyncio.Event()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        proxy.freeze()
+        for n in range(3):
+            async with run.block(f"b{n}", "move"):
+                pass
+        ended.set()
+
+    async with at_work(executor):
+        run = await order(client)
+        await ended.wait()
+        assert await story(client, run) == ["PENDING", "RUNNING"]
+        proxy.thaw()
+        await until(client, run, SUCCEEDED)
+    assert [block.status for block in await blocks_of(client, run)] == [blocks.SUCCEEDED] * 3
+
+
+@pytest.mark.parametrize("which", ["field", "state"])
+async def test_a_refused_report_fails_the_run(
+    client: Client, executor: Executor, which: str
+) -> None:
+    canceled = asyncio.Event()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async with run.block("before", "move"):
+            pass
+        bad = (
+            run.block("bad", "move", name="x" * 201)
+            if which == "field"
+            else run.block("before", "move", attempt=1)  # which has ended
+        )
+        try:
+            async with bad:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            canceled.set()
+            raise
+
+    async with at_work(executor):
+        run = await order(client)
+        done = await until(client, run, FAILED)
+    assert canceled.is_set()
+    assert done.error_code == "REPORT_REFUSED"
+    if which == "field":
+        assert "name" in done.error_message
+    assert (await story(client, run))[2:4] == ["before RUNNING", "before SUCCEEDED"]
+    assert (await get(client, run)).block_counts.succeeded == 1

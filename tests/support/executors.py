@@ -1,0 +1,107 @@
+"""Executors in a test's own loop, and what became of their runs, in words."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
+from tests.support.steps import create, define, get, history
+from tests.support.waiting import until_true
+from vwed.client import Client, Executor
+
+TASK_TYPE = "transport"
+
+
+@asynccontextmanager
+async def at_work(executor: Executor) -> AsyncIterator["asyncio.Task[None]"]:
+    """It serves while entered, or until the task is cancelled, which is its SIGTERM."""
+    serving = asyncio.create_task(executor.serve())
+    try:
+        yield serving
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+async def order(client: Client, *blocks: str, task_type: str = TASK_TYPE, **fields: Any) -> str:
+    """A run whose definition has these blocks; its id."""
+    config = {"blocks": [{"id": name, "type": "move"} for name in blocks]}
+    task_def = await define(client, config, task_type=task_type)
+    return (await create(client, task_def.id, **fields)).id
+
+
+async def story(client: Client, run: str) -> list[str]:
+    """What happened to a run, in order: its statuses, `RUNNING@2` in its second lease, and those of
+    its blocks, `drive RUNNING`, `drive/3 FAILED` in an iteration, `drive#2 RUNNING` at a second try.
+    """
+    told = (_in_words(event) for event in await history(client, run))
+    return [word for word, _ in itertools.groupby(told)]
+
+
+def _in_words(event: TaskRecordEvent) -> str:
+    kind = event.WhichOneof("change")
+    if kind == "block_record":
+        return f"{name_of(event.block_record)} {_status(event.block_record)}"
+    if kind == "task_record":
+        epoch = event.task_record.lease_epoch
+        return _status(event.task_record) + (f"@{epoch}" if epoch > 1 else "")
+    return str(kind)
+
+
+def name_of(block: BlockRecord) -> str:
+    iteration = f"/{block.iteration}" if block.iteration else ""
+    attempt = f"#{block.attempt}" if block.attempt > 1 else ""
+    return f"{block.block_id}{iteration}{attempt}"
+
+
+def _status(of: BlockRecord | TaskRecord) -> str:
+    if isinstance(of, BlockRecord):
+        return BlockRecordStatus.Name(of.status).removeprefix("BLOCK_RECORD_STATUS_")
+    return TaskRecordStatus.Name(of.status).removeprefix("TASK_RECORD_STATUS_")
+
+
+def content(struct: Struct) -> dict[str, Any]:
+    return MessageToDict(struct)
+
+
+async def until_told(client: Client, run: str, what: str) -> None:
+    """Returns once the run's story has `what`."""
+
+    async def look() -> bool:
+        return what in await story(client, run)
+
+    await until_true(look, what=f"{what} in the story of {run}")
+
+
+async def until_renewed(client: Client, run: str, times: int = 2) -> TaskRecord:
+    """The run, once its lease was renewed so many times."""
+    ends = set[int]()
+
+    async def look() -> TaskRecord | None:
+        record = await get(client, run, strong=True)
+        ends.add(record.lease_expire_time.ToNanoseconds())
+        return record if len(ends) > times else None
+
+    record = await until_true(look, what="a renewed lease")
+    assert record
+    return record
+
+
+async def stands(count: Callable[[], int]) -> int:
+    """What it counts, once that has not grown for a while."""
+    seen = list[int]()
+
+    def look() -> bool:
+        seen.append(count())
+        return seen[-1] > 0 and len(seen) > 10 and len({*seen[-10:]}) == 1
+
+    await until_true(look, what="a stand")
+    return seen[-1]
