@@ -79,7 +79,9 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
         f"{TEST_FILE}\ntest_another_order = test_an_order_waits_for_a_robot\n{SYNC_TESTS}"
     )
     done = await asyncio.to_thread(
-        run, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path
+        *(run, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 4 passed" in done.stdout
@@ -87,7 +89,7 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
 
 async def test_a_service_ends_with_who_was_killed(home: Path) -> None:
     program = "from vwed_grpc.testing import server\ns = server()\nprint(s.__enter__())\ninput()"
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220 - takes no time
         [sys.executable, "-u", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None

@@ -2,9 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
@@ -13,10 +18,11 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.steps import create, define, get, history
-from tests.support.waiting import until_true
+from tests.support.waiting import PATIENCE, until_true
 from vwed.client import Client, Executor
 
 TASK_TYPE = "transport"
+MakeExecutor = Callable[..., Executor]
 
 
 @asynccontextmanager
@@ -39,8 +45,10 @@ async def order(client: Client, *blocks: str, task_type: str = TASK_TYPE, **fiel
 
 
 async def story(client: Client, run: str) -> list[str]:
-    """What happened to a run, in order: its statuses, `RUNNING@2` in its second lease, and those of
-    its blocks, `drive RUNNING`, `drive/3 FAILED` in an iteration, `drive#2 RUNNING` at a second try.
+    """What happened to a run, in order: its statuses, and those of its blocks.
+
+    `RUNNING`, in its second lease `RUNNING@2`; `drive RUNNING`, in an iteration `drive/3 RUNNING`,
+    at a second try `drive#2 RUNNING`.
     """
     told = (_in_words(event) for event in await history(client, run))
     return [word for word, _ in itertools.groupby(told)]
@@ -105,3 +113,53 @@ async def stands(count: Callable[[], int]) -> int:
 
     await until_true(look, what="a stand")
     return seen[-1]
+
+
+class Robot:
+    """An executor in a process of its own (`tests.support.robot`)."""
+
+    _process: Process
+
+    def __init__(self, target: str, tenant: str, *, lease: float, character: str) -> None:
+        self._arguments = (target, tenant, str(lease), character)
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.support.robot", *self._arguments),
+            cwd=Path(__file__).parents[2],
+            stdout=PIPE,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def says(self) -> str:
+        """Its next line; "" at its end."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            return (await self._process.stdout.readline()).decode().strip()
+
+    async def last_words(self) -> list[str]:
+        """All lines that are left, once it ended."""
+        lines = list[str]()
+        while line := await self.says():
+            lines.append(line)
+        return lines
+
+    async def exit_code(self) -> int:
+        async with asyncio.timeout(PATIENCE):
+            return await self._process.wait()
+
+
+StartRobot = Callable[..., Awaitable[Robot]]

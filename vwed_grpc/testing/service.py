@@ -74,7 +74,7 @@ class Service:
         await asyncio.to_thread(self._leave)
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
             _COMMAND,
             env={name: value for name, value in os.environ.items() if name.upper()[:5] != "VWED_"},
             stdin=subprocess.PIPE,

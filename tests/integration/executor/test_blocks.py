@@ -66,9 +66,7 @@ async def test_the_definitions_blocks_are_steps(client: Client, executor: Execut
         assert loop.status == inner.status == blocks.SUCCEEDED
 
 
-async def test_blocks_that_the_definition_does_not_have(
-    client: Client, executor: Executor
-) -> None:
+async def test_blocks_that_the_definition_does_not_have(client: Client, executor: Executor) -> None:
     async def transport(run: Run) -> None:
         async with run.block("extra", "scan", name="扫码", inputs={"code": "X1"}) as block:
             block.output = {"ok": True}

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.integration.executor.conftest import MakeExecutor
-from tests.support.executors import TASK_TYPE, at_work, order, story
+from tests.support.executors import MakeExecutor, TASK_TYPE, at_work, order, story
 from tests.support.proxy import Proxy
 from tests.support.steps import get, until
 from tests.support.waiting import until_true

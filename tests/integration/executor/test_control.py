@@ -144,9 +144,9 @@ async def test_signals_come_in_order_with_what_they_carry(
     @executor.task(task_types=[TASK_TYPE])
     async def transport(run: Run) -> None:
         async with run.block("a", "move"):
-            async for event in run.signals():
-                heard.append((event.signal.name, content(event.signal.payload)))
-                if event.signal.name == "last":
+            async for signal in run.signals():
+                heard.append((signal.name, content(signal.payload)))
+                if signal.name == "last":
                     return
 
     async with at_work(executor):
@@ -170,8 +170,8 @@ async def test_signals_that_came_before_they_were_asked_for_are_kept(
     async def transport(run: Run) -> None:
         async with run.block("a", "move"):
             await go.wait()
-        async for event in run.signals():
-            heard.append(event.signal.name)
+        async for signal in run.signals():
+            heard.append(signal.name)
             return
 
     async with at_work(executor):

@@ -1,18 +1,15 @@
 """Rule 11: an executor that was frozen beyond its lease looks at the clock before it goes on."""
 
 import signal
-from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 
-from tests.integration.executor.conftest import Robot
-from tests.support.executors import order, story, until_told
+from tests.support.executors import Robot, StartRobot, order, story, until_told
 from tests.support.steps import everything, get, seconds
 from tests.support.waiting import until_true
 from vwed.client import Client
 
-StartRobot = Callable[..., Awaitable[Robot]]
 LEASE = 1
 
 
@@ -32,9 +29,7 @@ async def blocks_since(process: Robot, at: float) -> list[str]:
     return [*begun, line]
 
 
-async def test_a_run_that_another_has_by_then_is_let_go(
-    client: Client, robot: StartRobot
-) -> None:
+async def test_a_run_that_another_has_by_then_is_let_go(client: Client, robot: StartRobot) -> None:
     run = await order(client)
     process = await robot(lease=LEASE)
     await frozen(process)
@@ -48,8 +43,8 @@ async def test_a_run_that_another_has_by_then_is_let_go(
     process.send(signal.SIGCONT)
     assert await blocks_since(process, woken) == ["stopped LEASE_LOST"]
     process.send(signal.SIGTERM)
-    assert await process.says_at_last() == ["done"]
-    assert await process.process.wait() == 0
+    assert await process.last_words() == ["done"]
+    assert await process.exit_code() == 0
     assert await everything(client, run) == before
 
 
@@ -68,7 +63,7 @@ async def test_a_run_that_nobody_has_is_retaken_before_a_block_starts(
 
     await until_true(going_on)
     process.send(signal.SIGTERM)
-    await process.says_at_last()
+    await process.last_words()
     rest = (await story(client, run))[told:]
     starts = [words for words in rest if words.endswith(" RUNNING")]
     assert rest.index("RUNNING@2") < rest.index(starts[0])

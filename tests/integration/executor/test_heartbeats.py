@@ -7,8 +7,6 @@ from tests.support.steps import get, until
 from tests.support.waiting import until_true
 from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import SUCCEEDED
-from vwed_grpc.server import serving
-from vwed_grpc.settings import Settings
 
 
 async def test_a_run_without_reports_keeps_its_lease(

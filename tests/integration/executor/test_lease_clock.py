@@ -4,8 +4,7 @@ import asyncio
 import itertools
 from time import monotonic
 
-from tests.integration.executor.conftest import MakeExecutor
-from tests.support.executors import TASK_TYPE, at_work, content, name_of, order
+from tests.support.executors import MakeExecutor, TASK_TYPE, at_work, content, name_of, order
 from tests.support.proxy import Proxy
 from tests.support.steps import blocks_of, until
 from tests.support.waiting import until_true

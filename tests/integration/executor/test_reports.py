@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
 
-from tests.integration.executor.conftest import MakeExecutor
 from tests.support.executors import (
+    MakeExecutor,
     TASK_TYPE,
     at_work,
     order,

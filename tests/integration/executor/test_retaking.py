@@ -6,8 +6,7 @@ import pytest
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ReleaseTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.integration.executor.conftest import MakeExecutor
-from tests.support.executors import TASK_TYPE, at_work, order, story, until_told
+from tests.support.executors import MakeExecutor, TASK_TYPE, at_work, order, story, until_told
 from tests.support.proxy import Proxy
 from tests.support.steps import everything, get, let_lease_run_out, seconds, until
 from tests.support.waiting import until_true

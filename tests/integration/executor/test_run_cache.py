@@ -8,9 +8,7 @@ from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 
-async def test_entries_are_set_read_counted_and_deleted(
-    client: Client, executor: Executor
-) -> None:
+async def test_entries_are_set_read_counted_and_deleted(client: Client, executor: Executor) -> None:
     @executor.task(task_types=[TASK_TYPE])
     async def transport(run: Run) -> dict[str, object]:
         cache = run.cache

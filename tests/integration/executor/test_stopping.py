@@ -2,20 +2,24 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest
 
-from tests.integration.executor.conftest import MakeExecutor, Robot
-from tests.support.executors import TASK_TYPE, at_work, order, story, until_told
+from tests.support.executors import (
+    MakeExecutor,
+    StartRobot,
+    TASK_TYPE,
+    at_work,
+    order,
+    story,
+    until_told,
+)
 from tests.support.proxy import Proxy
 from tests.support.steps import get, until
 from tests.support.waiting import PATIENCE
 from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PENDING, SUCCEEDED
-
-StartRobot = Callable[..., Awaitable[Robot]]
 
 
 async def test_within_its_grace_a_run_ends_as_its_code_does(
@@ -149,9 +153,9 @@ async def test_sigterm_ends_the_process_in_order(client: Client, robot: StartRob
     process = await robot()
     assert (await process.says()).startswith("b0 ")
     process.send(signal.SIGTERM)
-    *_, stopped, done = await process.says_at_last()
+    *_, stopped, done = await process.last_words()
     assert (stopped, done) == ("stopped RELEASED", "done")
-    assert await process.process.wait() == 0
+    assert await process.exit_code() == 0
     assert (await get(client, run, strong=True)).status == INTERRUPTED
 
 
@@ -164,7 +168,7 @@ async def test_a_second_signal_ends_it_at_once(client: Client, robot: StartRobot
         pass
     process.send(signal.SIGTERM)
     async with asyncio.timeout(PATIENCE):
-        await process.process.wait()
+        await process.exit_code()
     assert (await get(client, run, strong=True)).status != SUCCEEDED
 
 

@@ -90,12 +90,12 @@ async def test_it_knows_all_of_many_blocks(client: Client, executor: Executor) -
         known = sum(run.previous("pick", str(n)) is not None for n in range(count + 1))
         done = 0
         for n in range(count - 2, count + 1):
-            async for attempt in run.attempts("pick", 1, iteration=str(n)):
+            async for attempt in run.attempts(run.blocks[0], 1, iteration=str(n)):
                 async with attempt:
                     done += 1
         return {"known": known, "done": done}
 
-    run = await order(client)
+    run = await order(client, "pick")
     picks = [block("pick", blocks.SUCCEEDED, iteration=str(n)) for n in range(count)]
     await left_by_another(client, run, picks[:1000], picks[1000:])
     async with at_work(executor):

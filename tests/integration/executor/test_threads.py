@@ -130,8 +130,8 @@ async def test_cancel_wakes_who_waits_in_a_call_of_the_run(
     @executor.task(task_types=[TASK_TYPE])
     def transport(run: BlockingRun) -> None:
         with run.block("a", "move"):
-            for event in run.signals():
-                assert event.signal.name == "nothing"
+            for signal in run.signals():
+                assert signal.name == "nothing"
 
     async with at_work(executor):
         run = await order(client)
