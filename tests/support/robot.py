@@ -1,7 +1,8 @@
 """An executor in a process of its own, to be stopped and frozen.
 
-Arguments: target, tenant, seconds of lease, and what it is like: "willing" or "stubborn". Each line on stdout: a block's id and the time by the machine's monotonic
-clock when it began, or why the code was stopped.
+Arguments: target, tenant, seconds of lease, and what it is like: "willing" or "stubborn". Each line
+on stdout: a block's id and the time by the machine's monotonic clock when it began, or why the code
+was stopped.
 """
 
 import asyncio

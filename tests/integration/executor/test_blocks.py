@@ -1,13 +1,14 @@
 """Blocks as context managers, and tries of them."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
+from vwed.client import BlockFailed, Client, Executor, Run
 from vwed.v1.block_record_pb2 import BlockRecord
 
 from tests.support.executors import TASK_TYPE, content, name_of, order, story
 from tests.support.steps import blocks_of, create, define, history
-from vwed.client import BlockFailed, Client, Executor, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 
@@ -43,9 +44,11 @@ async def test_the_definitions_blocks_are_steps(client: Client, executor: Execut
         loop, park = run.blocks
         (inner,) = loop.children["default"]
         for n in range(int(loop.inputs["count"])):
-            async with run.block(loop, iteration=str(n)) as round_:
-                async with run.block(inner, iteration=str(n), parent=round_) as block:
-                    block.output = {"round": n, "to": block.inputs["to"]}
+            async with (
+                run.block(loop, iteration=str(n)),
+                run.block(inner, iteration=str(n)) as block,  # within it, so it is its parent
+            ):
+                block.output = {"round": n, "to": block.inputs["to"]}
         async with run.block(park):
             pass
 
@@ -116,12 +119,11 @@ async def test_an_exception_that_leaves_a_block_fails_it(
 
 async def test_a_failed_block_that_the_code_gets_over(client: Client, executor: Executor) -> None:
     async def transport(run: Run) -> None:
-        try:
+        with suppress(BlockFailed):
             async with run.block("a", "move"):
                 raise BlockFailed("BLOCKED", "")
-        except BlockFailed:
-            async with run.block("b", "move"):
-                pass
+        async with run.block("b", "move"):
+            pass
 
     assert (await story(client, await drive(client, executor, transport, "a", "b")))[2:] == [
         "a RUNNING",

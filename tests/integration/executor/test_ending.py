@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
+from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
 from tests.support.steps import start, until
-from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 
 LONG = "x" * 100_000

@@ -2,10 +2,11 @@
 
 import asyncio
 
+from vwed.client import Client, Executor, Run
+
 from tests.support.executors import TASK_TYPE, at_work, order, story, until_renewed
 from tests.support.steps import get, until
 from tests.support.waiting import until_true
-from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from vwed.client import Client, Executor, Run
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -11,7 +12,6 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.executors import TASK_TYPE, at_work, order, story, until_renewed, until_told
 from tests.support.steps import until
 from tests.support.waiting import until_true
-from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import CANCELED, PAUSED, SUCCEEDED
 
 

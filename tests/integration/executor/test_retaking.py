@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
+from vwed.client import Client, Executor, Run, StopReason
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ReleaseTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.support.executors import MakeExecutor, TASK_TYPE, at_work, order, story, until_told
+from tests.support.executors import TASK_TYPE, MakeExecutor, at_work, order, story, until_told
 from tests.support.proxy import Proxy
 from tests.support.steps import everything, get, let_lease_run_out, seconds, until
 from tests.support.waiting import until_true
-from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 

@@ -4,12 +4,13 @@ import asyncio
 import signal
 from time import monotonic
 
+from vwed.client import Client, Executor, Run, StopReason
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest
 
 from tests.support.executors import (
+    TASK_TYPE,
     MakeExecutor,
     StartRobot,
-    TASK_TYPE,
     at_work,
     order,
     story,
@@ -18,7 +19,6 @@ from tests.support.executors import (
 from tests.support.proxy import Proxy
 from tests.support.steps import get, until
 from tests.support.waiting import PATIENCE
-from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PENDING, SUCCEEDED
 
 

@@ -1,10 +1,10 @@
 """Rule 10: who takes a run up again knows what was done of it."""
 
+from vwed.client import Client, Executor, Run
 from vwed.v1.record_service_pb2 import ReleaseTaskRecordRequest
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
 from tests.support.steps import block, report, start, until
-from vwed.client import Client, Executor, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
