@@ -14,7 +14,7 @@ import pytest
 from tests.support.waiting import until_true
 from vwed_grpc.testing import ServiceEndedError, server
 
-TEST_FILE, PROGRAM = re.findall(
+*TEST_FILES, PROGRAM = re.findall(
     r"^```python\n(.*?)^```$",
     (Path(__file__).parents[2] / "docs" / "testing.md").read_text(),
     re.DOTALL | re.MULTILINE,
@@ -76,7 +76,7 @@ async def test_a_program_has_a_service_while_it_is_entered(
 
 async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
     (tmp_path / "test_orders.py").write_text(
-        f"{TEST_FILE}\ntest_another_order = test_an_order_waits_for_a_robot\n{SYNC_TESTS}"
+        "\n".join([*TEST_FILES, "test_another = test_an_order_waits_for_a_robot", SYNC_TESTS])
     )
     done = await asyncio.to_thread(
         *(run, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"),
@@ -84,7 +84,7 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " 4 passed" in done.stdout
+    assert " 5 passed" in done.stdout
 
 
 async def test_a_service_ends_with_who_was_killed(home: Path) -> None:
