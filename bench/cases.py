@@ -48,7 +48,7 @@ def whatever_comes(name: str, run: Cases) -> Iterator[Result]:
 async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
     """By group. Each may run several times."""
     rounds, seconds = effort.rounds, effort.seconds
-    async with connect(s.server.target) as client:
+    async with connect(s.server.target, bare=True) as client:
         seeded = seed.Seed(client)
         await seeded.basics()
         runs = await seeded.runs("bench", 200)

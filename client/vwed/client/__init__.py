@@ -1,4 +1,4 @@
-"""A typed client: `connect`, the three services' stubs, and watches that survive lost connections.
+"""A typed client: `connect`, the three services, and watches that survive lost connections.
 
 Example:
     async with connect("127.0.0.1:50051", tenant="plant-2", actor="wms") as client:
@@ -7,18 +7,77 @@ Example:
             ...
 """
 
-from vwed.client.connection import Client, Token, connect
-from vwed.client.errors import error_info, is_transient
+from vwed.client.connection import Client, connect
+from vwed.client.errors import (
+    Aborted,
+    AlreadyExists,
+    CallError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    IllegalTransition,
+    InvalidArgument,
+    LeaseLost,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    RunTaken,
+    Unauthenticated,
+    Unavailable,
+    error_info,
+    is_transient,
+)
+from vwed.client.executor import (
+    BlockFailed,
+    BlockingRun,
+    Executor,
+    Run,
+    RunStopped,
+    Step,
+    StopReason,
+)
+from vwed.client.identity import Token
+from vwed.client.pages import pages
 from vwed.client.persistence import persist
+from vwed.client.values import as_dict, as_struct, data_cache, entry_value
 from vwed.client.watch import watch_messages, watch_run
+from vwed.client.watch_runs import watch_runs
 
 __all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "BlockFailed",
+    "BlockingRun",
+    "CallError",
     "Client",
+    "DeadlineExceeded",
+    "Executor",
+    "FailedPrecondition",
+    "IllegalTransition",
+    "InvalidArgument",
+    "LeaseLost",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "Run",
+    "RunStopped",
+    "RunTaken",
+    "Step",
+    "StopReason",
     "Token",
+    "Unauthenticated",
+    "Unavailable",
+    "as_dict",
+    "as_struct",
     "connect",
+    "data_cache",
+    "entry_value",
     "error_info",
     "is_transient",
+    "pages",
     "persist",
     "watch_messages",
     "watch_run",
+    "watch_runs",
 ]
