@@ -93,7 +93,7 @@ class Asking:
             except CallError as exc:
                 if is_final(exc):
                     raise
-                self.failed(exc)
+                self.failed(exc, since=sent)
                 asked = exc.retry_after or 0.0
             else:
                 self._answered()
@@ -102,9 +102,9 @@ class Asking:
             await asyncio.sleep(max(pause * spread, asked))
             pause = min(pause * 2, self._longest_pause)
 
-    def failed(self, exc: Exception) -> None:
+    def failed(self, exc: Exception, *, since: float) -> None:
         at = now()
-        self._failing_since = self._failing_since or at
+        self._failing_since = self._failing_since or since
         if at - self._said_at >= _LOG_SECONDS:
             self._said_at, self._said = at, True
             log.warning("the service has failed for %.0f s: %s", at - self._failing_since, exc)

@@ -103,6 +103,7 @@ class Drive:
             await asyncio.wait([after.code])
         self.pinned = await self._shared.definitions.of(self.record)
         self.ledger.previous = await previous_blocks(self.client, self.asking, self.record)
+        await self.gate.wait(None)
         return await self._work(Run(self))
 
     async def _drive(self) -> None:

@@ -60,6 +60,8 @@ class Ledger:
         )
         block.report_number = self._reports.put(block.report)
         self.gate.begin(block)
+        if block.parent is not None:
+            block.parent.had_blocks = True
 
     def _number(self, block: "BlockTry") -> None:
         key = block.id, block.iteration
@@ -85,10 +87,7 @@ class Ledger:
     def progress(self, block: "BlockTry", fraction: float, message: str) -> None:
         """At most one report of a block waits for this: what was not sent yet takes it up."""
         if not self._reports.is_waiting(block.report_number):
-            block.report = BlockRecord(
-                block_id=block.id, iteration=block.iteration, attempt=block.attempt
-            )
-            block.report_number = self._reports.put(block.report)
+            self._report_more(block)
         block.report.progress = fraction
         block.report.message = message or block.report.message
 
@@ -100,15 +99,32 @@ class Ledger:
         output: Struct | None,
         error_message: str,
     ) -> None:
-        self._reports.put(
-            BlockRecord(
-                block_id=block.id,
-                iteration=block.iteration,
-                attempt=block.attempt,
-                status=status,
-                output_data=output,
-                error_message=error_message,
-                end_time=timestamp(block.ahead),
-            )
-        )
+        if not self._takes_end(block):
+            self._report_more(block)
+        report = block.report
+        report.status = status
+        report.error_message = error_message
+        if output is not None:
+            report.output_data.CopyFrom(output)
+        end_time = timestamp(block.ahead)
+        if end_time is not None:
+            report.end_time.CopyFrom(end_time)
         self.gate.end(block)
+
+    def _takes_end(self, block: "BlockTry") -> bool:
+        """Whether the block's report that waits may tell its end, too: its beginning as well, then.
+
+        Not if the service is to tell when it began, nor before the reports of blocks within it.
+        """
+        report = block.report
+        return (
+            self._reports.is_waiting(block.report_number)
+            and not block.had_blocks
+            and (report.status != BLOCK_RUNNING or report.HasField("start_time"))
+        )
+
+    def _report_more(self, block: "BlockTry") -> None:
+        block.report = BlockRecord(
+            block_id=block.id, iteration=block.iteration, attempt=block.attempt
+        )
+        block.report_number = self._reports.put(block.report)

@@ -74,6 +74,7 @@ class Shift:
                 claiming.result()
             finally:
                 claiming.cancel()
+                await asyncio.wait([claiming])
                 await self._end(grace)
         raise AssertionError  # claims go on until they are cancelled, or refused
 
