@@ -5,7 +5,7 @@ import itertools
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.steps import create, define, get, history
 from tests.support.waiting import PATIENCE, until_true
+from vwed_grpc.domain.lifecycle import FINAL
 
 TASK_TYPE = "transport"
 MakeExecutor = Callable[..., Executor]
@@ -48,20 +49,27 @@ async def story(client: Client, run: str) -> list[str]:
     """What happened to a run, in order: its statuses, and those of its blocks.
 
     `RUNNING`, in its second lease `RUNNING@2`; `drive RUNNING`, in an iteration `drive/3 RUNNING`,
-    at a second try `drive#2 RUNNING`.
+    at a second try `drive#2 RUNNING`; that, too, if its beginning was reported with its end.
     """
-    told = (_in_words(event) for event in await history(client, run))
-    return [word for word, _ in itertools.groupby(told)]
+    begun = set[str]()
+    told = [words for event in await history(client, run) for words in _in_words(event, begun)]
+    return [words for words, _ in itertools.groupby(told)]
 
 
-def _in_words(event: TaskRecordEvent) -> str:
+def _in_words(event: TaskRecordEvent, begun: set[str]) -> Iterator[str]:
     kind = event.WhichOneof("change")
     if kind == "block_record":
-        return f"{name_of(event.block_record)} {_status(event.block_record)}"
-    if kind == "task_record":
+        block = event.block_record
+        name = name_of(block)
+        if name not in begun and block.HasField("start_time"):
+            begun.add(name)
+            yield f"{name} RUNNING"
+        yield f"{name} {_status(block)}"
+    elif kind == "task_record":
         epoch = event.task_record.lease_epoch
-        return _status(event.task_record) + (f"@{epoch}" if epoch > 1 else "")
-    return str(kind)
+        yield _status(event.task_record) + (f"@{epoch}" if epoch > 1 else "")
+    else:
+        yield str(kind)
 
 
 def name_of(block: BlockRecord) -> str:
@@ -87,6 +95,18 @@ async def until_told(client: Client, run: str, what: str) -> None:
         return what in await story(client, run)
 
     await until_true(look, what=f"{what} in the story of {run}")
+
+
+async def until_final(client: Client, run: str) -> TaskRecord:
+    """The run, once it has ended."""
+
+    async def look() -> TaskRecord | None:
+        record = await get(client, run, strong=True)
+        return record if record.status in FINAL else None
+
+    record = await until_true(look, what=f"the end of {run}")
+    assert record
+    return record
 
 
 async def until_renewed(client: Client, run: str, times: int = 2) -> TaskRecord:

@@ -8,7 +8,6 @@ from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 
 from tests.support.executors import Robot, StartRobot, order, story, until_told
 from tests.support.steps import everything, get, seconds
-from tests.support.waiting import until_true
 
 LEASE = 1
 
@@ -19,14 +18,10 @@ async def frozen(process: Robot) -> None:
     process.send(signal.SIGSTOP)
 
 
-async def blocks_since(process: Robot, at: float) -> list[str]:
-    """What it began since then, and the line after those, which says why it was stopped."""
-    begun = list[str]()
-    while (line := await process.says()).startswith("b"):
-        name, began = line.split()
-        if float(began) >= at:
-            begun.append(name)
-    return [*begun, line]
+def begun_since(lines: list[str], at: float) -> list[str]:
+    """The blocks among what it said that it began since then."""
+    words = [line.split() for line in lines if line.startswith("b")]
+    return [block for block, began in words if float(began) >= at]
 
 
 async def test_a_run_that_another_has_by_then_is_let_go(client: Client, robot: StartRobot) -> None:
@@ -41,7 +36,11 @@ async def test_a_run_that_another_has_by_then_is_let_go(client: Client, robot: S
     before = await everything(client, run)
     woken = monotonic()
     process.send(signal.SIGCONT)
-    assert await blocks_since(process, woken) == ["stopped LEASE_LOST"]
+    said = [await process.says()]
+    while not said[-1].startswith("stopped"):
+        said.append(await process.says())
+    assert said[-1] == "stopped LEASE_LOST"
+    assert begun_since(said, woken) == []
     process.send(signal.SIGTERM)
     assert await process.last_words() == ["done"]
     assert await process.exit_code() == 0
@@ -55,17 +54,12 @@ async def test_a_run_that_nobody_has_is_retaken_before_a_block_starts(
     process = await robot(lease=LEASE)
     await frozen(process)
     await until_told(client, run, "INTERRUPTED")
-    told = len(await story(client, run))
+    woken = monotonic()
     process.send(signal.SIGCONT)
-
-    async def going_on() -> bool:
-        return len((await story(client, run))[told:]) > 4
-
-    await until_true(going_on)
+    await until_told(client, run, "b5 RUNNING")
     process.send(signal.SIGTERM)
-    await process.last_words()
-    rest = (await story(client, run))[told:]
-    starts = [words for words in rest if words.endswith(" RUNNING")]
-    assert rest.index("RUNNING@2") < rest.index(starts[0])
-    assert not any("#" in words for words in rest)  # no block was done twice
+    begun = begun_since(await process.last_words(), woken)
+    told = await story(client, run)
+    assert told.index("RUNNING@2") < told.index(f"{begun[0]} RUNNING")
+    assert not any("#" in words for words in told)  # no block was done twice
     assert (await get(client, run, strong=True)).lease_epoch == 2

@@ -13,6 +13,7 @@ from tests.support.executors import (
     order,
     stands,
     story,
+    until_final,
     until_told,
 )
 from tests.support.proxy import Proxy
@@ -39,11 +40,13 @@ async def test_reports_go_out_in_order_and_many_at_a_time(
                 pass
 
     run = (await executor.run_once(await order(client))).id
-    events = [event for event in await history(client, run) if event.HasField("block_record")]
-    assert [(event.block_record.block_id, event.block_record.status) for event in events] == [
-        (f"b{n}", status) for n in range(count) for status in (blocks.RUNNING, blocks.SUCCEEDED)
+    assert await story(client, run) == [
+        "PENDING",
+        "RUNNING",
+        *(f"b{n} {status}" for n in range(count) for status in ("RUNNING", "SUCCEEDED")),
+        "SUCCEEDED",
     ]
-    requests = {event.event_time.ToNanoseconds() for event in events}
+    requests = {event.event_time.ToNanoseconds() for event in await history(client, run)}
     assert len(requests) < count / 10
 
 
@@ -114,11 +117,11 @@ async def test_reports_are_repeated_until_they_are_answered(
 
     async with at_work(executor):
         run = await order(client)
-        for n in (20, 40):
+        for n in (15, 30):
             await until_true(lambda n=n: entered >= n)
             proxy.hold_answers()
-            await until_told(client, run, f"b{n} RUNNING")
-            await proxy.cut()
+            await until_true(lambda n=n: entered >= n + 10)
+            await proxy.cut()  # whatever the service has taken meanwhile, it could not say so
             proxy.thaw()
         await until(client, run, SUCCEEDED)
     assert await story(client, run) == [
@@ -127,6 +130,49 @@ async def test_reports_are_repeated_until_they_are_answered(
         *(f"b{n} {status}" for n in range(count) for status in ("RUNNING", "SUCCEEDED")),
         "SUCCEEDED",
     ]
+
+
+async def test_a_request_that_was_taken_may_be_repeated_whatever_it_says(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    """The service has the end of blocks whose beginning it is told again."""
+    executor, go, went = behind_proxy(), asyncio.Event(), asyncio.Event()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async with run.block("first", "move"):
+            await go.wait()
+        for n in range(3):
+            async with run.block("loop", "each", iteration=str(n)) as loop:
+                async with run.block("drive", "move", iteration=str(n)) as drive:
+                    drive.progress(0.5)
+                loop.progress(0.5)
+        went.set()
+
+    async with at_work(executor):
+        run = await order(client)
+        await until_told(client, run, "first RUNNING")
+        proxy.freeze()
+        go.set()
+        await went.wait()
+        proxy.delay = 0.1  # what the service answers is on its way for so long
+        proxy.thaw()
+        await until_told(client, run, "loop/2 SUCCEEDED")
+        await proxy.cut()
+        proxy.delay = 0
+        done = await until_final(client, run)
+    assert done.status == SUCCEEDED, done.error_message
+    assert sorted(await story(client, run)) == sorted(
+        [
+            *("PENDING", "RUNNING", "SUCCEEDED", "first RUNNING", "first SUCCEEDED"),
+            *(
+                f"{name}/{n} {status}"
+                for name in ("loop", "drive")
+                for n in range(3)
+                for status in ("RUNNING", "SUCCEEDED")
+            ),
+        ]
+    )
 
 
 async def test_an_end_whose_answer_was_lost_is_repeated(
