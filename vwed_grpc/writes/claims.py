@@ -58,7 +58,6 @@ class Claim:
         )
         return what.SerializeToString(deterministic=True)
 
-
     @property
     def without_wait(self) -> ClaimTaskRecordsRequest:
         """What is the same in a claim that is made again by who cannot wait any more."""

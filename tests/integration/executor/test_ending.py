@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
@@ -93,7 +94,7 @@ async def test_a_result_that_is_none_is_a_failure(
     """The run must not be stuck with it."""
 
     @executor.task(task_types=[TASK_TYPE])
-    async def transport(_: Run) -> object:
+    async def transport(_: Run) -> Any:
         return result
 
     done = await executor.run_once(await order(client))

@@ -115,12 +115,15 @@ async def test_reports_are_repeated_until_they_are_answered(
                 entered += 1
                 await asyncio.sleep(0.005)
 
+    async def work_comes_to(number: int) -> None:
+        await until_true(lambda: entered >= number)
+
     async with at_work(executor):
         run = await order(client)
         for n in (15, 30):
-            await until_true(lambda n=n: entered >= n)
+            await work_comes_to(n)
             proxy.hold_answers()
-            await until_true(lambda n=n: entered >= n + 10)
+            await work_comes_to(n + 10)
             await proxy.cut()  # whatever the service has taken meanwhile, it could not say so
             proxy.thaw()
         await until(client, run, SUCCEEDED)

@@ -1,6 +1,9 @@
 """Rule 10: who takes a run up again knows what was done of it."""
 
+from typing import Any
+
 from vwed.client import Client, Executor, Run
+from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import ReleaseTaskRecordRequest
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
@@ -9,10 +12,10 @@ from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 
-async def left_by_another(client: Client, run: str, *reports: list[object]) -> None:
+async def left_by_another(client: Client, run: str, *reports: list[BlockRecord]) -> None:
     """It has reported these, and handed the run back."""
     record = await start(client, run, "another")
-    fence = {"executor_id": record.executor_id, "lease_epoch": record.lease_epoch}
+    fence: dict[str, Any] = {"executor_id": "another", "lease_epoch": record.lease_epoch}
     for several in reports:
         await report(client, run, *several, **fence)
     await client.records.ReleaseTaskRecord(ReleaseTaskRecordRequest(id=run, **fence))
