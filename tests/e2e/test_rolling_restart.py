@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (

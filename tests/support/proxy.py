@@ -24,7 +24,8 @@ class Proxy:
         self.port = 0
         self.upstream = host, port
         """Where connections lead from now on."""
-        self._requests, self._answers = asyncio.Event(), asyncio.Event()
+        self._asking = asyncio.Event()
+        self._answering = asyncio.Event()
         self.thaw()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -46,17 +47,17 @@ class Proxy:
 
     def freeze(self) -> None:
         """Lets nothing through, though connections stay open, and new ones are taken."""
-        self._requests.clear()
-        self._answers.clear()
+        self._asking.clear()
+        self._answering.clear()
 
     def hold_answers(self) -> None:
-        """Lets requests through, but not what the server says; a `cut` then loses it."""
-        self._answers.clear()
+        """Lets nothing of the server's through, so what is asked is done, and not answered."""
+        self._answering.clear()
 
     def thaw(self) -> None:
         """Lets everything through that has waited."""
-        self._requests.set()
-        self._answers.set()
+        self._asking.set()
+        self._answering.set()
 
     async def cut(self) -> None:
         """Resets every connection; new ones are taken."""
@@ -76,7 +77,7 @@ class Proxy:
         ends = [writer]
         pumps: list[asyncio.Task[None]] = []
         try:
-            await self._requests.wait()
+            await self._asking.wait()
             host, port = self.upstream
             upstream_reader, upstream = await (
                 asyncio.open_unix_connection(host)
@@ -85,8 +86,8 @@ class Proxy:
             )
             ends.append(upstream)
             pumps = [
-                asyncio.create_task(self._pump(reader, upstream, self._requests)),
-                asyncio.create_task(self._pump(upstream_reader, writer, self._answers)),
+                asyncio.create_task(self._pump(reader, upstream, self._asking)),
+                asyncio.create_task(self._pump(upstream_reader, writer, self._answering)),
             ]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 import grpc
 
-from vwed_grpc.cli.options import settings_from
 from vwed.client import Client, Token, connect
+from vwed_grpc.cli.options import settings_from
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,15 +30,17 @@ class Target:
     token: Token = field(repr=False)
     credentials: grpc.ChannelCredentials | None = field(repr=False)
 
-    def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
-        """As `client.connect`; a server that is not there is said soon."""
+    def connect(
+        self, actor: str = "", *, patience: float = _PATIENCE
+    ) -> AbstractAsyncContextManager[Client]:
+        """As `client.connect`; a server that is not there is said soon, unless told otherwise."""
         return connect(
             self.address,
             tenant=self.tenant,
             actor=actor,
             token=self.token,
             credentials=self.credentials,
-            patience=_PATIENCE,
+            patience=patience,
         )
 
 

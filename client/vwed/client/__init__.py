@@ -36,12 +36,11 @@ from vwed.client.executor import (
     Step,
     StopReason,
 )
+from vwed.client.feed import watch_runs
 from vwed.client.identity import Token
-from vwed.client.pages import pages
-from vwed.client.persistence import persist
+from vwed.client.paging import pages
 from vwed.client.values import as_dict, as_struct, data_cache, entry_value
 from vwed.client.watch import watch_messages, watch_run
-from vwed.client.watch_runs import watch_runs
 
 __all__ = [
     "Aborted",
@@ -76,7 +75,6 @@ __all__ = [
     "error_info",
     "is_transient",
     "pages",
-    "persist",
     "watch_messages",
     "watch_run",
     "watch_runs",

@@ -1,6 +1,7 @@
 """One RPC of a stub, called as before, that says who calls, and lives through restarts."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -8,6 +9,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+
 from vwed.client.backoff import Backoff
 from vwed.client.errors import (
     CallError,
@@ -76,7 +78,7 @@ class Method(Generic[Request, Response]):
         request: Request,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as the stub has it; it goes on the wire
-        metadata: Metadata | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] | None = None,
         **options: Any,
     ) -> Response:
         """The answer.
@@ -87,6 +89,7 @@ class Method(Generic[Request, Response]):
         """
         if self._has_request_id and not request.request_id:  # type: ignore[attr-defined]  # it has
             request = _with_request_id(request)
+        more = tuple(metadata or ())
         ends = None if timeout is None else asyncio.get_running_loop().time() + timeout
         each = self._seconds(request) if timeout is None else timeout
         backoff: Backoff | None = None
@@ -96,13 +99,16 @@ class Method(Generic[Request, Response]):
                 return await self._method(
                     request,
                     timeout=each,
-                    metadata=(*sent, *metadata) if metadata else sent,
+                    metadata=sent + more,
                     **options,
                 )
             except grpc.aio.AioRpcError as exc:
                 error = call_error(exc)
             if not self._again(request, sent, error):
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # else its traceback has this frame, and this frame has it
             backoff = backoff or Backoff(self._patience)
             try:
                 async with asyncio.timeout_at(ends):
@@ -116,7 +122,7 @@ class Method(Generic[Request, Response]):
         """How long one try may take."""
         if not self._waits:
             return self._deadline
-        wait = request.wait.ToNanoseconds() / 1e9  # type: ignore[attr-defined]  # it has one
+        wait: float = request.wait.ToNanoseconds() / 1e9  # type: ignore[attr-defined]  # it has one
         return self._deadline + min(max(wait, 0.0), LONGEST_WAIT)
 
     def _again(self, request: Request, sent: Metadata, error: CallError) -> bool:

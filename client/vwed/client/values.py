@@ -42,7 +42,8 @@ def entry_value(entry: DataCache) -> EntryValue:
         case None:
             raise ValueError(f"the entry {entry.key!r} came without its value: ask for VIEW_FULL")
         case "json_value":
-            return _json(entry.json_value)
+            json: Json = _json(entry.json_value)
+            return json
         case "time_value":
             return entry.time_value.ToDatetime(UTC)
         case kind:

@@ -12,7 +12,7 @@ from vwed.client import connect
     "actor", ["wms", "operator Chen", "陈静", "José", "山田\u3000太郎", "🤖" * 128], ids=ascii
 )
 async def test_an_actor_is_kept_as_written(target: str, tenant: str, actor: str) -> None:
-    async with connect(target, tenant=tenant, actor=actor, bare=True) as client:
+    async with connect(target, tenant=tenant, actor=actor) as client:
         created = await create(client)
         canceled = await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=created.id))
         history = await client.records.ListTaskRecordEvents(
@@ -36,7 +36,7 @@ async def test_an_actor_is_kept_as_written(target: str, tenant: str, actor: str)
 async def test_the_server_says_what_is_wrong_with_an_actor(
     target: str, tenant: str, actor: str, key: str
 ) -> None:
-    async with connect(target, tenant=tenant, actor=actor, bare=True) as client:
+    async with connect(target, tenant=tenant, actor=actor) as client:
         with refused(StatusCode.INVALID_ARGUMENT) as refusal:
             await create(client)
     assert [*refusal.fields] == [key]
@@ -45,5 +45,5 @@ async def test_the_server_says_what_is_wrong_with_an_actor(
 @pytest.mark.parametrize("tenant", ["工厂", "a\nb"], ids=ascii)
 async def test_the_client_says_what_is_wrong_with_a_tenant(tenant: str) -> None:
     with pytest.raises(ValueError, match="no tenant has the id"):
-        async with connect("127.0.0.1:1", tenant=tenant, bare=True):
+        async with connect("127.0.0.1:1", tenant=tenant):
             pass

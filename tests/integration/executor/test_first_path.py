@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from vwed.client import Client
-from vwed.client.executor import BlockFailed, Executor, Run, StopReason
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
@@ -18,6 +16,8 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.steps import blocks_of, create, define, until
 from tests.support.waiting import until_true
+from vwed.client import Client
+from vwed.client.executor import BlockFailed, Executor, Run, StopReason
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import (
     CANCELED,

@@ -9,6 +9,7 @@ from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
+
 from vwed.client.errors import (
     Aborted,
     AlreadyExists,
@@ -17,7 +18,9 @@ from vwed.client.errors import (
     InvalidArgument,
     NotFound,
     OutOfRange,
+    PermissionDenied,
     ResourceExhausted,
+    Unauthenticated,
 )
 from vwed.client.executor.clock import now
 
@@ -42,6 +45,7 @@ _ANSWERS = (
     NotFound,
     OutOfRange,
 )
+_UNKNOWN_CALLER = (PermissionDenied, Unauthenticated)
 
 
 class Method(Protocol[Request_contra, Response_co]):
@@ -70,6 +74,7 @@ class Asking:
     def __init__(self, *, longest_pause: float = _LONGEST_PAUSE) -> None:
         self._longest_pause = min(longest_pause, _LONGEST_PAUSE)
         self._failing_since: float | None = None
+        self._ever_answered = False
         self._said_at = -inf
         self._said = False
 
@@ -83,7 +88,8 @@ class Asking:
     ) -> Answer[Response]:
         """The answer; the request must be one that may be repeated.
 
-        `seconds`: for one try. Raises CallError with what the service says for good.
+        `seconds`: for one try. Raises CallError with what the service says for good. That a token
+        is refused is not for good, for it may be renewed, unless none was ever taken.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -91,7 +97,7 @@ class Asking:
             try:
                 response = await method(request, timeout=seconds, metadata=metadata)
             except CallError as exc:
-                if is_final(exc):
+                if is_final(exc) or (isinstance(exc, _UNKNOWN_CALLER) and not self._ever_answered):
                     raise
                 self.failed(exc, since=sent)
                 asked = exc.retry_after or 0.0
@@ -110,6 +116,7 @@ class Asking:
             log.warning("the service has failed for %.0f s: %s", at - self._failing_since, exc)
 
     def _answered(self) -> None:
+        self._ever_answered = True
         if self._said:
             self._said = False
             log.warning("the service answers again")
@@ -117,10 +124,7 @@ class Asking:
 
 
 def is_final(exc: CallError) -> bool:
-    """Whether the same request would meet the same answer.
-
-    A token that is refused may be renewed, and a service that cannot be reached comes back.
-    """
+    """Whether the same request would meet the same answer."""
     if isinstance(exc, Aborted):
         return exc.reason != "CONFLICT"  # a lost race; what else is aborted has an old etag
     if isinstance(exc, ResourceExhausted):

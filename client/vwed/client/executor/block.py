@@ -3,15 +3,17 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
+
 from vwed.client.executor.ending import said_of
 from vwed.client.executor.statuses import BLOCK_CANCELED, BLOCK_FAILED, BLOCK_SUCCEEDED
 from vwed.client.executor.steps import Step
 from vwed.client.executor.texts import MESSAGE, text
 from vwed.client.values import as_struct
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
+
     from vwed.client.executor.ledger import Ledger
 
 inside: ContextVar["BlockTry | None"] = ContextVar("inside", default=None)

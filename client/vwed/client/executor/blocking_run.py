@@ -7,6 +7,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from vwed.v1.task_record_event_pb2 import TaskRecordSignal
+
 from vwed.client.executor.attempts import Tries
 from vwed.client.executor.block import BlockTry
 from vwed.client.executor.driving import Work
@@ -17,7 +19,6 @@ from vwed.client.executor.run import Run
 from vwed.client.executor.run_cache import Number, RunCache
 from vwed.client.executor.steps import Step
 from vwed.client.executor.threads import Bridge, in_thread
-from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
 
 class BlockingBlock(BlockTry):

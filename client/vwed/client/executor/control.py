@@ -6,13 +6,14 @@ from contextlib import aclosing
 from math import inf
 from typing import NoReturn
 
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecordFilter
+
 from vwed.client.connection import Client
 from vwed.client.errors import CallError
 from vwed.client.executor.asking import Asking
 from vwed.client.executor.clock import now
-from vwed.client.watch_runs import watch_runs
-from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecordFilter
+from vwed.client.feed import watch_runs
 
 _PAUSE = 1.0
 

@@ -1,12 +1,13 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
-from vwed.client.executor.steps import Step, steps_of
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed.client.connection import Client
+from vwed.client.executor.asking import Asking
+from vwed.client.executor.steps import Step, steps_of
 
 _KEPT = 100
 

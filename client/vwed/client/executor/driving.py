@@ -5,6 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vwed.v1.block_record_pb2 import BlockRecord
+from vwed.v1.record_service_pb2 import ReportBlocksRequest
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
 from vwed.client.errors import CallError
 from vwed.client.executor.ending import Ending, Result, ending_of
 from vwed.client.executor.finishing import Finishing
@@ -31,9 +35,6 @@ from vwed.client.executor.statuses import (
 )
 from vwed.client.executor.stopping import RunOver, StopReason
 from vwed.client.executor.texts import ERROR_MESSAGE, text
-from vwed.v1.block_record_pb2 import BlockRecord
-from vwed.v1.record_service_pb2 import ReportBlocksRequest
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 if TYPE_CHECKING:
     from vwed.client.executor.definitions import Pinned
@@ -135,7 +136,7 @@ class Drive:
         except RunOver as over:
             self.lose(over.reason)
         except Exception:
-            log.exception("run %s is given up: this is a fault of the executor", self.record.id)
+            log.exception("run %s: given up, for a fault of the executor", self.record.id)
             self.lose(StopReason.LEASE_LOST)
 
     # What the run is told.
@@ -184,10 +185,12 @@ class Drive:
     """What follows from a status of the run."""
 
     def stop(self, reason: StopReason) -> None:
-        """Cancels the code, once: what it does about that is its own."""
-        if self.stop_reason is None and not self.code.done():
-            self.stop_reason = reason
+        """Cancels the code: what it does about that is its own, until the executor stops."""
+        if self.code.done():
+            return
+        if self.stop_reason is None or reason is StopReason.RELEASED:
             self.code.cancel()
+        self.stop_reason = self.stop_reason or reason
 
     def lose(self, reason: StopReason) -> None:
         """The run is not ours any more: nothing more is written, and no block begins."""
@@ -203,7 +206,7 @@ class Drive:
         """A claim was given this very run; whether it is the one that this drive has."""
         if self.gate.closed is not None or not self.lease.take_over(record, sent):
             return False
-        log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
+        log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
         self.see(record)
         return True
 

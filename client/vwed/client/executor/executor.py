@@ -4,6 +4,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import grpc
+from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
 from vwed.client.connection import Client, connect
 from vwed.client.executor.blocking_run import BlockingRun, work_of
 from vwed.client.executor.ending import Result
@@ -12,8 +15,6 @@ from vwed.client.executor.run import Run
 from vwed.client.executor.shift import Shift
 from vwed.client.executor.tasks import Task
 from vwed.client.identity import Token
-from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 Code = Callable[[Run], Awaitable[Result]] | Callable[[BlockingRun], Result]
 CodeT = TypeVar("CodeT", bound=Code)

@@ -4,6 +4,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.executor.attempts import Tries
 from vwed.client.executor.block import BlockTry, inside
 from vwed.client.executor.keeping import Words
@@ -11,9 +15,6 @@ from vwed.client.executor.steps import Step
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.texts import MESSAGE, ROBOT_ID, text
 from vwed.client.values import as_dict
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
-from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_record_pb2 import TaskRecord
 
 if TYPE_CHECKING:
     from vwed.client.executor.driving import Drive

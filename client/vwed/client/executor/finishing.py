@@ -1,5 +1,8 @@
 """The last that is said of a run."""
 
+from vwed.v1.record_service_pb2 import FinishTaskRecordRequest, ReleaseTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.connection import Client
 from vwed.client.errors import CallError, IllegalTransition
 from vwed.client.executor.ending import Ending
@@ -7,8 +10,6 @@ from vwed.client.executor.holding import Holding
 from vwed.client.executor.statuses import CANCELED, FAILED
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.texts import ERROR_MESSAGE, text
-from vwed.v1.record_service_pb2 import FinishTaskRecordRequest, ReleaseTaskRecordRequest
-from vwed.v1.task_record_pb2 import TaskRecord
 
 
 class Finishing:

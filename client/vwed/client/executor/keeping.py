@@ -1,10 +1,12 @@
 """What keeps a run in this process's hands: heartbeats, and a word when it stands."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+
+from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
+from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
 from vwed.client.errors import Aborted, CallError, IllegalTransition
@@ -14,10 +16,6 @@ from vwed.client.executor.gate import Gate
 from vwed.client.executor.holding import Holding
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.statuses import FINAL, INTERRUPTED, PAUSING
-from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, PauseTaskRecordRequest
-from vwed.v1.task_record_pb2 import TaskRecord
-
-log = logging.getLogger("vwed.executor")
 
 _WORDS_SECONDS = 1.0
 """New words for people are said at most this often."""
@@ -85,8 +83,8 @@ class Keeping:
                     return
                 if record.status == PAUSING and gate.may_say_paused():
                     await self._say_paused(record)
-            except CallError:
-                log.exception("run %s: the service refuses to renew its lease", self._run_id)
+            except CallError as exc:  # nothing that we know of; the lease may run out over it
+                self._holding.asking.failed(exc, since=self._beaten)
                 await asyncio.sleep(_AFTER_REFUSAL)
 
     async def _until_due(self) -> None:

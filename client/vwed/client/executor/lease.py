@@ -1,8 +1,9 @@
 """The lease of one run, as this process knows it without asking."""
 
+from vwed.v1.task_record_pb2 import TaskRecord
+
 from vwed.client.executor.clock import now
 from vwed.client.executor.statuses import HELD
-from vwed.v1.task_record_pb2 import TaskRecord
 
 
 class Lease:

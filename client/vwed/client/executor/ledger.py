@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from google.protobuf.struct_pb2 import Struct
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+
 from vwed.client.executor.clock import ServiceClock, timestamp
 from vwed.client.executor.gate import Gate
 from vwed.client.executor.previous import Key
@@ -15,7 +17,6 @@ from vwed.client.executor.statuses import (
     BLOCK_SKIPPED,
     BLOCK_SUCCEEDED,
 )
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

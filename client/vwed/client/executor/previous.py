@@ -1,11 +1,12 @@
 """What earlier executors of a run, or the run that it retries, left of its blocks."""
 
-from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import ListBlockRecordsRequest
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
+
+from vwed.client.connection import Client
+from vwed.client.executor.asking import Asking
 
 Key = tuple[str, str]
 """(block_id, iteration)."""

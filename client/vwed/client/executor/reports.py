@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
+from vwed.v1.block_record_pb2 import BlockRecord
+
 from vwed.client.errors import CallError
 from vwed.client.executor.stopping import RunOver, StopReason
-from vwed.v1.block_record_pb2 import BlockRecord
 
 log = logging.getLogger("vwed.executor")
 

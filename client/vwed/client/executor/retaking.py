@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
-from vwed.client.connection import Client
-from vwed.client.errors import CallError, NotFound
-from vwed.client.executor.asking import Asking
-from vwed.client.executor.lease import Lease
-from vwed.client.executor.statuses import CANCELED, FINAL, HELD
-from vwed.client.executor.stopping import RunOver, StopReason
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
     ReleaseTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
+from vwed.client.connection import Client
+from vwed.client.errors import CallError, NotFound
+from vwed.client.executor.asking import Asking
+from vwed.client.executor.lease import Lease
+from vwed.client.executor.statuses import CANCELED, FINAL, HELD
+from vwed.client.executor.stopping import RunOver, StopReason
 
 log = logging.getLogger("vwed.executor")
 
@@ -108,7 +109,7 @@ class Retaking:
         answer = await self._asking.ask(self._client.records.ClaimTaskRecords, request)
         for record in answer.response.task_records:
             if lease.take_over(record, answer.sent):
-                log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
+                log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
                 self._see(record)
                 return True
             if lease.executor_id == record.executor_id and record.status in HELD:
@@ -129,7 +130,7 @@ async def hand_back(client: Client, asking: Asking, record: TaskRecord, *, reaso
     try:
         await asking.ask(client.records.ReleaseTaskRecord, request)
     except CallError as exc:  # it is not ours any more, which is what was wanted
-        log.info("run %s was not handed back: %s", record.id, exc)
+        log.info("run %s: not handed back: %s", record.id, exc)
 
 
 def ended(record: TaskRecord) -> StopReason:

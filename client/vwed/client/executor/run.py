@@ -3,13 +3,14 @@ from contextlib import aclosing
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from vwed.v1.task_record_event_pb2 import TaskRecordSignal
+
 from vwed.client.executor.attempts import Attempts
 from vwed.client.executor.block import Block
 from vwed.client.executor.facts import Parent, RunFacts
 from vwed.client.executor.run_cache import RunCache
 from vwed.client.executor.steps import Step
 from vwed.client.watch import watch_run
-from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
 if TYPE_CHECKING:
     from vwed.client.connection import Client

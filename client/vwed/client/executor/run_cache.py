@@ -2,16 +2,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from vwed.client.connection import Client
-from vwed.client.errors import NotFound
-from vwed.client.executor.asking import Asking
-from vwed.client.values import data_cache, entry_value
 from vwed.v1.cache_service_pb2 import (
     DeleteDataCacheRequest,
     GetDataCacheRequest,
     IncrementDataCacheRequest,
     SetDataCacheRequest,
 )
+
+from vwed.client.connection import Client
+from vwed.client.errors import NotFound
+from vwed.client.executor.asking import Asking
+from vwed.client.values import data_cache, entry_value
 
 Number = int | float
 """Which of the two it is decides which an entry becomes."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
-from vwed.client.values import as_dict, as_struct
 from vwed.v1.task_def_pb2 import TaskDef
+
+from vwed.client.values import as_dict, as_struct
 
 
 @dataclass(frozen=True, slots=True)

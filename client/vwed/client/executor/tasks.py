@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vwed.client.executor.driving import Work
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+
+from vwed.client.executor.driving import Work
 
 _LISTS = {
     "ids": "id",

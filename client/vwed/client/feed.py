@@ -4,12 +4,13 @@ from contextlib import aclosing
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from vwed.client.connection import Client
-from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
+
+from vwed.client.connection import Client
+from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 
 REMEMBERED_RUNS = 10_000
 """Of so many runs, the last that had events, no event comes twice."""
@@ -26,8 +27,9 @@ async def watch_runs(
 ) -> AsyncGenerator[WatchTaskRecordsResponse]:
     """What happens in many runs: the matching open ones, then every change, without end.
 
-    Each message has a `resume_token`, with which another watch, on any replica, begins after it;
-    one without events is a bookmark, which takes the token along while nothing happens.
+    Each message has a `resume_token`, with which another watch, on any replica, begins after it
+    (it may be told the last events before once more); one without events is a bookmark, which takes
+    the token along while nothing happens.
     Lost connections are taken up again where they broke, for `patience` seconds without an answer;
     what the service repeats then is left out, unless more than 10,000 runs had events meanwhile.
     Raises CallError: OutOfRange for a token that is too old, whatever else the service says, and
