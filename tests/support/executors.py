@@ -13,13 +13,13 @@ from typing import Any, Self
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from vwed.client import Client, Executor
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.steps import create, define, get, history
 from tests.support.waiting import PATIENCE, until_true
+from vwed.client import Client, Executor
 from vwed_grpc.domain.lifecycle import FINAL
 
 TASK_TYPE = "transport"

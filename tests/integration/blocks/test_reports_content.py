@@ -219,7 +219,7 @@ async def test_a_block_may_stand_several_times_in_one_batch(client: Client) -> N
 
 
 async def test_a_batch_again_changes_nothing_whatever_blocks_were_in_it(client: Client) -> None:
-    """Who lost the answer sends it as it was: of blocks that have ended by now, the beginning too."""
+    """Who lost the answer sends it as it was: of blocks that have ended, the beginning too."""
     run = await running(client)
     await report(client, run.id, block("before", RUNNING, input_data={"x": 1, "y": 2}))
     batch = (

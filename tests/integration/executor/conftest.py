@@ -2,10 +2,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from vwed.client import Executor
 
 from tests.support.executors import MakeExecutor, Robot, StartRobot
 from tests.support.proxy import Proxy
+from vwed.client import Executor
 
 
 @pytest.fixture

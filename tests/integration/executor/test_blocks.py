@@ -1,15 +1,16 @@
 """Blocks as context managers, and tries of them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from vwed.client import BlockFailed, Client, Executor, Run
 from vwed.v1.block_record_pb2 import BlockRecord
 
 from tests.support.executors import TASK_TYPE, content, name_of, order, story
 from tests.support.steps import blocks_of, create, define, history
 from tests.support.waiting import until_true
+from vwed.client import BlockFailed, Client, Executor, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 
@@ -117,6 +118,50 @@ async def test_an_exception_that_leaves_a_block_fails_it(
     assert message in block.error_message
     assert content(block.output_data) == {"way": 3}
     assert (await story(client, run))[-1] == "FAILED"
+
+
+async def test_an_output_that_is_no_json_fails_the_block(
+    client: Client, executor: Executor
+) -> None:
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async with run.block("a", "move") as block:
+            block.output = {"camera": object()}
+
+    done = await executor.run_once(await order(client, "a"))
+    assert (done.status, done.error_code) == (FAILED, "TypeError")
+    assert (await story(client, done.id))[2:] == ["a RUNNING", "a FAILED", "FAILED"]
+
+
+async def test_branches_nest_in_the_block_around_them(client: Client, executor: Executor) -> None:
+    async def transport(run: Run) -> None:
+        async def branch(name: str) -> None:
+            async with run.block(f"{name}-outer", "group"):
+                await both.wait()
+                async with run.block(f"{name}-inner", "move"):
+                    pass
+
+        both = asyncio.Barrier(2)
+        async with run.block("all", "parallel") as around, asyncio.TaskGroup() as branches:
+            branches.create_task(branch("a"))
+            branches.create_task(branch("b"))
+        async with run.block("after", "move"):
+            pass
+        async with run.block("of all", "move", parent=around.key):
+            pass
+
+    found = await named(client, await drive(client, executor, transport))
+    name_by_id = {block.id: name for name, block in found.items()}
+    above = {name: name_by_id.get(block.parent_block_record_id) for name, block in found.items()}
+    assert above == {
+        "all": None,
+        "a-outer": "all",
+        "b-outer": "all",
+        "a-inner": "a-outer",
+        "b-inner": "b-outer",
+        "after": None,
+        "of all": "all",
+    }
 
 
 async def test_a_failed_block_that_the_code_gets_over(client: Client, executor: Executor) -> None:

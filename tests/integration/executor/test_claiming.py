@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from vwed.client import Client, Executor, Run
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.executors import TASK_TYPE, MakeExecutor, at_work, order, story
 from tests.support.proxy import Proxy
 from tests.support.steps import get, until
 from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING, SUCCEEDED
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from time import monotonic
 
 import pytest
-from vwed.client import Client, Executor, Run, StopReason
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     DeleteTaskRecordRequest,
@@ -16,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.executors import TASK_TYPE, at_work, content, order, story, until_told
 from tests.support.steps import struct, until
 from tests.support.waiting import promptly, until_true
+from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import CANCELED, SUCCEEDED
 
 Do = Callable[[Client, str], Awaitable[object]]

@@ -5,10 +5,10 @@ import logging
 from typing import Any
 
 import pytest
-from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
 from tests.support.steps import start, until
+from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 
 LONG = "x" * 100_000

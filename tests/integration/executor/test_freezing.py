@@ -3,11 +3,11 @@
 import signal
 from time import monotonic
 
-from vwed.client import Client
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest
 
 from tests.support.executors import Robot, StartRobot, order, story, until_told
 from tests.support.steps import everything, get, seconds
+from vwed.client import Client
 
 LEASE = 1
 

@@ -1,13 +1,17 @@
 """Rule 3: heartbeats keep a run while its code reports nothing."""
 
 import asyncio
-
-from vwed.client import Client, Executor, Run
+import json
+from pathlib import Path
+from time import monotonic
 
 from tests.support.executors import TASK_TYPE, at_work, order, story, until_renewed
 from tests.support.steps import get, until
 from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import SUCCEEDED
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
 
 
 async def test_a_run_without_reports_keeps_its_lease(
@@ -48,3 +52,28 @@ async def test_heartbeats_say_which_robot_and_what_it_does(
         await until_true(told)
         end.set()
         await until(client, run, SUCCEEDED)
+
+
+async def test_reports_spare_the_heartbeats(
+    client: Client, settings: Settings, tenant: str, tmp_path: Path
+) -> None:
+    calls, rounds, longest = tmp_path / "audit.log", 20, 0.0
+
+    async with serving(settings.model_copy(update={"audit_log": str(calls)})) as port:
+        executor = Executor(f"127.0.0.1:{port}", "AMB-01", tenant=tenant, lease=1, grace=0)
+
+        @executor.task(task_types=[TASK_TYPE])
+        async def transport(run: Run) -> None:
+            nonlocal longest
+            for n in range(rounds):
+                began = monotonic()
+                async with run.block(f"b{n}", "move"):
+                    await asyncio.sleep(0.05)
+                longest = max(longest, monotonic() - began)
+
+        await executor.run_once(await order(client))
+    made = [json.loads(line)["method"] for line in calls.read_text().splitlines()]
+    assert sum(method.endswith(".ReportBlocks") for method in made) >= rounds
+    # Three are due in the time, unless a busy machine kept the reports from coming in time.
+    heartbeats = sum(method.endswith(".HeartbeatTaskRecord") for method in made)
+    assert heartbeats <= 1 or longest > 1 / 4

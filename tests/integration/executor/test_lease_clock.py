@@ -4,12 +4,11 @@ import asyncio
 import itertools
 from time import monotonic
 
-from vwed.client import Client, Run
-
 from tests.support.executors import TASK_TYPE, MakeExecutor, at_work, content, name_of, order
 from tests.support.proxy import Proxy
 from tests.support.steps import blocks_of, until
 from tests.support.waiting import until_true
+from vwed.client import Client, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 

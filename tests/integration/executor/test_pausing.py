@@ -2,7 +2,6 @@
 
 import asyncio
 
-from vwed.client import Client, Executor, Run
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -12,6 +11,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.executors import TASK_TYPE, at_work, order, story, until_renewed, until_told
 from tests.support.steps import until
 from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import CANCELED, PAUSED, SUCCEEDED
 
 
@@ -85,6 +85,39 @@ async def test_it_stands_at_a_checkpoint(client: Client, executor: Executor) -> 
         "a SUCCEEDED",
         "SUCCEEDED",
     ]
+
+
+async def test_it_stands_once_all_its_branches_do(client: Client, executor: Executor) -> None:
+    arrived, stood = asyncio.Event(), asyncio.Event()
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async def drive(block: str) -> None:
+            async with run.block(block, "move"):
+                await run.pausing.wait()
+                if block == "late":
+                    await arrived.wait()
+                else:
+                    stood.set()
+                await run.checkpoint()
+
+        async with asyncio.TaskGroup() as branches:
+            branches.create_task(drive("early"))
+            branches.create_task(drive("late"))
+
+    async with at_work(executor):
+        run = await order(client)
+        await until_told(client, run, "early RUNNING")
+        await until_told(client, run, "late RUNNING")
+        await pause(client, run)
+        await stood.wait()
+        # A whole turn of the executor and the service, in which it would have said so.
+        await until_renewed(client, run, times=1)
+        assert "PAUSED" not in await story(client, run)
+        arrived.set()
+        await until(client, run, PAUSED)
+        await resume(client, run)
+        await until(client, run, SUCCEEDED)
 
 
 async def test_it_goes_on_if_it_was_resumed_before_it_stood(

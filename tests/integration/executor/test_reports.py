@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from vwed.client import Client, Executor, Run
 from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
 
 from tests.support.executors import (
@@ -19,6 +18,7 @@ from tests.support.executors import (
 from tests.support.proxy import Proxy
 from tests.support.steps import blocks_of, get, history, until
 from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from vwed.client import Client, Executor, Run, StopReason
 from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ReleaseTaskRecordRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
@@ -11,6 +10,7 @@ from tests.support.executors import TASK_TYPE, MakeExecutor, at_work, order, sto
 from tests.support.proxy import Proxy
 from tests.support.steps import everything, get, let_lease_run_out, seconds, until
 from tests.support.waiting import until_true
+from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 
@@ -94,7 +94,7 @@ async def test_what_was_reported_during_an_outage_goes_out_after_it(
 
 
 async def test_an_outage_within_the_lease_changes_nothing(
-    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     executor, entered, came_back = behind_proxy(), 0, asyncio.Event()
 
@@ -113,9 +113,14 @@ async def test_an_outage_within_the_lease_changes_nothing(
         there, proxy.upstream = proxy.upstream, ("127.0.0.1", 1)
         await proxy.cut()
         await until_true(lambda: entered == 15, what="work while the service is away")
+        await until_true(lambda: caplog.records, what="a word about it")
         proxy.upstream = there
         came_back.set()
         await until(client, run, SUCCEEDED)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2, (
+        warnings
+    )  # that it fails, however often it was tried, and that it answers
     assert await story(client, run) == [
         "PENDING",
         "RUNNING",

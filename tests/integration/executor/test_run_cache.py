@@ -1,10 +1,10 @@
 """A run's cache, from its code."""
 
-from vwed.client import Client, Executor, Run
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 
 from tests.support.calls import get_entry
 from tests.support.executors import TASK_TYPE, content, order
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 

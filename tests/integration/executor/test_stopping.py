@@ -4,7 +4,6 @@ import asyncio
 import signal
 from time import monotonic
 
-from vwed.client import Client, Executor, Run, StopReason
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest
 
 from tests.support.executors import (
@@ -19,6 +18,7 @@ from tests.support.executors import (
 from tests.support.proxy import Proxy
 from tests.support.steps import get, until
 from tests.support.waiting import PATIENCE
+from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PENDING, SUCCEEDED
 
 
@@ -100,6 +100,21 @@ async def test_a_canceled_run_is_not_handed_back_but_ended(
         await canceled.wait()
     assert (await get(client, run, strong=True)).status == CANCELED
     assert (await get(client, run)).error_code != "EXECUTOR_LOST"
+
+
+async def test_one_run_for_a_script_is_handed_back_too(client: Client, executor: Executor) -> None:
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async with run.block("a", "move"):
+            await asyncio.Event().wait()
+
+    run = await order(client)
+    script = asyncio.create_task(executor.run_once(run))
+    await until_told(client, run, "a RUNNING")
+    script.cancel()
+    await asyncio.wait([script])
+    assert script.cancelled()
+    assert (await story(client, run))[2:] == ["a RUNNING", "a CANCELED", "INTERRUPTED"]
 
 
 async def test_a_server_that_is_away_is_waited_for_as_long_as_the_lease_lasts(

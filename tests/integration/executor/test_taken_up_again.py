@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from vwed.client import Client, Executor, Run
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.record_service_pb2 import ReleaseTaskRecordRequest
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
 from tests.support.steps import block, report, start, until
+from vwed.client import Client, Executor, Run
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
@@ -86,7 +86,7 @@ async def test_what_is_known_of_a_block(client: Client, executor: Executor) -> N
 
 async def test_it_knows_all_of_many_blocks(client: Client, executor: Executor) -> None:
     """More than a page of them."""
-    count = 1_500
+    count = 1_050
 
     @executor.task(task_types=[TASK_TYPE])
     async def transport(run: Run) -> dict[str, int]:

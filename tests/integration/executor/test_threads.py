@@ -3,8 +3,6 @@
 import threading
 
 import pytest
-from vwed.client import BlockFailed, Client, Executor, RunStopped, StopReason
-from vwed.client.executor import BlockingRun
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -23,6 +21,8 @@ from tests.support.executors import (
 )
 from tests.support.steps import blocks_of, until
 from tests.support.waiting import PATIENCE
+from vwed.client import BlockFailed, Client, Executor, RunStopped, StopReason
+from vwed.client.executor import BlockingRun
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, PAUSED, SUCCEEDED
 
 
