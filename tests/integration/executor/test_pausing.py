@@ -87,7 +87,8 @@ async def test_it_stands_at_a_checkpoint(client: Client, executor: Executor) -> 
     ]
 
 
-async def test_it_stands_once_all_its_branches_do(client: Client, executor: Executor) -> None:
+async def test_it_stands_once_all_its_branches_do(client: Client, target: str, tenant: str) -> None:
+    executor = Executor(target, "AMB-01", tenant=tenant, lease=1, grace=0)
     arrived, stood = asyncio.Event(), asyncio.Event()
 
     @executor.task(task_types=[TASK_TYPE])
@@ -111,8 +112,7 @@ async def test_it_stands_once_all_its_branches_do(client: Client, executor: Exec
         await until_told(client, run, "late RUNNING")
         await pause(client, run)
         await stood.wait()
-        # A whole turn of the executor and the service, in which it would have said so.
-        await until_renewed(client, run, times=1)
+        await until_renewed(client, run, times=1)  # it would have said so with this
         assert "PAUSED" not in await story(client, run)
         arrived.set()
         await until(client, run, PAUSED)
