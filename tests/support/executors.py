@@ -115,7 +115,8 @@ async def until_renewed(client: Client, run: str, times: int = 2) -> TaskRecord:
 
     async def look() -> TaskRecord | None:
         record = await get(client, run, strong=True)
-        ends.add(record.lease_expire_time.ToNanoseconds())
+        if record.HasField("lease_expire_time"):
+            ends.add(record.lease_expire_time.ToNanoseconds())
         return record if len(ends) > times else None
 
     record = await until_true(look, what="a renewed lease")

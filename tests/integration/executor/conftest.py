@@ -26,8 +26,11 @@ def executor(target: str, tenant: str) -> Executor:
 def behind_proxy(proxy: Proxy, tenant: str) -> MakeExecutor:
     """Makes one that reaches the service through the proxy."""
 
-    def make(lease: float = 30) -> Executor:
-        return Executor(f"127.0.0.1:{proxy.port}", "AMB-01", tenant=tenant, lease=lease, grace=0)
+    def make(lease: float = 30, concurrency: int = 1) -> Executor:
+        target = f"127.0.0.1:{proxy.port}"
+        return Executor(
+            target, "AMB-01", tenant=tenant, lease=lease, concurrency=concurrency, grace=0
+        )
 
     return make
 

@@ -8,7 +8,16 @@ from vwed.v1.record_service_pb2 import (
     ResumeTaskRecordRequest,
 )
 
-from tests.support.executors import TASK_TYPE, at_work, order, story, until_renewed, until_told
+from tests.support.executors import (
+    TASK_TYPE,
+    MakeExecutor,
+    at_work,
+    order,
+    story,
+    until_renewed,
+    until_told,
+)
+from tests.support.proxy import Proxy
 from tests.support.steps import until
 from tests.support.waiting import until_true
 from vwed.client import Client, Executor, Run
@@ -52,6 +61,35 @@ async def test_it_stands_before_the_next_block(client: Client, executor: Executo
         "b SUCCEEDED",
         "SUCCEEDED",
     ]
+
+
+async def test_it_has_said_all_before_it_says_that_it_stands(
+    client: Client, behind_proxy: MakeExecutor, proxy: Proxy
+) -> None:
+    executor, go, went, count = behind_proxy(), asyncio.Event(), asyncio.Event(), 2_500
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(run: Run) -> None:
+        async with run.block("a", "move"):
+            await go.wait()
+        for n in range(count):
+            async with run.block(f"b{n}", "move"):
+                pass
+        went.set()
+        await run.pausing.wait()
+        await run.checkpoint()
+
+    async with at_work(executor):
+        run = await order(client)
+        await until_told(client, run, "a RUNNING")
+        proxy.freeze()
+        go.set()
+        await went.wait()
+        await pause(client, run)
+        proxy.thaw()
+        await until(client, run, PAUSED)
+        told = await story(client, run)
+        assert told[-2:] == [f"b{count - 1} SUCCEEDED", "PAUSED"]
 
 
 async def test_it_stands_at_a_checkpoint(client: Client, executor: Executor) -> None:

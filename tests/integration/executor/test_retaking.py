@@ -3,23 +3,14 @@
 import asyncio
 
 import pytest
-from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ReleaseTaskRecordRequest
-from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.record_service_pb2 import ReleaseTaskRecordRequest
 
 from tests.support.executors import TASK_TYPE, MakeExecutor, at_work, order, story, until_told
 from tests.support.proxy import Proxy
-from tests.support.steps import everything, get, let_lease_run_out, seconds, until
+from tests.support.steps import everything, get, let_lease_run_out, start, until
 from tests.support.waiting import until_true
 from vwed.client import Client, Executor, Run, StopReason
 from vwed_grpc.domain.lifecycle import SUCCEEDED
-
-
-async def claimed_by_another(client: Client) -> TaskRecord:
-    request = ClaimTaskRecordsRequest(
-        executor_id="another", include_interrupted=True, lease=seconds(0), wait=seconds(10)
-    )
-    (run,) = (await client.records.ClaimTaskRecords(request)).task_records
-    return run
 
 
 @pytest.mark.parametrize("concurrency", [1, 2], ids=["retake", "trap"])
@@ -116,8 +107,6 @@ async def test_an_outage_within_the_lease_changes_nothing(
         proxy.upstream = there
         came_back.set()
         await until(client, run, SUCCEEDED)
-        warnings
-    )  # that it fails, however often it was tried, and that it answers
     assert await story(client, run) == [
         "PENDING",
         "RUNNING",
@@ -149,8 +138,7 @@ async def test_a_run_that_another_drives_is_let_go(
         proxy.freeze()
         go.set()
         await let_lease_run_out(database_url, run)
-        taken = await claimed_by_another(client)
-        assert (taken.id, taken.lease_epoch) == (run, 2)
+        assert (await start(client, run, "another")).lease_epoch == 2
         before = await everything(client, run)
         proxy.thaw()
         await until_true(lambda: reasons, what="the end of the code")
@@ -158,11 +146,16 @@ async def test_a_run_that_another_drives_is_let_go(
     assert await everything(client, run) == before
 
 
+@pytest.mark.parametrize("concurrency", [1, 2], ids=["retake", "trap"])
 async def test_a_run_that_another_drove_meanwhile_begins_anew(
-    client: Client, behind_proxy: MakeExecutor, proxy: Proxy, database_url: str
+    client: Client,
+    behind_proxy: MakeExecutor,
+    proxy: Proxy,
+    database_url: str,
+    concurrency: int,
 ) -> None:
     """Nobody drives it now, but what we know of it is no longer so."""
-    executor, go = behind_proxy(), asyncio.Event()
+    executor, go = behind_proxy(concurrency=concurrency), asyncio.Event()
     drives = list[tuple[int, StopReason | None]]()
 
     @executor.task(task_types=[TASK_TYPE])
@@ -182,7 +175,7 @@ async def test_a_run_that_another_drove_meanwhile_begins_anew(
         proxy.freeze()
         go.set()
         await let_lease_run_out(database_url, run)
-        taken = await claimed_by_another(client)
+        taken = await start(client, run, "another")
         await client.records.ReleaseTaskRecord(
             ReleaseTaskRecordRequest(id=run, executor_id="another", lease_epoch=taken.lease_epoch)
         )
