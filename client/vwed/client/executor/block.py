@@ -73,7 +73,7 @@ class BlockTry:
         self._outer: BlockTry | None = None
         self.below = 0
         self.had_blocks = False
-        self.ahead: float | None = None
+        self.ahead = 0.0
         self.report: BlockRecord = BlockRecord()
         self.report_number = 0
 

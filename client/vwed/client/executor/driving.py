@@ -104,6 +104,8 @@ class Drive:
             await asyncio.wait([after.code])
         self.pinned = await self._shared.definitions.of(self.record)
         self.ledger.previous = await previous_blocks(self.client, self.asking, self.record)
+        while not self._shared.clock.is_known and self.gate.closed is None:
+            await self.gate.bell.wait()
         await self.gate.wait(None)
         return await self._work(Run(self))
 

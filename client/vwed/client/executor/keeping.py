@@ -59,7 +59,7 @@ class Keeping:
         self._every = self._lease.seconds / 3
         self._try = min(TRY_SECONDS, max(_SHORTEST_TRY, self._every))
         self._beaten = now()
-        self._asked = clock.ahead is None  # a heartbeat tells
+        self._asked = not clock.is_known  # a heartbeat tells
         self._woken = asyncio.Event()
 
     def look(self) -> None:

@@ -100,29 +100,19 @@ class Ledger:
         output: Struct | None,
         error_message: str,
     ) -> None:
-        if not self._takes_end(block):
+        """One report tells all of a block that ended before its beginning was sent.
+
+        Not if there were blocks within it, whose reports come between the two.
+        """
+        if block.had_blocks or not self._reports.is_waiting(block.report_number):
             self._report_more(block)
         report = block.report
         report.status = status
         report.error_message = error_message
+        report.end_time.CopyFrom(timestamp(block.ahead))
         if output is not None:
             report.output_data.CopyFrom(output)
-        end_time = timestamp(block.ahead)
-        if end_time is not None:
-            report.end_time.CopyFrom(end_time)
         self.gate.end(block)
-
-    def _takes_end(self, block: "BlockTry") -> bool:
-        """Whether the block's report that waits may tell its end, too: its beginning as well, then.
-
-        Not if the service is to tell when it began, nor before the reports of blocks within it.
-        """
-        report = block.report
-        return (
-            self._reports.is_waiting(block.report_number)
-            and not block.had_blocks
-            and (report.status != BLOCK_RUNNING or report.HasField("start_time"))
-        )
 
     def _report_more(self, block: "BlockTry") -> None:
         block.report = BlockRecord(
