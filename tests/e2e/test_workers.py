@@ -114,7 +114,7 @@ async def test_one_that_is_killed_is_back_within_two_seconds(tmp_path: Path) -> 
     async def took() -> float:
         """Seconds without a worker, beyond what its code takes to be imported."""
         began = time.monotonic()
-        imports = "import vwed_grpc.cli.main, vwed_grpc.cli.serve"
+        imports = "import vwed_grpc.cli.main, vwed_grpc.cli.serving, vwed_grpc.server"
         await (await create_subprocess_exec(sys.executable, "-c", imports)).wait()
         imported = time.monotonic() - began
         await until_true(both_serve)
