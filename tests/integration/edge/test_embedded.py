@@ -301,7 +301,7 @@ async def test_stale_lock_files_do_not_stop_postgres(data_dir: Path, content: st
         pass
     # A process of PostgreSQL's own user has the id by now.
     user = "nobody" if os.geteuid() == 0 else None
-    stranger = subprocess.Popen(["sleep", "60"], user=user)
+    stranger = subprocess.Popen(["sleep", "60"], user=user)  # noqa: ASYNC220 - uvloop's own has no `user`
     try:
         pgdata = data_dir / "postgres/data"
         stale = content.format(pid=stranger.pid, data=pgdata)
