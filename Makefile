@@ -13,13 +13,13 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python' >&2; exit 1; }
 	@echo 'Setting up .venv: a minute or two, once'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --editable .
+	@$(PIP) --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
 run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)
@@ -43,8 +43,8 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	cd protos && ../$(BIN)/buf format --diff --exit-code .
-	cd protos && ../$(BIN)/buf lint ../generated/vwed.binpb
-	cd protos && ../$(BIN)/buf breaking ../generated/vwed.binpb --against baseline.binpb
+	cd protos && ../$(BIN)/buf lint ../vwed_grpc/rpc/vwed.binpb
+	cd protos && ../$(BIN)/buf breaking ../vwed_grpc/rpc/vwed.binpb --against baseline.binpb
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
@@ -59,7 +59,7 @@ generate: $(READY) ## Write generated/ from protos/
 	$(BIN)/python protos/generate.py
 
 baseline: generate ## Accept the protos as they are as what must not break
-	cp generated/vwed.binpb protos/baseline.binpb
+	cp vwed_grpc/rpc/vwed.binpb protos/baseline.binpb
 
 protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
 	@$(BIN)/python -m protos.archive
@@ -67,9 +67,10 @@ protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
 lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+		--no-emit-package vwed-client --generate-hashes --upgrade --quiet \
+		--custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
-		--python-version 3.11 --generate-hashes --upgrade --quiet \
+		--python-version 3.11 --no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o deploy/requirements.lock
 
 bench: $(READY) ## Measure every case beside its floor, a quarter of an hour on two idle cores

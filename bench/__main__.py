@@ -12,7 +12,7 @@ from bench.measure import Result
 from bench.plot import draw
 from bench.process import ROOT, end_with_sigterm
 from bench.stand import Stand, stand
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 RESULTS = ROOT / "bench" / "results.json"
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
@@ -57,7 +57,7 @@ async def main() -> None:
 
 
 async def _memory(s: Stand, given: argparse.Namespace) -> dict[str, float]:
-    async with connect(s.server.target) as client:
+    async with connect(s.server.target, bare=True) as client:
         runs = await seed.Seed(client).runs("memory", 10)
     return memory.resident(s, runs, given.reports)
 

@@ -18,7 +18,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from bench.paths import DEFINITIONS, RECORDS
 from bench.trial import answer_to
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DEFINITION, RUN, KEY = "bench-def", "bench-run", "robot"
 MILLION, CLAIMS = "million", "claims"
@@ -63,6 +63,13 @@ def more_runs(target: str, prefix: str, tenant: str = "default") -> Iterator[str
             body = request.SerializeToString()
             answer_to(target, f"{RECORDS}/{method}TaskRecord", body, as_tenant)
         yield id_
+
+
+def pending_runs(target: str, tenant: str, count: int) -> None:
+    """Runs that no executor has; the tenant has the definition."""
+    for n in range(count):
+        body = _create(f"pending-{n}").SerializeToString()
+        answer_to(target, f"{RECORDS}/CreateTaskRecord", body, {"x-vwed-tenant": tenant})
 
 
 _tenants = itertools.count(1)

@@ -16,7 +16,7 @@ from bench.holds import Holds, holds
 from bench.measure import Result, Sample, Stopwatch
 from bench.seed import Seed, fill_finished
 from bench.stand import Server, Stand
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 OPENING_SECONDS, SETTLING_SECONDS = 5.0, 2.0
 """Until all of the crowd is under way; until nothing is left of it."""
@@ -57,7 +57,7 @@ def crowd(stand: Stand, engine: sa.Engine, rounds: int, seconds: float) -> Itera
 async def prepare(server: Server) -> None:
     """The runs of both."""
     for tenant in (A, B):
-        async with connect(server.target, tenant=tenant) as client:
+        async with connect(server.target, tenant=tenant, bare=True) as client:
             seed = Seed(client)
             await seed.basics()
             await seed.runs(PREFIX, RUNS)

@@ -16,7 +16,7 @@ from bench.peers.debian_postgres import NotInstalledError, debian_postgres
 from bench.process import LOAD_CORE, ROOT, end_with_sigterm
 from bench.seed import Seed
 from bench.stand import stand
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.storage.database import sync_engine
 
 RESULTS, PAGE = ROOT / "bench" / "peers.json", ROOT / "docs" / "performance.md"
@@ -78,7 +78,7 @@ async def _beside_prefect(
 
 async def _ours(database_url: str | None, seconds: float) -> dict[str, float]:
     async with stand(database_url) as s:
-        async with connect(s.server.target) as client:
+        async with connect(s.server.target, bare=True) as client:
             seeded = Seed(client)
             await seeded.basics()
             ids = await seeded.runs("bench", 200)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 UUID = "00000000-0000-4000-8000-{:012}"
 

@@ -21,7 +21,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from bench.turns import contents
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DEF, SMALL_DEF, TEMPLATE = "large-def", "small-def", "large-template"
 RUN, HISTORY = "run", "history"

@@ -16,7 +16,7 @@ from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 
 from tests.support.metrics_page import ask, free_address
 from tests.support.process import Process
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "vwed-grpc.json"
@@ -107,7 +107,7 @@ async def metrics_of(page: str) -> Mapping[str, Metric]:
 async def test_each_query_asks_for_metrics_and_labels_that_there_are(
     server: Process, page: str
 ) -> None:
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         await client.records.ListTaskRecords(ListTaskRecordsRequest())
     metrics = await metrics_of(page)
     asked = list(queries())

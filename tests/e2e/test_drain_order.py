@@ -17,7 +17,7 @@ from tests.support.metrics_page import ask, free_address
 from tests.support.replicas import Replica, replica
 from tests.support.steps import get, refused, running
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.client import connect, error_info
+from vwed.client import connect, error_info
 
 RECORDS = "vwed.v1.RecordService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -75,8 +75,8 @@ async def _stops_in_order(server: Replica, database: str, pages: str) -> None:
         happened.append("paused")
 
     async with (
-        connect(server.target) as client,
-        connect(server.target) as newcomer,
+        connect(server.target, bare=True) as client,
+        connect(server.target, bare=True) as newcomer,
         grpc.aio.insecure_channel(server.target) as channel,
     ):
         run = (await running(client)).id

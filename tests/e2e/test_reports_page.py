@@ -12,7 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecordStatus
 from tests.support.calls import create_def, finish_run
 from tests.support.process import ENVIRONMENT
 from tests.support.steps import block, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = re.findall(
@@ -23,7 +23,7 @@ SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 
 
 async def test_failed_runs_with_failed_blocks(target: str, database_url: str) -> None:
-    async with connect(target, tenant="plant-2") as client:
+    async with connect(target, tenant="plant-2", bare=True) as client:
         await _fail(client)
     failed_runs, durations = await asyncio.gather(
         *(_run(program, database_url) for program in PROGRAMS)

@@ -12,7 +12,7 @@ import grpc
 
 from tests.faults.registers import Register
 from tests.support.register_checker import Journal, Process, Read, Write
-from vwed_grpc.client import Client, is_transient
+from vwed.client import Client, is_transient
 
 REFUSED = {"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
 """Codes after which nothing was written."""

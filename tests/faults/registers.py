@@ -29,7 +29,7 @@ from vwed.v1.task_def_service_pb2 import (
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.steps import seconds
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 CALL_SECONDS = 5.0
 STRONG = (("x-vwed-consistency", "strong"),)

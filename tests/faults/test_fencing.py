@@ -26,7 +26,7 @@ from tests.support.steps import (
     until,
 )
 from tests.support.waiting import promptly
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, INTERRUPTED, Status
 from vwed_grpc.server import serving
@@ -112,7 +112,7 @@ async def two_replicas(settings: Settings, tenant: str) -> AsyncIterator[list[Cl
     async with AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(serving(settings)) for _ in range(2)]
         yield [
-            await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant))
+            await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant, bare=True))
             for port in ports
         ]
 

@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy
 from tests.support.register_checker import Process
 from tests.support.replicas import Replica, started
 from tests.support.stores import Valkey, valkey_home
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 SHORT_READS = 20_000
 HEALTHY_SECONDS = 8.0
@@ -53,7 +53,9 @@ async def stage(database_url: str, home: Path, tenant: str) -> AsyncIterator[Tro
             lives.append(Life(name, server, proxy, metrics, [time.time()]))
         await stack.enter_async_context(started(*(life.replica for life in lives)))
         for life in lives:
-            client = await stack.enter_async_context(connect(life.replica.target, tenant=tenant))
+            client = await stack.enter_async_context(
+                connect(life.replica.target, tenant=tenant, bare=True)
+            )
             doors.append(Door(client, life.process))
         clients = Clients(doors, await registers.create(doors[0].client))
         yield Trouble(lives, valkey, clients)

@@ -9,7 +9,7 @@ from typing import Any
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordsRequest
 
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 CONNECTIONS = 10
 OF_EACH = 25
@@ -20,7 +20,7 @@ async def hold(target: str, tenant: str, token: str, *runs: str) -> None:
     """Opens them, says so, and keeps them until stdin ends."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connect(target, tenant=tenant))
+            await stack.enter_async_context(connect(target, tenant=tenant, bare=True))
             for _ in range(CONNECTIONS)
         ]
         full = View.VIEW_FULL

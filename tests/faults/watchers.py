@@ -19,7 +19,7 @@ from tests.faults.checker import Arrival, Stream, WatchLog
 from tests.faults.feed_checker import FeedLog, FeedStream, Seen
 from tests.faults.fleet import Fleet, seconds
 from tests.faults.history import digest
-from vwed_grpc.client import error_info, is_transient
+from vwed.client import error_info, is_transient
 
 PATIENCE = 2.5
 """Seconds that a watcher stays on one connection, on the average."""
@@ -153,6 +153,7 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
         stream.closed = time.time()
         if LOST in stream.ending:
             token = ""
+        await asyncio.sleep(rng.uniform(0, 0.2))
 
 
 def _seen(message: WatchTaskRecordsResponse) -> list[Seen]:

@@ -8,7 +8,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.calls import finish_run, set_entry
 from tests.support.steps import block, report, running, sql
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.lifecycle import SUCCEEDED, Status
 

@@ -23,7 +23,7 @@ from vwed.v1.task_def_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 SUCCEEDED = TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED
 

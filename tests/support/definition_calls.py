@@ -24,7 +24,7 @@ from vwed.v1.task_def_service_pb2 import (
 )
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 SKIP = ImportTaskDefsOptions.CONFLICT_SKIP
 OVERWRITE = ImportTaskDefsOptions.CONFLICT_OVERWRITE

@@ -12,7 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.support.steps import seconds
 from tests.support.stream_reader import StreamReader
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 class FeedReader(StreamReader[WatchTaskRecordsResponse]):

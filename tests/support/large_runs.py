@@ -1,7 +1,7 @@
 """Runs with very many blocks, as reports would have left them."""
 
 from tests.support.steps import running, sql
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import SUCCEEDED, Status
 
 _BLOCKS = """

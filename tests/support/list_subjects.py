@@ -21,7 +21,7 @@ from vwed.v1.task_def_service_pb2 import (
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run, set_entry, start_run
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 COUNT = 7
 

@@ -34,7 +34,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, error_info
+from vwed.client import Client, error_info
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 

@@ -17,7 +17,7 @@ from vwed.v1.record_service_pb2 import (
     StreamBlockReportsRequest,
 )
 
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from tests.support.steps import seconds
 from tests.support.stream_reader import StreamReader
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 class Watcher(StreamReader[WatchTaskRecordResponse]):

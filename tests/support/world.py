@@ -38,7 +38,7 @@ from tests.support.extremes import Place, put
 from tests.support.refusals import read_refusal
 from tests.support.steps import blocks_of, create, get, running
 from tests.support.valid_requests import CONFIG, DEF, ENDED, KEY, RUN, TEMPLATE, VALID
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 OUR_FAULT = {"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNIMPLEMENTED", "HANGS"}

@@ -22,7 +22,6 @@ from vwed_grpc.cli.event_line import (
     run_error,
     run_status,
 )
-from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.session import Spectator
 from vwed_grpc.domain import lifecycle
 
@@ -89,5 +88,4 @@ class _RunTable:
 
 
 def _short_name(run: TaskRecord) -> str:
-    again = " #2" if run.attempt > 1 or RETRY_LABEL in run.labels else ""
-    return (run.external_id or run.id) + again
+    return (run.external_id or run.id) + (" #2" if run.attempt > 1 else "")

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import click
 import grpc
 
+from vwed.client import Client, Token, connect
 from vwed_grpc.cli.options import settings_from
-from vwed_grpc.client import Client, Token, connect
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_PATIENCE = 3.0
+"""Seconds for a server that is just starting."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,17 @@ class Target:
     token: Token = field(repr=False)
     credentials: grpc.ChannelCredentials | None = field(repr=False)
 
-    def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
-        """As `client.connect`."""
+    def connect(
+        self, actor: str = "", *, patience: float = _PATIENCE
+    ) -> AbstractAsyncContextManager[Client]:
+        """As `client.connect`; a server that is not there is said soon, unless told otherwise."""
         return connect(
             self.address,
             tenant=self.tenant,
             actor=actor,
             token=self.token,
             credentials=self.credentials,
+            patience=patience,
         )
 
 

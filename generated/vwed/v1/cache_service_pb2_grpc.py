@@ -7,7 +7,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from vwed.v1 import cache_service_pb2 as vwed_dot_v1_dot_cache__service__pb2
 from vwed.v1 import data_cache_pb2 as vwed_dot_v1_dot_data__cache__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -20,14 +20,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in vwed/v1/cache_service_pb2_grpc.py depends on'
+        + f' but the generated code in vwed/v1/cache_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class CacheServiceStub:
+class CacheServiceStub(object):
     """How the blocks of a run hand values to each other.
 
     An expired entry is absent in every call, never early, never after, by the database's clock.
@@ -87,7 +87,7 @@ class CacheServiceStub:
                 _registered_method=True)
 
 
-class CacheServiceServicer:
+class CacheServiceServicer(object):
     """How the blocks of a run hand values to each other.
 
     An expired entry is absent in every call, never early, never after, by the database's clock.
@@ -210,7 +210,7 @@ def add_CacheServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class CacheService:
+class CacheService(object):
     """How the blocks of a run hand values to each other.
 
     An expired entry is absent in every call, never early, never after, by the database's clock.

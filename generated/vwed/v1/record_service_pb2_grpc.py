@@ -8,7 +8,7 @@ from vwed.v1 import block_record_pb2 as vwed_dot_v1_dot_block__record__pb2
 from vwed.v1 import record_service_pb2 as vwed_dot_v1_dot_record__service__pb2
 from vwed.v1 import task_record_pb2 as vwed_dot_v1_dot_task__record__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -21,14 +21,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in vwed/v1/record_service_pb2_grpc.py depends on'
+        + f' but the generated code in vwed/v1/record_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class RecordServiceStub:
+class RecordServiceStub(object):
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
@@ -184,7 +184,7 @@ class RecordServiceStub:
                 _registered_method=True)
 
 
-class RecordServiceServicer:
+class RecordServiceServicer(object):
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder
@@ -542,7 +542,7 @@ def add_RecordServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class RecordService:
+class RecordService(object):
     """Runs, their blocks, and the live history of both.
 
     Executors take runs with ClaimTaskRecords or StartTaskRecord, which raise lease_epoch. The holder

@@ -7,7 +7,7 @@ from vwed.v1 import task_def_pb2 as vwed_dot_v1_dot_task__def__pb2
 from vwed.v1 import task_def_service_pb2 as vwed_dot_v1_dot_task__def__service__pb2
 from vwed.v1 import task_template_pb2 as vwed_dot_v1_dot_task__template__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -20,14 +20,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in vwed/v1/task_def_service_pb2_grpc.py depends on'
+        + f' but the generated code in vwed/v1/task_def_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class TaskDefServiceStub:
+class TaskDefServiceStub(object):
     """Definitions and templates, with their whole history.
     """
 
@@ -149,7 +149,7 @@ class TaskDefServiceStub:
                 _registered_method=True)
 
 
-class TaskDefServiceServicer:
+class TaskDefServiceServicer(object):
     """Definitions and templates, with their whole history.
     """
 
@@ -428,7 +428,7 @@ def add_TaskDefServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class TaskDefService:
+class TaskDefService(object):
     """Definitions and templates, with their whole history.
     """
 

@@ -32,7 +32,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
 
 from tests.support.calls import SUCCEEDED, json_object
 from tests.support.steps import block, define, report, running
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
 VIEWS = (View.VIEW_BASIC, View.VIEW_FULL)

@@ -13,7 +13,7 @@ from tests.support.calls import finish_run
 from tests.support.large_runs import large
 from tests.support.steps import block, report, running, sql
 from tests.support.watching import watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED
 from vwed_grpc.server import serving
@@ -28,7 +28,7 @@ async def hasty(settings: Settings, tenant: str) -> AsyncIterator[Client]:
     """Where a statement that does something to all of the blocks takes longer than it may."""
     async with (
         serving(settings.model_copy(update={"statement_timeout": 0.4})) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester") as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester", bare=True) as client,
     ):
         yield client
 

@@ -8,7 +8,7 @@ from vwed.v1.record_service_pb2 import FinishTaskRecordRequest
 from vwed.v1.task_record_pb2 import BlockCounts
 
 from tests.support.steps import block, blocks_of, define, get, history, report, running
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import (
     CANCELED,

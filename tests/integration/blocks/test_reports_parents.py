@@ -10,7 +10,7 @@ from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
 
 from tests.support.steps import block, blocks_of, everything, refused, report, running
 from tests.support.three_ways import WAYS, Outcome, Way
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.storage import block_records
 from vwed_grpc.writes import flush

@@ -24,7 +24,7 @@ from tests.support.steps import (
     running,
     until,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, PAUSED, PENDING, RUNNING, SKIPPED, SUCCEEDED
 

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.steps import block, blocks_of, everything, history, running
 from tests.support.three_ways import WAYS, Outcome, Way
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 
 

@@ -21,7 +21,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import let_lease_run_out, seconds, until
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -176,7 +176,7 @@ async def other(settings: Settings) -> AsyncIterator[tuple[str, str]]:
 
 @pytest.fixture
 async def reader(other: tuple[str, str], tenant: str) -> AsyncIterator[Client]:
-    async with connect(other[0], tenant=tenant) as client:
+    async with connect(other[0], tenant=tenant, bare=True) as client:
         yield client
 
 

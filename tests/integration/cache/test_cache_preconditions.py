@@ -13,7 +13,7 @@ from tests.support.calls import (
     set_entry,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from tests.support.calls import create_def, create_run, set_entry
 from tests.support.steps import seconds, sql
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache, due
@@ -87,7 +87,10 @@ async def test_it_grows_in_the_order_of_writes_through_two_replicas(
                 if entry is not None:
                     written.append((began, time.monotonic(), entry.version))
 
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as other,
+    ):
         await asyncio.gather(*(write((client, other)[n % 2]) for n in range(12)))
     versions = [version for _, _, version in written]
     assert len(set(versions)) == len(versions) > 100

@@ -5,7 +5,7 @@ from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 
 from tests.support.calls import create_whole_def, get_def, json_object, update_def
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DISABLED = TaskDefStatus.TASK_DEF_STATUS_DISABLED
 

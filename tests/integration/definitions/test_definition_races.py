@@ -20,7 +20,7 @@ from tests.support.definition_calls import (
     rollback,
     versions_of,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 ROUNDS = 12
 

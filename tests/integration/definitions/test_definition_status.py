@@ -25,7 +25,7 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import rollback, versions_of
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
 ENABLED = TaskDefStatus.TASK_DEF_STATUS_ENABLED

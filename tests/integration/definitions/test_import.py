@@ -35,7 +35,7 @@ from tests.support.definition_calls import (
     versions_of,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.services import import_stream
 
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
@@ -292,7 +292,7 @@ async def test_an_import_that_is_cut_writes_nothing_and_can_be_run_again(
         all_sent.set()
         await asyncio.Event().wait()
 
-    async with connect(target, tenant=tenant) as other:
+    async with connect(target, tenant=tenant, bare=True) as other:
         call = other.definitions.ImportTaskDefs(cut())
         await asyncio.wait_for(all_sent.wait(), 10)
         call.cancel()

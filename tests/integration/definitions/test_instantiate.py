@@ -21,7 +21,7 @@ from tests.support.definition_calls import (
     versions_of,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 DRAFT = TaskDefStatus.TASK_DEF_STATUS_DRAFT
 DISABLED = TaskDefStatus.TASK_DEF_STATUS_DISABLED

@@ -19,7 +19,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run, finish_run, start_run
 from tests.support.steps import refused
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 Ask = Callable[[Client, str, int], Awaitable[object]]
 """Asks for a version of what has this id."""

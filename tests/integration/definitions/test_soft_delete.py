@@ -19,7 +19,7 @@ from tests.support.calls import (
     update_def,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 async def test_delete_answers_the_definition_with_its_delete_time(client: Client) -> None:

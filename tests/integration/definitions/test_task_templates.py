@@ -24,7 +24,7 @@ from tests.support.definition_calls import (
     update_template,
 )
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 SCHEMA = json_object(properties={"to": {"type": "string"}}, required=["to"])
 CONFIG = json_object(blocks=[{"id": "a", "type": "drive", "inputs": {"target": "${params.to}"}}])
@@ -93,7 +93,7 @@ async def test_each_field_of_the_content_makes_a_version_that_is_kept(
 ) -> None:
     stages = [await create_whole(client)]
     more = json_object(properties={"to": {"type": "string"}, "speed": {"default": 1}})
-    async with connect(target, tenant=tenant, actor="ben") as ben:
+    async with connect(target, tenant=tenant, actor="ben", bare=True) as ben:
         for given in (
             TaskTemplate(name="new", change_note="why"),
             TaskTemplate(description="new"),

@@ -5,7 +5,7 @@ from grpc import StatusCode
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordEventsRequest
 
 from tests.support.steps import create, refused
-from vwed_grpc.client import connect
+from vwed.client import connect
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from tests.support.calls import finish_run, json_object
 from tests.support.databases import empty_database
 from tests.support.steps import block, get, refused, report
 from tests.support.watching import watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
@@ -76,7 +76,7 @@ async def upgraded(
         settings = Settings(listen="127.0.0.1:0", database_url=url, redis_url=redis_url)
         async with (
             serving(settings) as port,
-            connect(f"127.0.0.1:{port}", tenant="plant", actor="tester") as client,
+            connect(f"127.0.0.1:{port}", tenant="plant", actor="tester", bare=True) as client,
         ):
             yield url, client
 

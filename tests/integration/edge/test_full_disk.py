@@ -22,7 +22,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.calls import set_entry
 from tests.support.steps import block, create, define, get, refused, report, running
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -67,7 +67,10 @@ async def test_it_refuses_early_reads_on_and_recovers(disk: Path, tenant: str) -
     settings = Settings(
         listen="127.0.0.1:0", data_dir=disk / "data", redis_url="none", disk_reserve_mib=RESERVE
     )
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         run, other = await running(client, lease=60), await create(client)
         stream: Any = client.records.StreamBlockReports()
         batch = StreamBlockReportsRequest(

@@ -11,7 +11,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import create_def, delete_def, get_def, json_object, update_def
 from tests.support.refusals import read_refusal, refusal
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 
 def request_for(name: str, request_id: str, **options: bool) -> CreateTaskDefRequest:
@@ -93,7 +93,7 @@ async def test_each_tenant_has_its_own_request_ids(
 ) -> None:
     request_id = str(uuid.uuid4())
     mine = await client.definitions.CreateTaskDef(request_for("pick", request_id))
-    async with connect(target, tenant=f"{tenant}-2") as other:
+    async with connect(target, tenant=f"{tenant}-2", bare=True) as other:
         theirs = await other.definitions.CreateTaskDef(request_for("place", request_id))
     assert theirs.id != mine.id
 

@@ -17,7 +17,7 @@ from tests.support.mutation import metadata, mutated
 from tests.support.replicas import replica
 from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.world import OUR_FAULT, World
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -65,7 +65,7 @@ async def hunt(
 
 
 async def filled(target: str, tenant: str, channel: grpc.aio.Channel) -> World:
-    async with connect(target, tenant=tenant, token=token()) as client:
+    async with connect(target, tenant=tenant, token=token(), bare=True) as client:
         world = World(channel, client, tenant)
         await world.fill()
     return world

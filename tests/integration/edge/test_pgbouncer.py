@@ -13,7 +13,7 @@ import pytest
 from tests.support.clusters import Cluster, clusters
 from tests.support.feeding import feeding
 from tests.support.steps import block, create, define, get, report, running
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -88,7 +88,7 @@ async def test_it_works_by_name_alone(server: Cluster, url: str, tenant: str) ->
     )
     async with (
         serving(named) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         feeding(client, include_blocks=True) as feed,
     ):
         run = await running(client)

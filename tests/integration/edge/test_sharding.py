@@ -15,7 +15,7 @@ import pytest
 from tests.integration.edge.test_bad_input import METHODS
 from tests.support.sharded import Router, Spy, sharded_database
 from tests.support.world import World
-from vwed_grpc.client import connect
+from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import due
@@ -72,7 +72,7 @@ async def test_every_transaction_stays_in_one_tenant(
 async def call_everything(target: str, tenant: str) -> None:
     async with (
         grpc.aio.insecure_channel(target) as channel,
-        connect(target, tenant=tenant) as client,
+        connect(target, tenant=tenant, bare=True) as client,
     ):
         world = World(channel, client, tenant)
         await world.fill()

@@ -13,7 +13,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 
 from tests.support.databases import migrated_database
 from tests.support.steps import block, create, refused, report, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -66,7 +66,7 @@ async def test_who_is_not_let_in_says_unavailable(
         try:
             async with (
                 serving(own) as port,
-                connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+                connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
             ):
                 task = await running(client)
                 if how == "GONE":  # it cannot be renamed while somebody is in

@@ -15,7 +15,7 @@ from vwed.v1.record_service_pb2 import (
 
 from tests.support.calls import finish_run
 from tests.support.steps import block, blocks_of, history, report, running, sql
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import CANCELED, RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELED as RUN_CANCELED
 

@@ -18,7 +18,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest, WatchTaskRecordRequ
 from tests.support.calls import create_def, create_run
 from tests.support.steps import block, report, running
 from tests.support.waiting import until_true
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -45,7 +45,10 @@ def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
 @asynccontextmanager
 async def traced(settings: Settings, tenant: str, share: float | None) -> AsyncIterator[Client]:
     own = settings.model_copy(update={"trace_share": share})
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         yield client
 
 

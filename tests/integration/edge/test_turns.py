@@ -33,7 +33,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import SUCCEEDED, create_def, create_run, json_object, start_run
 from tests.support.turns import measured_turns
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import SUCCEEDED as BLOCK_SUCCEEDED
 
 LONGEST = 0.05

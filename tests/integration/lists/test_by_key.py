@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.steps import create, define
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.storage import task_records
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import ReadingPool

@@ -8,7 +8,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import create_def, create_run, finish_run, start_run, update_def
 from tests.support.refusals import refusal
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 
 async def defs_by(client: Client, order_by: str, page_size: int = 2) -> list[TaskDef]:

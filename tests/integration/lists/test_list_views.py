@@ -25,7 +25,7 @@ from tests.support.calls import (
     set_entry,
     start_run,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 BASIC = (View.VIEW_UNSPECIFIED, View.VIEW_BASIC)
 FULL = View.VIEW_FULL

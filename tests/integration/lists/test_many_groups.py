@@ -10,7 +10,7 @@ from tests.integration.lists import test_summaries_of_runs as of_runs
 from tests.integration.lists.test_summaries_of_runs import DAY, between
 from tests.support.history_of import End, write_runs
 from tests.support.steps import refused, sql
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 from vwed_grpc.storage.summaries import MAX_GROUPS

@@ -13,7 +13,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 
 from tests.support.calls import create_def, create_run, finish_run, start_run
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 PENDING = TaskRecordStatus.TASK_RECORD_STATUS_PENDING
 RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING

@@ -11,7 +11,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from tests.integration.lists.test_summaries_of_runs import DAY, between, in_seconds
 from tests.support.history_of import End, write_runs
 from tests.support.steps import refused
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 

@@ -18,7 +18,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from tests.support.feeding import labelled
 from tests.support.history_of import End, write_runs
 from tests.support.steps import create, refused
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, RUNNING, SUCCEEDED
 
 By = SummarizeTaskRecordsRequest.GroupBy

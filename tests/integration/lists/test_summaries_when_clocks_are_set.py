@@ -12,7 +12,7 @@ from vwed.v1.record_service_pb2 import SummarizeTaskRecordsRequest
 
 from tests.integration.lists.test_summaries_of_runs import between
 from tests.support.history_of import End, write_runs
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import SUCCEEDED
 
 By = SummarizeTaskRecordsRequest.GroupBy

@@ -16,7 +16,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run, set_entry, start_run, update_def
 from tests.support.steps import refused
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 MODULES = {
     "definitions": (task_def_service_pb2, "TaskDefService"),
@@ -68,8 +68,8 @@ async def fill(client: Client) -> None:
 async def two_tenants(target: str) -> AsyncIterator[tuple[Client, Client]]:
     names = (f"t-{uuid.uuid4().hex[:12]}" for _ in range(2))
     async with (
-        connect(target, tenant=next(names)) as one,
-        connect(target, tenant=next(names)) as other,
+        connect(target, tenant=next(names), bare=True) as one,
+        connect(target, tenant=next(names), bare=True) as other,
     ):
         await fill(one)
         await fill(other)

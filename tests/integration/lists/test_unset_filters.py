@@ -34,7 +34,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run
 from tests.support.steps import block, report, running, sql
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.run_filter import matches
 
 ALWAYS_SET: dict[str, set[str]] = {

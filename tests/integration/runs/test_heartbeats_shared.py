@@ -23,7 +23,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.waiting import PATIENCE
-from vwed_grpc.client import Client, error_info
+from vwed.client import Client, error_info
 from vwed_grpc.domain.lifecycle import INTERRUPTED, SUCCEEDED
 from vwed_grpc.storage.held_runs import SMALL_BYTES
 

@@ -23,7 +23,7 @@ from tests.support.steps import (
     start,
 )
 from tests.support.watching import watch_to_end
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.server import serving

@@ -31,7 +31,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.watching import watch_to_end
-from vwed_grpc.client import Client
+from vwed.client import Client
 
 FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
 CANCELED = TaskRecordStatus.TASK_RECORD_STATUS_CANCELED

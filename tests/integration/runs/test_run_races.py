@@ -20,7 +20,7 @@ from tests.integration.runs.test_runs_prune import prune
 from tests.support.aging import age, ended, rows_of
 from tests.support.calls import finish_run, set_entry
 from tests.support.steps import create, get, sql
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, FINAL
 
 TRIES = 15

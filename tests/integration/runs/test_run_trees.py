@@ -16,7 +16,7 @@ from tests.support.aging import age, ended, left, until_none
 from tests.support.calls import finish_run
 from tests.support.feeding import feeding
 from tests.support.steps import block, everything, get, history, refused, report, running
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, FAILED, SUCCEEDED
 from vwed_grpc.domain.retention import Retention

@@ -31,7 +31,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.three_ways import WAYS, Way
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import (
     CANCELED,

@@ -24,7 +24,7 @@ from tests.support.steps import (
     start,
     until,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import FAILED, INTERRUPTED
 
 

@@ -23,7 +23,7 @@ from tests.support.steps import (
     until,
 )
 from tests.support.waiting import promptly
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import blocks
 from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PAUSED
 

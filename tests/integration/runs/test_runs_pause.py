@@ -12,7 +12,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.steps import create, everything, history, refused, running
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import PAUSED, PAUSING, PENDING, RUNNING
 
 HOLDER: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": 1}

@@ -23,7 +23,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.watching import watching
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 
 

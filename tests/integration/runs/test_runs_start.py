@@ -22,7 +22,7 @@ from tests.support.steps import (
     running,
     start,
 )
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.lifecycle import (
     CANCELING,
     INTERRUPTED,

@@ -10,7 +10,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.support.calls import finish_run
 from tests.support.feeding import labelled
 from tests.support.steps import create, everything, get, history, refused, running
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 
 GIVEN: dict[str, Any] = {
     "labels": {"zone": "a", "line": "1"},
@@ -128,7 +128,7 @@ async def test_labels_are_found_as_they_are_now(client: Client) -> None:
 
 async def test_a_run_of_another_tenant_is_none(client: Client, target: str) -> None:
     run = await create(client)
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
             await update(other, run.id, priority=1)
 

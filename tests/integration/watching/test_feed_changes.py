@@ -27,7 +27,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.waiting import promptly
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.settings import Settings
 

@@ -13,7 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from tests.integration.watching.test_watch_delivery import replica
 from tests.support.feeding import FeedReader, feeding
 from tests.support.steps import block, report, running
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.events import Kind

@@ -26,7 +26,7 @@ from tests.support.calls import finish_run
 from tests.support.feeding import FeedReader, feeding, labelled
 from tests.support.steps import block, create, history, refused, report, running, sql
 from tests.support.watching import Watcher, watch_to_end, watching
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.settings import Settings

@@ -17,7 +17,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.steps import block, history, report, running
 from tests.support.waiting import promptly
 from tests.support.watching import Watcher, watch_to_end, watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
@@ -28,7 +28,10 @@ from vwed_grpc.settings import Settings
 async def replica(settings: Settings, tenant: str, redis_url: str | None) -> AsyncIterator[Client]:
     """A client of one more server on the same database."""
     other = settings.model_copy(update={"redis_url": redis_url})
-    async with serving(other) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(other) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         yield client
 
 

@@ -9,7 +9,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from tests.support.steps import block, history, report, running, struct
 from tests.support.waiting import promptly
 from tests.support.watching import Watcher, watch_to_end, watching
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 

@@ -27,7 +27,7 @@ from tests.support.steps import (
     start,
 )
 from tests.support.watching import watch_to_end, watching
-from vwed_grpc.client import Client, connect
+from vwed.client import Client, connect
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 
@@ -152,7 +152,7 @@ async def test_a_run_that_is_not_there(client: Client, target: str) -> None:
     with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
         await watch_to_end(client, "nowhere", 0)
     run = await create(client)
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         for after_seq in (None, 0):
             with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
                 await watch_to_end(other, run.id, after_seq)

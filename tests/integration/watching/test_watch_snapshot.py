@@ -18,7 +18,7 @@ from tests.support.steps import (
     struct,
 )
 from tests.support.watching import Watcher, watch_to_end, watching
-from vwed_grpc.client import Client
+from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 
