@@ -13,23 +13,24 @@ _FINE = frozenset({"SUCCEEDED", "SKIPPED"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A block, or several that are folded into one."""
+    """A block, or several of the same block that are folded into one."""
 
     depth: int
-    node: Node
-    """Of several: the first of them."""
-    folded: Counter[str] | None = None
-    """How many of them have which status; None: it is one."""
+    nodes: Sequence[Node]
 
     @property
-    def text(self) -> str:
+    def title(self) -> str:
         """`lift 叉取`, or of several `each_line *24 +23 x1`."""
-        if self.folded is None:
-            return self.node.title
-        counts = " ".join(
-            f"{MARKS[status].strip() or '?'}{count}" for status, count in self.folded.items()
-        )
-        return f"{self.node.block_id} *{self.folded.total()} {counts}"
+        if len(self.nodes) == 1:
+            return self.nodes[0].title
+        counts = Counter(node.status for node in self.nodes)
+        told = " ".join(f"{MARKS[status]}{count}" for status, count in counts.items())
+        return f"{self.nodes[0].block_id} *{len(self.nodes)} {told}"
+
+    @property
+    def status(self) -> str:
+        """Of the block; of several, which are over, the last one's."""
+        return self.nodes[-1].status
 
 
 def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], int]:
@@ -39,12 +40,12 @@ def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], int]:
     that are over, then all that is neither at work nor failed.
     """
     found: list[Row] = []
-    for is_folded, shows_below_done in (
+    for is_folded, below_done in (
         (_never, True),
         (_is_iteration, True),
         (_is_iteration, False),
     ):
-        found = list(_rows(nodes, 0, is_folded, shows_below_done))
+        found = list(_rows(nodes, 0, is_folded, below_done))
         if len(found) <= most:
             return found, 0
     urgent = [row for row in found if _is_urgent(row)]
@@ -53,25 +54,23 @@ def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], int]:
 
 
 def _rows(
-    nodes: Iterable[Node], depth: int, is_folded: Callable[[Node], bool], shows_below_done: bool
+    nodes: Iterable[Node], depth: int, is_folded: Callable[[Node], bool], below_done: bool
 ) -> Iterator[Row]:
     for folds, group in groupby(nodes, is_folded):
         if folds:
-            yield from _folded(list(group), depth)
+            yield from _folded(group, depth)
             continue
         for node in group:
-            yield Row(depth, node)
-            if shows_below_done or not _is_over(node):
-                yield from _rows(node.children, depth + 1, is_folded, shows_below_done)
+            yield Row(depth, [node])
+            if below_done or not _is_over(node):
+                yield from _rows(node.children, depth + 1, is_folded, below_done)
 
 
-def _folded(nodes: Sequence[Node], depth: int) -> Iterator[Row]:
+def _folded(nodes: Iterable[Node], depth: int) -> Iterator[Row]:
     by_block: dict[str, list[Node]] = {}
     for node in nodes:
         by_block.setdefault(node.block_id, []).append(node)
-    for same in by_block.values():
-        counts = Counter(node.status for node in same) if len(same) > 1 else None
-        yield Row(depth, same[0], counts)
+    return (Row(depth, same) for same in by_block.values())
 
 
 def _never(_: Node) -> bool:
@@ -87,9 +86,7 @@ def _is_over(node: Node) -> bool:
 
 
 def _is_urgent(row: Row) -> bool:
-    if row.folded is not None:
-        return bool(row.folded.keys() - _FINE - {""})
-    return row.node.status not in _FINE | {"", "PENDING"}
+    return row.status not in _FINE | {"", "PENDING"}
 
 
 def _with_others(found: Sequence[Row], most: int) -> list[Row]:

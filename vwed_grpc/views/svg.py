@@ -31,11 +31,13 @@ def svg(shown: Timeline, title: str) -> str:
     width = _NAMES + _PLOT + 2 * _MARGIN
     height = _HEAD + _ROW * len(shown.lines) + _MARGIN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style>"
-        f'<rect width="{width}" height="{height}" fill="#fff"/>'
-        f'<text class="t" x="{_MARGIN}" y="20">{escape(title)}</text>',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
+            f"<style>{_STYLE}</style>"
+            f'<rect width="{width}" height="{height}" fill="#fff"/>'
+            f'<text class="t" x="{_MARGIN}" y="20">{escape(title)}</text>'
+        ),
         *_axis(shown, height),
     ]
     for number, line in enumerate(shown.lines):
@@ -66,12 +68,14 @@ def _axis(shown: Timeline, height: int) -> list[str]:
 def _line(shown: Timeline, line: Line, y: int) -> list[str]:
     x = _MARGIN + _INDENT * line.depth
     parts = [
-        f'<text x="{x}" y="{y + 15}"><title>{escape(line.title)}</title>'
-        f"{escape(_cut(line.title, _LONGEST_TITLE - 2 * line.depth))}</text>"
+        (
+            f'<text x="{x}" y="{y + 15}"><title>{escape(line.title)}</title>'
+            f"{escape(_cut(line.title, _LONGEST_TITLE - 2 * line.depth))}</text>"
+        )
     ]
     for bar in line.bars:
         begin, end = _x(shown, bar.begin), _x(shown, bar.end)
-        told = f"{line.title}: {bar.status} {duration(bar.end - bar.begin)} {bar.message}".strip()
+        told = f"{bar.title}: {bar.status} {duration(bar.end - bar.begin)} {bar.message}".strip()
         parts.append(
             f'<rect x="{begin:.1f}" y="{y + 5}" width="{max(end - begin, 2):.1f}" '
             f'height="{_BAR}" rx="2" fill="{_COLORS.get(bar.status, "#c5c9ce")}">'

@@ -1,10 +1,11 @@
 """When the blocks of a run were at work, as bars on one axis."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from vwed_grpc.views.run_view import Node, RunView
+from vwed_grpc.views.folding import Row, rows
+from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.words import block_status, moment
 
 
@@ -14,7 +15,8 @@ class Bar:
 
     begin: float
     end: float
-    """Seconds since the run's first moment; of what is at work, until now."""
+    """Seconds since the timeline's begin; of what is at work, until now."""
+    title: str
     status: str
     attempt: int
     message: str
@@ -22,7 +24,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A block with its attempts; no bars: it has yet to begin."""
+    """A block with its attempts, or several in one; no bars: it has yet to begin."""
 
     depth: int
     title: str
@@ -37,51 +39,40 @@ class Timeline:
     seconds: float
     """Its length; more than 0."""
     lines: Sequence[Line]
+    left_out: int
+    """Blocks that have no line of their own or in another."""
 
 
-def timeline(view: RunView, now: datetime) -> Timeline:
-    """`now`: until then last what has not ended."""
-    nodes = view.nodes()
-    starts = [
-        moment(view.run.start_time),
-        *(time for node in _all(nodes) for time in _starts(node)),
-    ]
+def timeline(view: RunView, now: datetime, *, most: int) -> Timeline:
+    """At most so many lines, folded as `rows` does; `now`: so long last blocks that are at work."""
+    shown, left = rows(view.nodes(), most=most)
+    blocks = (block for row in shown for node in row.nodes for block in node.attempts)
+    starts = [moment(view.run.start_time), *(moment(block.start_time) for block in blocks)]
     begin = min((start for start in starts if start is not None), default=now)
-    lines = [_line(depth, node, begin, now) for depth, node in _in_order(nodes, 0)]
+    lines = [Line(row.depth, row.title, row.status, _bars(row, begin, now)) for row in shown]
     ends = [bar.end for line in lines for bar in line.bars]
     run_end = moment(view.run.end_time)
     if run_end is not None:
         ends.append((run_end - begin).total_seconds())
-    return Timeline(begin, max(ends, default=0.0) or 1.0, lines)
+    return Timeline(begin, max(ends, default=0.0) or 1.0, lines, left)
 
 
-def _line(depth: int, node: Node, begin: datetime, now: datetime) -> Line:
+def _bars(row: Row, begin: datetime, now: datetime) -> list[Bar]:
     bars = []
-    for block in node.attempts:
-        start = moment(block.start_time)
-        if start is not None:
-            end = moment(block.end_time) or max(now, start)
+    for node in row.nodes:
+        for block in node.attempts:
+            start = moment(block.start_time)
+            if start is None:
+                continue
+            end = max(moment(block.end_time) or now, start)  # clocks of robots are set at times
             bars.append(
                 Bar(
                     (start - begin).total_seconds(),
-                    max((end - begin).total_seconds(), (start - begin).total_seconds()),
+                    (end - begin).total_seconds(),
+                    node.title,
                     block_status(block),
                     block.attempt,
                     block.error_message or block.message,
                 )
             )
-    return Line(depth, node.title, node.status, bars)
-
-
-def _starts(node: Node) -> Iterator[datetime | None]:
-    return (moment(block.start_time) for block in node.attempts)
-
-
-def _in_order(nodes: Iterable[Node], depth: int) -> Iterator[tuple[int, Node]]:
-    for node in nodes:
-        yield depth, node
-        yield from _in_order(node.children, depth + 1)
-
-
-def _all(nodes: Iterable[Node]) -> Iterator[Node]:
-    return (node for _, node in _in_order(nodes, 0))
+    return bars

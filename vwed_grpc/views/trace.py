@@ -25,7 +25,7 @@ def _events(shown: Timeline) -> Iterator[dict[str, Any]]:
     for line in shown.lines:
         for bar in line.bars:
             number += 1
-            common = {"cat": "block", "name": line.title, "id": number, "pid": 1, "tid": 1}
+            common = {"cat": "block", "name": bar.title, "id": number, "pid": 1, "tid": 1}
             said = {"status": bar.status, "attempt": bar.attempt, "message": bar.message}
             yield common | {"ph": "b", "ts": round(bar.begin * 1e6), "args": said}
             yield common | {"ph": "e", "ts": round(bar.end * 1e6)}
