@@ -60,7 +60,7 @@ class RunView:
         self.run = run
         self.seq = 0
         """Of the last event."""
-        self._blocks = blocks
+        self.config = blocks
         self._configured = {block["id"] for block in _all_blocks(blocks)}
         self._attempts: dict[tuple[str, str], dict[int, BlockRecord]] = {}
         self._iterations: dict[tuple[str, str], dict[str, None]] = {}
@@ -93,9 +93,14 @@ class RunView:
         if event.HasField("block_counts"):
             self.run.block_counts.CopyFrom(event.block_counts)
 
+    def records(self) -> list[BlockRecord]:
+        """Every attempt that was reported, in the order of their first reports."""
+        found = (block for attempts in self._attempts.values() for block in attempts.values())
+        return sorted(found, key=lambda block: block.first_seq)
+
     def nodes(self) -> list[Node]:
         """The blocks at the top, in the definition's order, then what it does not have."""
-        return [*self._configured_nodes(self._blocks, ""), *self._extra_nodes(None)]
+        return [*self._configured_nodes(self.config, ""), *self._extra_nodes(None)]
 
     def _configured_nodes(self, blocks: Sequence[Config], around: str) -> Iterator[Node]:
         looped: dict[str, list[Config]] = {}

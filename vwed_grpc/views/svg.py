@@ -6,7 +6,7 @@ from math import floor, log10
 from vwed_grpc.views.timeline import Line, Timeline
 from vwed_grpc.views.words import duration
 
-_COLORS = {
+COLORS = {
     "RUNNING": "#0a84c6",
     "PAUSED": "#b58900",
     "SUCCEEDED": "#3a9a4b",
@@ -78,7 +78,7 @@ def _line(shown: Timeline, line: Line, y: int) -> list[str]:
         told = f"{bar.title}: {bar.status} {duration(bar.end - bar.begin)} {bar.message}".strip()
         parts.append(
             f'<rect x="{begin:.1f}" y="{y + 5}" width="{max(end - begin, 2):.1f}" '
-            f'height="{_BAR}" rx="2" fill="{_COLORS.get(bar.status, "#c5c9ce")}">'
+            f'height="{_BAR}" rx="2" fill="{COLORS.get(bar.status, "#c5c9ce")}">'
             f"<title>{escape(told)}</title></rect>"
         )
     return parts

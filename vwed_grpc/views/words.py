@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json import dumps
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 MARKS: Mapping[str, str] = {
@@ -57,3 +60,18 @@ def duration(seconds: float) -> str:
     if whole < _DAY:
         return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
     return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+
+
+def entry_text(entry: DataCache) -> str:
+    """An entry's value as JSON; of bytes and times, as protobuf writes them there."""
+    kind = entry.WhichOneof("value")
+    if kind is None:
+        return ""
+    value = MessageToDict(entry, preserving_proto_field_name=True)[kind]
+    return str(value) if kind == "int_value" else dumps(value, ensure_ascii=False)
+
+
+def age(time: Timestamp, now: datetime) -> str:
+    """How long ago that was, or "" if it is unset."""
+    then = moment(time)
+    return "" if then is None else duration((now - then).total_seconds())
