@@ -10,7 +10,7 @@ _COMMANDS = (
     *("cancel", "pause", "resume", "retry"),
     *("demo", "export", "import", "prune"),
 )
-"""Each is a function of that name in a module of that name beside this one, but for `_ELSEWHERE`."""
+"""Each is a function of that name in a module of that name, but for those in `_ELSEWHERE`."""
 _ELSEWHERE = {
     "import": ("import_", "import_"),
     "list": ("list_runs", "list_runs"),

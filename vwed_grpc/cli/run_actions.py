@@ -61,7 +61,7 @@ def _verb(*options: Any) -> Callable[[Callable[..., Act]], click.Command]:
 async def _act_on_all(
     target: Target, actor: str, runs: Sequence[str], act: Act, *, as_json: bool
 ) -> None:
-    """All of them, also those after one that is refused; ends with the first refusal's exit code."""
+    """All of them, also after a refusal; ends with the first refusal's exit code."""
     done: list[TaskRecord] = []
     refusals: list[CallFailed] = []
     async with target.connect(actor) as client:

@@ -8,6 +8,7 @@ import click
 from vwed_grpc.cli.reading import read_view
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.views.html import html
+from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline as timeline_of
 from vwed_grpc.views.trace import trace
@@ -34,12 +35,7 @@ _MOST = {"svg": 200, "html": 2_000, "trace": 1 << 20}
 @target_options
 def timeline(run_id: str, form: str, out: Path | None, target: Target) -> None:
     """Draw when the blocks of a run were at work."""
-    run(target, _timeline(target, run_id, form, out))
-
-
-async def _timeline(target: Target, run_id: str, form: str, out: Path | None) -> None:
-    async with target.connect() as client:
-        view = await read_view(client, run_id)
+    view = run(target, _read(target, run_id))
     title = " ".join(filter(None, (view.run.task_def_name, view.run.external_id or view.run.id)))
     shown = timeline_of(view, datetime.now(UTC), most=_MOST[form])
     content = _WRITERS[form](shown, f"{title}: {run_status(view.run)}")
@@ -47,3 +43,8 @@ async def _timeline(target: Target, run_id: str, form: str, out: Path | None) ->
         click.echo(content, nl=False)
     else:
         out.write_text(content, encoding="utf-8")
+
+
+async def _read(target: Target, run_id: str) -> RunView:
+    async with target.connect() as client:
+        return await read_view(client, run_id)

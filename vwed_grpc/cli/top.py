@@ -69,7 +69,8 @@ async def _live(target: Target) -> None:
 
 
 def _in_order(runs: list[TaskRecord]) -> list[TaskRecord]:
-    return sorted(
-        runs,
-        key=lambda one: (one.status == PENDING, -one.priority, one.create_time.ToMicroseconds()),
-    )
+    return sorted(runs, key=_rank)
+
+
+def _rank(record: TaskRecord) -> tuple[bool, int, int]:
+    return record.status == PENDING, -record.priority, record.create_time.ToMicroseconds()
