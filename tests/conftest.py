@@ -110,7 +110,7 @@ def tenant() -> str:
 
 @pytest.fixture
 async def client(target: str, tenant: str) -> AsyncIterator[Client]:
-    async with connect(target, tenant=tenant, actor="tester") as client:
+    async with connect(target, tenant=tenant, actor="tester", bare=True) as client:
         yield client
 
 

@@ -73,7 +73,9 @@ async def main(words: list[str]) -> None:
         while await process.stdout.readline() != b"ready\n":
             pass
         server = _Server(process)
-        client = await stack.enter_async_context(connect(listen, tenant="turns", actor="bench"))
+        client = await stack.enter_async_context(
+            connect(listen, tenant="turns", actor="bench", bare=True)
+        )
         seed = Seed(client, engine)
         await seed.basics()
         print("| call | turn ms | held ms | ended | where |")

@@ -18,6 +18,8 @@ from vwed_grpc.domain.ids import ID, ID_DEMAND
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_PATIENCE = 3.0
+"""Seconds for a server that is just starting."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class Target:
     credentials: grpc.ChannelCredentials | None = field(repr=False)
 
     def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
-        """As `client.connect`."""
+        """As `client.connect`; a server that is not there is said soon."""
         return connect(
             self.address,
             tenant=self.tenant,
             actor=actor,
             token=self.token,
             credentials=self.credentials,
+            patience=_PATIENCE,
         )
 
 

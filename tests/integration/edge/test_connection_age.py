@@ -29,7 +29,7 @@ async def test_calls_and_streams_go_on(
     monkeypatch.setattr(server, "server_options", aging)
     async with (
         serving(settings) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as aged,
     ):
         run = (await running(client)).id

@@ -51,7 +51,7 @@ def address() -> str:
 async def replica(settings: Settings, tenant: str, **own: str) -> AsyncIterator[Client]:
     async with (
         serving(settings.model_copy(update=own)) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
     ):
         yield client
 
