@@ -1,10 +1,8 @@
 """`vwed-grpc get`: one run, as it is now."""
 
-import shutil
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from vwed.client import Client, pages
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.common_pb2 import View
@@ -16,10 +14,13 @@ from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE, read_view
 from vwed_grpc.cli.run_lines import run_lines
+from vwed_grpc.cli.screen import columns, print_line
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.views.words import entry_text
 
 MOST_LINES = 500
+WIDTH = 160
+"""Columns that a run takes at most, however wide the terminal is."""
 
 
 @click.command()
@@ -45,10 +46,9 @@ async def _get(target: Target, run_id: str, *, cache: bool, events: bool, as_jso
             | ({"events": history} if events else {})
         )
         return
-    console = Console(highlight=False)
-    width = shutil.get_terminal_size().columns
+    width = min(columns(), WIDTH)
     for line in run_lines(view, datetime.now(UTC), width=width, height=MOST_LINES):
-        console.print(line, no_wrap=True, crop=False, overflow="ignore")
+        print_line(line)
     for entry in entries:
         click.echo(f"{entry.key} = {entry_text(entry)}")
     depths = BlockDepths(view.config)

@@ -1,24 +1,20 @@
 """`vwed-grpc list`: runs, the newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from re import fullmatch
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from vwed.client import pages
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 
-from vwed_grpc.cli.event_line import STATUS_COLORS
+from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE
-from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.views.words import age, duration, moment, run_error, run_status
+from vwed_grpc.cli.screen import columns, print_line
+from vwed_grpc.cli.target import Command, Target, run, target_options
 
 _STATUSES = [name.removeprefix("TASK_RECORD_STATUS_") for name in TaskRecordStatus.keys()[1:]]
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -51,22 +47,24 @@ class _Label(click.ParamType[tuple[str, str]]):
         return key, label
 
 
-def _many(*names: str, field: str, text: str, **kwargs: Any) -> Any:
-    return click.option(*names, field, multiple=True, help=text, **kwargs)
+def _many(
+    name: str, *, field: str, text: str, kind: click.ParamType[Any] = click.STRING
+) -> Callable[[Command], Command]:
+    return click.option(name, field, multiple=True, help=text, type=kind)
 
 
 @click.command("list")
 @_many(
     "--status",
     field="statuses",
-    type=click.Choice(_STATUSES, case_sensitive=False),
+    kind=click.Choice(_STATUSES, case_sensitive=False),
     text="Only these; may be given several times, as may all below.",
 )
 @_many("--def", field="task_def_names", text="Of definitions with this name.")
 @_many("--robot", field="robot_ids", text="Done by this robot.")
 @_many("--executor", field="executor_ids", text="Held last by this executor.")
 @_many("--external-id", field="external_ids", text="The order's id in the WMS or MES.")
-@_many("--label", field="labels", type=_Label(), text="With this label, as KEY=VALUE.")
+@_many("--label", field="labels", kind=_Label(), text="With this label, as KEY=VALUE.")
 @click.option("--since", type=_Since(), help="Made since: 90s, 15m, 2h, 7d ago, or a date.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @output_option
@@ -102,31 +100,5 @@ async def _list(target: Target, wanted: TaskRecordFilter, limit: int, *, as_json
     if as_json:
         print_json(found)
     elif found:
-        Console(highlight=False).print(runs_table(found, datetime.now(UTC)))
-
-
-def runs_table(runs: Sequence[TaskRecord], now: datetime) -> Table:
-    """A line each; what does not fit into the terminal's width is cut off at the right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title, justify in (("run", "left"), ("definition", "left"), ("status", "left")):
-        table.add_column(title, no_wrap=True, justify=justify)  # type: ignore[arg-type]  # literals
-    table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("robot", no_wrap=True)
-    table.add_column("message", no_wrap=True, ratio=1)
-    for one in runs:
-        status = run_status(one)
-        start, end = moment(one.start_time), moment(one.end_time)
-        took = duration(((end or now) - start).total_seconds()) if start else ""
-        table.add_row(
-            Text(one.id),
-            Text(f"{one.task_def_name} {one.external_id}".rstrip()),
-            Text(status, style=STATUS_COLORS.get(status, "")),
-            f"{one.progress:.0%}",
-            took,
-            age(one.create_time, now),
-            Text(one.robot_id or one.executor_id),
-            Text(run_error(one) or one.message),
-        )
-    return table
+        for line in list_lines(found, datetime.now(UTC), width=columns()):
+            print_line(line)

@@ -7,6 +7,7 @@ from rich.cells import set_cell_size
 from rich.text import Text
 
 from vwed_grpc.cli.event_line import STATUS_COLORS
+from vwed_grpc.cli.screen import fit
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.timeline import Bar, Line, Timeline, timeline
 from vwed_grpc.views.words import MARKS, duration, moment, run_error, run_status
@@ -22,7 +23,7 @@ def run_lines(view: RunView, now: datetime, *, width: int, height: int) -> list[
     shown = timeline(view, now, most=max(height - 3, 1))
     lines = [_head(view, shown, width)]
     if error := run_error(view.run):
-        lines.append(_fit(Text(error, style="red"), width))
+        lines.append(fit(Text(error, style="red"), width))
     lines += [_line(line, shown, width) for line in shown.lines]
     if shown.left_out:
         lines.append(Text(f"  and {shown.left_out:,} more blocks"))
@@ -43,7 +44,7 @@ def _head(view: RunView, shown: Timeline, width: int) -> Text:
     ]
     text = Text("  ".join(filter(None, words)))
     text.highlight_words([status], style=f"bold {_color(status)}")
-    return _fit(text, width)
+    return fit(text, width)
 
 
 def _line(line: Line, shown: Timeline, width: int) -> Text:
@@ -56,7 +57,7 @@ def _line(line: Line, shown: Timeline, width: int) -> Text:
     if bars:
         text.append(f"{_drawn(line.bars, shown.seconds, bars)} ", style=_color(line.status))
     text.append(line.bars[-1].message if line.bars else "")
-    return _fit(text, width)
+    return fit(text, width)
 
 
 def _seconds(bars: Sequence[Bar]) -> str:
@@ -75,10 +76,3 @@ def _drawn(bars: Sequence[Bar], seconds: float, columns: int) -> str:
 
 def _color(status: str) -> str:
     return STATUS_COLORS.get(status, "")
-
-
-def _fit(text: Text, width: int) -> Text:
-    text.truncate(width, overflow="crop")
-    text.no_wrap = True
-    text.rstrip()
-    return text

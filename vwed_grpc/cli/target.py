@@ -108,7 +108,11 @@ class CallFailed(click.ClickException):
             super().__init__(f"{target.address} is not reachable: {said}")
         else:
             super().__init__(f"{exc.code().name}: {said}")
-        self.exit_code = _EXIT_CODES.get(exc.code(), 1)
+        self.code = exc.code()
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click reads it from the error itself
+        return _EXIT_CODES.get(self.code, 1)
 
 
 def run(target: Target, work: Coroutine[Any, Any, T]) -> T:

@@ -4,16 +4,17 @@ import sys
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 from vwed.client import pages, watch_runs
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed_grpc.cli.list_runs import runs_table
+from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE
+from vwed_grpc.cli.screen import columns, print_line
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.cli.watch import REFRESHES
 from vwed_grpc.domain.lifecycle import FINAL, OPEN, PENDING
@@ -43,20 +44,21 @@ async def _once(target: Target, *, as_json: bool) -> None:
     if as_json:
         print_json(_in_order(found))
     else:
-        Console(highlight=False).print(runs_table(_in_order(found), datetime.now(UTC)))
+        for line in list_lines(_in_order(found), datetime.now(UTC), width=columns()):
+            print_line(line)
 
 
 async def _live(target: Target) -> None:
     known: dict[str, TaskRecord] = {}
     console = Console(highlight=False)
 
-    def screen() -> Table:
+    def screen() -> Group:
         shown = _in_order([*known.values()])
         most = max(console.size.height - _HEADINGS, 1)
-        table = runs_table(shown[:most], datetime.now(UTC))
+        lines = list_lines(shown[:most], datetime.now(UTC), width=console.size.width)
         if len(shown) > most:
-            table.caption = f"and {len(shown) - most:,} more"
-        return table
+            lines.append(Text(f"and {len(shown) - most:,} more"))
+        return Group(*lines)
 
     async with target.connect() as client:
         with Live(get_renderable=screen, console=console, refresh_per_second=REFRESHES):

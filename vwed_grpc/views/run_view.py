@@ -117,7 +117,9 @@ class RunView:
 
     def _node(self, block_id: str, iteration: str, config: Config) -> Node:
         attempts = self._attempts.get((block_id, iteration), {})
-        below = [block for branch in config.get("children", {}).values() for block in branch]
+        # A config's maps have no order of their own: sorted, a tree looks the same each time.
+        branches = sorted(config.get("children", {}).items())
+        below = [block for _, branch in branches for block in branch]
         return Node(
             block_id,
             config.get("name", ""),
