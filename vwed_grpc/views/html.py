@@ -49,7 +49,7 @@ def html(shown: Timeline, title: str) -> str:
 def _name(line: Line) -> str:
     told = escape(f"{line.title} {line.status}".rstrip())
     style = f"padding-left:{8 + 14 * line.depth}px"
-    return f'<div style="{style}" title="{told}">{escape(line.title)}</div>'
+    return f'<div style="{style}" title="{told}">{escape(line.label)}</div>'
 
 
 def _row(shown: Timeline, line: Line) -> str:

@@ -70,7 +70,7 @@ def _line(shown: Timeline, line: Line, y: int) -> list[str]:
     parts = [
         (
             f'<text x="{x}" y="{y + 15}"><title>{escape(line.title)}</title>'
-            f"{escape(_cut(line.title, _LONGEST_TITLE - 2 * line.depth))}</text>"
+            f"{escape(_cut(line.label, _LONGEST_TITLE - 2 * line.depth))}</text>"
         )
     ]
     for bar in line.bars:

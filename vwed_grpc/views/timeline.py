@@ -8,6 +8,8 @@ from vwed_grpc.views.folding import Row, rows
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.words import block_status, moment
 
+_NOT_SAID = frozenset({"", "PENDING", "SUCCEEDED"})
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -30,6 +32,11 @@ class Line:
     title: str
     status: str
     bars: Sequence[Bar]
+
+    @property
+    def label(self) -> str:
+        """Its title, and its status in words unless it went well or has yet to begin."""
+        return self.title if self.status in _NOT_SAID else f"{self.title}  {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
