@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import grpc
 from sqlalchemy.exc import DBAPIError
-from vwed.client import connect
 
 from bench import reads, seed, watches, workers, writes
 from bench.client.cases import client
@@ -16,6 +15,7 @@ from bench.security import security
 from bench.sight.cases import sight
 from bench.stand import Stand
 from bench.starvation.cases import starvation
+from vwed.client import connect
 from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from vwed.client import connect
 from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 from vwed.v1.cache_service_pb2_grpc import CacheServiceStub
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 from vwed.v1.record_service_pb2_grpc import RecordServiceStub
 
 from bench.seed import RUN
+from vwed.client import connect
 
 CALLERS = 32
 Method = Callable[[Any], Awaitable[Any]]

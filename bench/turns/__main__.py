@@ -22,8 +22,8 @@ from bench.turns.definitions import definitions, schemas, templates
 from bench.turns.reports import blocks, entries
 from bench.turns.runs import endings, runs, verbs
 from bench.turns.seed import Seed
-from vwed_grpc import embedded
 from vwed.client import connect
+from vwed_grpc import embedded
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 

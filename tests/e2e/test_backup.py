@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from tests.support.process import Process
 from tests.support.steps import get, running
-from vwed_grpc.cli.main import main
 from vwed.client import connect
+from vwed_grpc.cli.main import main
 
 
 async def command(*words: str | Path) -> str:

@@ -14,9 +14,9 @@ from tests.support import register_checker
 from tests.support.proxy import Proxy
 from tests.support.register_checker import Process
 from tests.support.stores import Valkey, valkey_home
+from vwed.client import connect
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.redis_client import RedisClient
-from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache

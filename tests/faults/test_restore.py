@@ -41,8 +41,8 @@ from tests.support.proxy import Proxy
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, refused, report, running, seconds, sql
 from tests.support.waiting import until_true
-from vwed_grpc.cli.main import main
 from vwed.client import Client, connect
+from vwed_grpc.cli.main import main
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

@@ -17,6 +17,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # nor 
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from vwed import client
+
 from vwed.client import CallError, is_transient
 from vwed.client.errors import call_error, was_never_sent, was_refused
 

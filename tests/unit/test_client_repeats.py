@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from vwed.client.repeats import RULES
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from vwed.v1.cache_service_pb2 import BatchSetDataCacheRequest, SetDataCacheRequest
+
+from vwed.client.repeats import RULES
 
 RPCS: dict[str, MethodDescriptor] = {
     rpc.name: rpc

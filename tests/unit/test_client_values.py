@@ -9,8 +9,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vwed.client import as_dict, as_struct, data_cache, entry_value
 from vwed.v1.data_cache_pb2 import DataCache
+
+from vwed.client import as_dict, as_struct, data_cache, entry_value
 
 EXACT = 2**53
 numbers = st.integers(-EXACT, EXACT) | st.floats(allow_nan=False, allow_infinity=False)

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 import click
-from vwed.client import Client, pages
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.common_pb2 import View
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import ListTaskRecordEventsRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from vwed.client import Client, pages
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE, read_view

@@ -6,10 +6,10 @@ from re import fullmatch
 from typing import Any
 
 import click
-from vwed.client import pages
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 
+from vwed.client import pages
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE

@@ -1,12 +1,12 @@
 """What several commands read of a run."""
 
 from google.protobuf.json_format import MessageToDict
-from vwed.client import Client, pages
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest, ListBlockRecordsRequest
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed.client import Client, pages
 from vwed_grpc.views.run_view import Config, RunView
 
 PAGE = 1_000

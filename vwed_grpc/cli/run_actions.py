@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import click
-from vwed.client import CallError, Client
 from vwed.v1.record_service_pb2 import (
     CancelTaskRecordRequest,
     PauseTaskRecordRequest,
@@ -15,6 +14,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed.client import CallError, Client
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.target import CallFailed, Target, run, target_options
 from vwed_grpc.views.words import run_status

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 import grpc
-from vwed.client import Client, Token, connect
 
+from vwed.client import Client, Token, connect
 from vwed_grpc.cli.options import settings_from
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 

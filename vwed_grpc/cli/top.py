@@ -7,10 +7,10 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
-from vwed.client import pages, watch_runs
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from vwed.client import pages, watch_runs
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import PAGE

@@ -7,9 +7,9 @@ from typing import TypeAlias
 import click
 from rich.console import Console, Group
 from rich.live import Live
-from vwed.client import watch_run
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
+from vwed.client import watch_run
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.reading import read_config, read_run

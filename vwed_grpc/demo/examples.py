@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.json_format import MessageToDict, Parse
 from google.protobuf.message import Message
-from vwed.client import Client, error_info, persist
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
@@ -16,6 +15,8 @@ from vwed.v1.task_def_service_pb2 import (
     GetTaskDefRequest,
     InstantiateTaskTemplateRequest,
 )
+
+from vwed.client import Client, error_info, persist
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")

@@ -5,7 +5,6 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from vwed.client import Client, persist
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey, BlockRecordStatus
 from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
@@ -16,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
+from vwed.client import Client, persist
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.failures import BlockFailed, RunCanceled
 from vwed_grpc.demo.references import resolve

@@ -4,7 +4,6 @@ from uuid import uuid4
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from vwed.client import Client, persist
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
@@ -12,6 +11,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from vwed.client import Client, persist
 from vwed_grpc.demo.actions import Vehicle
 from vwed_grpc.demo.execution import Execution
 from vwed_grpc.domain import lifecycle

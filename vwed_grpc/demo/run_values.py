@@ -5,11 +5,11 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Value
-from vwed.client import Client, persist
 from vwed.v1.cache_service_pb2 import GetDataCacheRequest, SetDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed.client import Client, persist
 from vwed_grpc.demo.failures import BlockFailed
 from vwed_grpc.demo.references import Lookup
 from vwed_grpc.demo.walk import Visit

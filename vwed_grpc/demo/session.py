@@ -6,11 +6,11 @@ from itertools import cycle, islice
 from uuid import uuid4
 
 import grpc
-from vwed.client import Client, persist, watch_run
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, RetryTaskRecordRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
+from vwed.client import Client, persist, watch_run
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.robot import Robot

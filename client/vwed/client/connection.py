@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from vwed.client.channel import open_channel
-from vwed.client.identity import Identity, Token
-from vwed.client.methods import BareMethod, Method, Terms
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from vwed.v1.cache_service_pb2_grpc import CacheServiceStub
 from vwed.v1.record_service_pb2_grpc import RecordServiceStub
 from vwed.v1.task_def_service_pb2_grpc import TaskDefServiceStub
+
+from vwed.client.channel import open_channel
+from vwed.client.identity import Identity, Token
+from vwed.client.methods import BareMethod, Method, Terms
 
 if TYPE_CHECKING:
     from vwed.v1.cache_service_pb2_grpc import CacheServiceAsyncStub

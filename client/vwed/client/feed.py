@@ -4,12 +4,13 @@ from contextlib import aclosing
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from vwed.client.connection import Client
-from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
+
+from vwed.client.connection import Client
+from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 
 REMEMBERED_RUNS = 10_000
 """Of so many runs, the last that had events, no event comes twice."""

@@ -9,6 +9,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+
 from vwed.client.backoff import Backoff
 from vwed.client.errors import (
     CallError,

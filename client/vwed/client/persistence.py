@@ -1,6 +1,7 @@
 from typing import TypeVar
 
 import grpc
+
 from vwed.client.backoff import Backoff
 from vwed.client.errors import is_transient
 

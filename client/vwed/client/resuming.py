@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import grpc
+
 from vwed.client.backoff import Backoff
 from vwed.client.connection import Client
 from vwed.client.errors import call_error, is_transient, token_expired

@@ -3,11 +3,12 @@ from contextlib import aclosing
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from vwed.client.connection import Client
-from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+
+from vwed.client.connection import Client
+from vwed.client.resuming import BOOKMARK_SECONDS, resuming
 
 
 async def watch_run(

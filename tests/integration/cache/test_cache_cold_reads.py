@@ -9,8 +9,8 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry
 from tests.support.waiting import until_true
-from vwed_grpc.cache.read_through import ReadThrough
 from vwed.client import Client, connect
+from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache

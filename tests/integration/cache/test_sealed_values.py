@@ -10,12 +10,12 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import create_def
 from tests.support.waiting import until_true
+from vwed.client import connect
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed.client import connect
 
 KEY = b"the secret of the database"
 

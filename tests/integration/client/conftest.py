@@ -1,9 +1,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from vwed.client import Client, connect
 
 from tests.support.proxy import Proxy
+from vwed.client import Client, connect
 
 
 @pytest.fixture

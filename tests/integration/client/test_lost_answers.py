@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import pytest
-from vwed.client import CallError, Client, Unavailable, data_cache
 from vwed.v1.cache_service_pb2 import (
     IncrementDataCacheRequest,
     ListDataCacheRequest,
@@ -26,6 +25,7 @@ from tests.support.calls import get_entry
 from tests.support.proxy import Proxy
 from tests.support.steps import block, create, define, get, history, report, running
 from tests.support.waiting import until_true
+from vwed.client import CallError, Client, Unavailable, data_cache
 
 Answer = TypeVar("Answer")
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 
 import grpc
 import pytest
-from vwed.client import Client, ResourceExhausted, Unauthenticated, connect
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     DeleteTaskRecordRequest,
@@ -16,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.steps import create, seconds
 from tests.support.tokens import token, write_keys
 from tests.support.waiting import until_true
+from vwed.client import Client, ResourceExhausted, Unauthenticated, connect
 from vwed_grpc.rpc.tokens import LEEWAY_SECONDS
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from vwed.client import Client, NotFound, connect, pages
 from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.record_service_pb2 import (
     ListBlockRecordsRequest,
@@ -23,6 +22,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, set_entry, update_def
 from tests.support.steps import block, create, report, running
+from vwed.client import Client, NotFound, connect, pages
 
 ITEMS = 5
 

@@ -3,6 +3,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from vwed.v1.record_service_pb2 import (
+    CreateTaskRecordRequest,
+    GetTaskRecordRequest,
+    HeartbeatTaskRecordRequest,
+    ResumeTaskRecordRequest,
+)
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from tests.support.steps import create, get, running, start
 from vwed.client import (
     AlreadyExists,
     Client,
@@ -13,15 +22,6 @@ from vwed.client import (
     RunTaken,
     connect,
 )
-from vwed.v1.record_service_pb2 import (
-    CreateTaskRecordRequest,
-    GetTaskRecordRequest,
-    HeartbeatTaskRecordRequest,
-    ResumeTaskRecordRequest,
-)
-from vwed.v1.task_record_pb2 import TaskRecord
-
-from tests.support.steps import create, get, running, start
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from vwed.client import Client, DeadlineExceeded, NotFound, Unavailable, connect
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     DeleteTaskRecordRequest,
@@ -16,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.proxy import Proxy
 from tests.support.steps import create, get, running, seconds
 from tests.support.waiting import until_true
+from vwed.client import Client, DeadlineExceeded, NotFound, Unavailable, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
-from vwed.client import Client, InvalidArgument, connect, watch_runs
 from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
@@ -14,6 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from tests.support.proxy import Proxy
 from tests.support.steps import block, create, define, history, report, running
 from tests.support.waiting import until_true
+from vwed.client import Client, InvalidArgument, connect, watch_runs
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
-from vwed.client import connect, feed, watch_runs
 from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+
+from vwed.client import connect, feed, watch_runs
 
 Told = tuple[str, int]
 """Run and seq."""

@@ -16,8 +16,8 @@ from tests.support.calls import create_def, create_run
 from tests.support.half_sent import half_sending
 from tests.support.steps import get
 from tests.support.waiting import until_true
-from vwed_grpc import server
 from vwed.client import connect, error_info
+from vwed_grpc import server
 from vwed_grpc.limits import Limits
 from vwed_grpc.settings import Settings
 

@@ -8,8 +8,8 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest
 
 from tests.support.steps import block, get, report, running
 from tests.support.waiting import until_true
-from vwed_grpc import server
 from vwed.client import connect
+from vwed_grpc import server
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.server import serving

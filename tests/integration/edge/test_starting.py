@@ -14,8 +14,8 @@ from tests.support.databases import empty_database
 from tests.support.metrics_page import ask, figures, free_address
 from tests.support.proxy import Proxy
 from tests.support.waiting import until_true
-from vwed_grpc import embedded
 from vwed.client import connect
+from vwed_grpc import embedded
 from vwed_grpc.embedded import DataDirInUse
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

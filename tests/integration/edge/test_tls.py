@@ -17,8 +17,8 @@ from tests.support.calls import create_def
 from tests.support.certificates import Authority, Files
 from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.waiting import until_true
-from vwed_grpc.cli.main import main
 from vwed.client import connect
+from vwed_grpc.cli.main import main
 from vwed_grpc.rpc.certificates import Certificates
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings

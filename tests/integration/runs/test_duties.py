@@ -16,11 +16,11 @@ from tests.support.databases import migrated_database
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import get, let_lease_run_out, running, until
 from tests.support.waiting import PATIENCE, until_true
+from vwed.client import Client, connect
 from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.pacing import Pace
