@@ -213,9 +213,18 @@ class Connection:
         return block
 
 
+_LONG = 0x7F
+"""The length of a string, or more than that, in a byte's seven bits."""
+
+
 def _text(value: str) -> bytes:
-    """An HPACK string, plain; at most 126 bytes."""
+    """An HPACK string, plain; its length in seven bits, and what is above in seven bits a byte."""
     raw = value.encode()
-    if len(raw) > 126:
-        raise ValueError(f"too long for a header: {value}")
-    return bytes((len(raw),)) + raw
+    if len(raw) < _LONG:
+        return bytes((len(raw),)) + raw
+    length, rest = bytearray((_LONG,)), len(raw) - _LONG
+    while rest >= 0x80:
+        length.append(0x80 | rest & 0x7F)
+        rest >>= 7
+    length.append(rest)
+    return bytes(length) + raw

@@ -15,8 +15,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-REST = 3.0
-"""Seconds of rest for each second of work: a quarter of the loop."""
+REST = 5.0
+"""Seconds of rest for each second of work: a sixth of the loop."""
 CREDIT = 0.006
 """Seconds of rest that may be owed: to rest after every little step would cost more than it is."""
 _LOOK = 0.005

@@ -128,7 +128,7 @@ async def _serve(settings: Settings) -> None:
 def _let_go_of_the_loop() -> None:
     """Shortens what the interpreter itself holds the event loop for."""
     ShortCollections().install()
-    # So long at most the loop waits for the thread of `rpc.offload`, each time it lets it in.
+    # So long at most the loop waits for the thread of `offload`, each time it lets it in.
     sys.setswitchinterval(0.001)
 
 

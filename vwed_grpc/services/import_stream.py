@@ -21,8 +21,8 @@ from vwed_grpc.domain.errors import (
     ResourceExhausted,
     VwedError,
 )
+from vwed_grpc.offload import offload
 from vwed_grpc.rpc.methods import Requests, ended_by_caller
-from vwed_grpc.rpc.offload import offload
 
 Resource: TypeAlias = TaskDef | TaskTemplate
 Check: TypeAlias = Callable[[str, Resource], Awaitable[None]]

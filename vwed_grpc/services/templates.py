@@ -23,9 +23,9 @@ from vwed_grpc.domain.templates import (
     problems_of_serialized,
     template_problems,
 )
+from vwed_grpc.offload import offload
+from vwed_grpc.offload_process import offload_to_process
 from vwed_grpc.rpc.call import Call
-from vwed_grpc.rpc.offload import offload
-from vwed_grpc.rpc.offload_process import offload_to_process
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import CREATED, TASK_DEFS, set_first_status
 from vwed_grpc.services.idempotent import idempotent

@@ -20,9 +20,9 @@ from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import require_id
 from vwed_grpc.domain.wire_format import field
+from vwed_grpc.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
-from vwed_grpc.rpc.offload import offload
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.definitions import TASK_DEFS
 from vwed_grpc.services.import_stream import ImportedItems, Lineage, Resource, take_in

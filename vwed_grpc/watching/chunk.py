@@ -9,6 +9,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.run_filter import predicate
+from vwed_grpc.offload import in_thread
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Moment
 from vwed_grpc.watching.events import is_large, messages
@@ -137,7 +138,7 @@ class Told:
         if found is None:
             events = [change.event for change in self.changes]
             if is_large(events):
-                making = asyncio.to_thread(messages, events, full=full)
+                making = in_thread(messages, events, full=full)
                 found = self._framed[full] = asyncio.ensure_future(making)
             else:
                 found = self._framed[full] = messages(events, full=full)

@@ -7,6 +7,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
+from vwed_grpc.offload import in_thread
 from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.events import Extent, Kind
 from vwed_grpc.storage.pool import ReadingPool
@@ -113,7 +114,7 @@ class Watch:
             if not found or found[0].seq != seq + 1:
                 return None
             if is_large(found):
-                return await asyncio.to_thread(batch, found, full=full)
+                return await in_thread(batch, found, full=full)
             return batch(found, full=full)
 
         place = "events", self._run, seq, full
