@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@echo 'Setting up .venv: a minute or two, once'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --editable client --editable .
+	@$(PIP) --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
 run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)
@@ -67,9 +67,10 @@ protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
 lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+		--no-emit-package vwed-client --generate-hashes --upgrade --quiet \
+		--custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
-		--python-version 3.11 --generate-hashes --upgrade --quiet \
+		--python-version 3.11 --no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o deploy/requirements.lock
 
 bench: $(READY) ## Measure every case beside its floor, a quarter of an hour on two idle cores

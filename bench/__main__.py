@@ -57,7 +57,7 @@ async def main() -> None:
 
 
 async def _memory(s: Stand, given: argparse.Namespace) -> dict[str, float]:
-    async with connect(s.server.target) as client:
+    async with connect(s.server.target, bare=True) as client:
         runs = await seed.Seed(client).runs("memory", 10)
     return memory.resident(s, runs, given.reports)
 

@@ -8,6 +8,7 @@ import grpc
 from sqlalchemy.exc import DBAPIError
 
 from bench import reads, seed, watches, workers, writes
+from bench.client.cases import client
 from bench.crowd.case import crowd, prepare
 from bench.measure import Result
 from bench.security import security
@@ -19,7 +20,7 @@ from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]
 GROUPS = (
-    *("gets", "sight", "security", "watches", "writes", "workers", "lists"),
+    *("gets", "sight", "security", "client", "watches", "writes", "workers", "lists"),
     *("starvation", "crowd"),
 )
 
@@ -48,8 +49,8 @@ def whatever_comes(name: str, run: Cases) -> Iterator[Result]:
 async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
     """By group. Each may run several times."""
     rounds, seconds = effort.rounds, effort.seconds
-    async with connect(s.server.target) as client:
-        seeded = seed.Seed(client)
+    async with connect(s.server.target, bare=True) as bare:
+        seeded = seed.Seed(bare)
         await seeded.basics()
         runs = await seeded.runs("bench", 200)
     watched = seed.more_runs(s.server.target, "watched")
@@ -79,6 +80,7 @@ async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
         "gets": lambda: reads.gets(s, rounds, seconds),
         "sight": lambda: sight(s, rounds, seconds),
         "security": lambda: security(s, rounds, seconds),
+        "client": lambda: client(s, rounds, seconds),
         # Before the writes: a disk that still has those to do makes every commit wait.
         "watches": watching,
         "writes": writing,

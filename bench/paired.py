@@ -121,7 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load in a round")
     parser.add_argument("--crowd-seconds", type=float, default=8.0, help="the same of the crowd")
     parser.add_argument("--runs", type=int, default=100_000, help="that lists have to page")
-    comparable = [group for group in GROUPS if group not in {"sight", "workers"}]
+    comparable = [group for group in GROUPS if group not in {"sight", "client", "workers"}]
     parser.add_argument("--only", nargs="+", choices=comparable, default=comparable)
     return parser.parse_args()
 

@@ -79,7 +79,7 @@ def pinned(
 
 def environment(tree: Path) -> dict[str, str]:
     """Ours, with what is imported coming from a source tree."""
-    return {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'generated'}"}
+    return {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'client'}:{tree / 'generated'}"}
 
 
 def python(module: str, *arguments: str) -> list[str]:

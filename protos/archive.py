@@ -11,19 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from buf.validate import validate_pb2  # noqa: F401 - makes its options known
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from protos.generate import GENERATED, GOOGLEAPIS, IMAGE, PROTOS, VALIDATE, WELL_KNOWN
+import protos.rules  # noqa: F401 - makes their options known
+from protos.generate import GOOGLEAPIS, IMAGE, PROTOS, ROOT, VALIDATE, WELL_KNOWN
 from protos.proto_text import proto_text
 
-DIST = PROTOS.parent / "dist"
+DIST = ROOT / "dist"
 
 
 def contents() -> Iterator[tuple[str, str | bytes]]:
     """The path and the content of each file."""
-    image = (GENERATED / IMAGE).read_bytes()
-    yield IMAGE, image
+    image = (ROOT / IMAGE).read_bytes()
+    yield IMAGE.name, image
     for file in FileDescriptorSet.FromString(image).file:
         if file.name == VALIDATE:
             # The Python package's copy has another name; protovalidate's Java library has this one.

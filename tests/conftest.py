@@ -18,8 +18,8 @@ from hypothesis import HealthCheck
 
 import tests.support.compiled  # noqa: F401 - before what takes long to compile
 from tests.support.databases import migrated_database
-from vwed_grpc import embedded
 from vwed.client import Client, connect
+from vwed_grpc import embedded
 from vwed_grpc.garbage import THRESHOLD
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -110,7 +110,7 @@ def tenant() -> str:
 
 @pytest.fixture
 async def client(target: str, tenant: str) -> AsyncIterator[Client]:
-    async with connect(target, tenant=tenant, actor="tester") as client:
+    async with connect(target, tenant=tenant, actor="tester", bare=True) as client:
         yield client
 
 

@@ -57,7 +57,7 @@ def crowd(stand: Stand, engine: sa.Engine, rounds: int, seconds: float) -> Itera
 async def prepare(server: Server) -> None:
     """The runs of both."""
     for tenant in (A, B):
-        async with connect(server.target, tenant=tenant) as client:
+        async with connect(server.target, tenant=tenant, bare=True) as client:
             seed = Seed(client)
             await seed.basics()
             await seed.runs(PREFIX, RUNS)

@@ -78,7 +78,7 @@ async def _beside_prefect(
 
 async def _ours(database_url: str | None, seconds: float) -> dict[str, float]:
     async with stand(database_url) as s:
-        async with connect(s.server.target) as client:
+        async with connect(s.server.target, bare=True) as client:
             seeded = Seed(client)
             await seeded.basics()
             ids = await seeded.runs("bench", 200)

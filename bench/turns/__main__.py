@@ -22,8 +22,8 @@ from bench.turns.definitions import definitions, schemas, templates
 from bench.turns.reports import blocks, entries
 from bench.turns.runs import endings, runs, verbs
 from bench.turns.seed import Seed
-from vwed_grpc import embedded
 from vwed.client import connect
+from vwed_grpc import embedded
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
 
@@ -73,7 +73,9 @@ async def main(words: list[str]) -> None:
         while await process.stdout.readline() != b"ready\n":
             pass
         server = _Server(process)
-        client = await stack.enter_async_context(connect(listen, tenant="turns", actor="bench"))
+        client = await stack.enter_async_context(
+            connect(listen, tenant="turns", actor="bench", bare=True)
+        )
         seed = Seed(client, engine)
         await seed.basics()
         print("| call | turn ms | held ms | ended | where |")

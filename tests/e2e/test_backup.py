@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from tests.support.process import Process
 from tests.support.steps import get, running
-from vwed_grpc.cli.main import main
 from vwed.client import connect
+from vwed_grpc.cli.main import main
 
 
 async def command(*words: str | Path) -> str:
@@ -27,14 +27,14 @@ async def test_from_a_server_that_runs_to_one_that_does_not(
     shared: Process, data_dir: Path, tmp_path: Path
 ) -> None:
     backup = tmp_path / "a.backup"
-    async with connect(shared.address, tenant="backup") as client:
+    async with connect(shared.address, tenant="backup", bare=True) as client:
         run = await running(client)
     assert "MiB" in await command("backup", backup, "--data-dir", shared.data_dir)
     await command("restore", backup, "--data-dir", data_dir)
     other = Process(data_dir)
     try:
         await asyncio.to_thread(other.start)
-        async with connect(other.address, tenant="backup") as client:
+        async with connect(other.address, tenant="backup", bare=True) as client:
             assert (await get(client, run.id)).id == run.id
     finally:
         other.close()

@@ -133,7 +133,7 @@ def test_typescript(directory: Path, pytestconfig: pytest.Config) -> None:
 
 
 async def has_the_definition(server: Process) -> None:
-    async with connect(server.address, tenant="plant-2") as client:
+    async with connect(server.address, tenant="plant-2", bare=True) as client:
         if not (await client.definitions.ListTaskDefs(ListTaskDefsRequest())).task_defs:
             await create_def(client, name="托盘配送")
 
@@ -158,7 +158,7 @@ async def test_python(shared: Process) -> None:
     )
     assert process.stdout
     assert await process.stdout.readline() == b"1 task_record\n"
-    async with connect(shared.address, tenant="plant-2") as client:
+    async with connect(shared.address, tenant="plant-2", bare=True) as client:
         newest = (await client.records.ListTaskRecords(ListTaskRecordsRequest())).task_records[0]
         assert newest.created_by == "陈静"
         await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=newest.id))

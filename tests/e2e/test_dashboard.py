@@ -107,7 +107,7 @@ async def metrics_of(page: str) -> Mapping[str, Metric]:
 async def test_each_query_asks_for_metrics_and_labels_that_there_are(
     server: Process, page: str
 ) -> None:
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         await client.records.ListTaskRecords(ListTaskRecordsRequest())
     metrics = await metrics_of(page)
     asked = list(queries())

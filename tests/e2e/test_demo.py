@@ -14,7 +14,7 @@ from vwed_grpc.domain import lifecycle
 async def test_a_watch_prints_what_the_robots_do_as_they_do_it(shared: Process) -> None:
     # One robot takes one run after the other, so the last one is watched before it begins.
     demo = f"vwed-grpc demo --speed 0 --robots 1 --target {shared.address}"
-    async with shell(demo) as playing, connect(shared.address) as client:
+    async with shell(demo) as playing, connect(shared.address, bare=True) as client:
         run = await _last_in_line(client, playing)
         request = json.dumps({"task_record_id": run, "after_seq": 0})
         watch = (

@@ -21,7 +21,7 @@ async def test_a_watch_and_a_waiting_claim_end(server: Process) -> None:
     async def stopped_amid_both() -> float:
         if not server.running():
             await asyncio.to_thread(server.start)
-        async with connect(server.address) as client:
+        async with connect(server.address, bare=True) as client:
             run = await create_run(client, (await create_def(client, uuid.uuid4().hex)).id)
             watch = client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id))
             assert (await anext(aiter(watch))).bookmark_seq == 1
@@ -55,7 +55,7 @@ async def test_of_many_who_call_all_the_time_none_ends_without_a_word(server: Pr
 
     Nor do they, who never rest, keep the server from ending.
     """
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         run = await create_run(client, (await create_def(client)).id)
         refusals = list[grpc.aio.AioRpcError]()
 

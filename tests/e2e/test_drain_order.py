@@ -75,8 +75,8 @@ async def _stops_in_order(server: Replica, database: str, pages: str) -> None:
         happened.append("paused")
 
     async with (
-        connect(server.target) as client,
-        connect(server.target) as newcomer,
+        connect(server.target, bare=True) as client,
+        connect(server.target, bare=True) as newcomer,
         grpc.aio.insecure_channel(server.target) as channel,
     ):
         run = (await running(client)).id

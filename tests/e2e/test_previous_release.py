@@ -40,7 +40,7 @@ async def old(postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterato
 async def test_both_serve_the_migrated_schema_and_the_older_one_alone_again(
     old: Replica, redis_url: str
 ) -> None:
-    async with connect(old.target, actor="old") as before:
+    async with connect(old.target, actor="old", bare=True) as before:
         task_def = await create_def(before)
         own = (await running(before, task_def.id, lease=60)).id
         await report(before, own, block("a"))
@@ -53,7 +53,10 @@ async def test_both_serve_the_migrated_schema_and_the_older_one_alone_again(
         settings = Settings(
             listen="127.0.0.1:0", database_url=old.database_url, redis_url=redis_url
         )
-        async with serving(settings) as port, connect(f"127.0.0.1:{port}", actor="new") as after:
+        async with (
+            serving(settings) as port,
+            connect(f"127.0.0.1:{port}", actor="new", bare=True) as after,
+        ):
             await work_together(before, after, task_def.id)
             await work_together(after, before, task_def.id)
             handed_over = (await running(after, task_def.id, lease=60)).id
@@ -61,7 +64,7 @@ async def test_both_serve_the_migrated_schema_and_the_older_one_alone_again(
 
         await asyncio.to_thread(old.stop)
         await old.start()  # rolled back: over the schema of the release that was there meanwhile
-    async with connect(old.target, actor="old") as again:
+    async with connect(old.target, actor="old", bare=True) as again:
         for run in (own, handed_over):
             await report(again, run, block("b", DONE))
             await finish_run(again, run)

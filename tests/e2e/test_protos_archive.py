@@ -10,10 +10,8 @@ from google.protobuf.message import Message
 from grpc_tools import protoc
 
 from protos.archive import write
+from protos.generate import IMAGE, ROOT, VALIDATE
 from tests.support.process import ENVIRONMENT
-
-IMAGE = Path(__file__).parents[2] / "generated" / "vwed.binpb"
-VALIDATE = "buf/validate/validate.proto"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def drop_custom_options(message: Message) -> None:
 
 
 def test_validated_is_what_the_server_is_made_of(unpacked: Path, tmp_path: Path) -> None:
-    expected, written = files(IMAGE), compiled(unpacked / "validated", tmp_path / "image")
+    expected, written = files(ROOT / IMAGE), compiled(unpacked / "validated", tmp_path / "image")
     assert files(unpacked / "vwed.binpb") == expected
     assert written.keys() == expected.keys()
     expected[VALIDATE].options.java_package = "build.buf.validate"
@@ -72,7 +70,7 @@ def test_validated_is_what_the_server_is_made_of(unpacked: Path, tmp_path: Path)
 
 
 def test_plain_is_the_same_without_rules(unpacked: Path, tmp_path: Path) -> None:
-    expected, written = files(IMAGE), compiled(unpacked / "plain", tmp_path / "image")
+    expected, written = files(ROOT / IMAGE), compiled(unpacked / "plain", tmp_path / "image")
     assert written.keys() == expected.keys() - {VALIDATE}
     for name, file in written.items():
         assert comments(file) == comments(expected[name]), name

@@ -44,8 +44,8 @@ async def targets(
 async def writers(targets: list[str]) -> AsyncIterator[list[Client]]:
     tenant = f"t-{uuid.uuid4()}"
     async with (
-        connect(targets[0], tenant=tenant, actor="0") as one,
-        connect(targets[1], tenant=tenant, actor="1") as other,
+        connect(targets[0], tenant=tenant, actor="0", bare=True) as one,
+        connect(targets[1], tenant=tenant, actor="1", bare=True) as other,
     ):
         yield [one, other]
 

@@ -23,7 +23,7 @@ SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 
 
 async def test_failed_runs_with_failed_blocks(target: str, database_url: str) -> None:
-    async with connect(target, tenant="plant-2") as client:
+    async with connect(target, tenant="plant-2", bare=True) as client:
         await _fail(client)
     failed_runs, durations = await asyncio.gather(
         *(_run(program, database_url) for program in PROGRAMS)

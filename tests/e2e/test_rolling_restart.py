@@ -2,13 +2,11 @@
 notices nothing."""
 
 import asyncio
-import uuid
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (
@@ -18,7 +16,6 @@ from vwed.v1.record_service_pb2 import (
     HeartbeatTaskRecordRequest,
     ReportBlocksRequest,
     StartTaskRecordRequest,
-    WatchTaskRecordsRequest,
 )
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
@@ -28,7 +25,7 @@ from tests.support.databases import migrated_database
 from tests.support.replicas import replica
 from tests.support.steps import block, history, seconds
 from tests.support.waiting import until_true
-from vwed.client import Client, connect, is_transient, persist, watch_run
+from vwed.client import Client, connect, watch_run, watch_runs
 
 EXECUTORS = 6
 BLOCKS = 3
@@ -60,31 +57,29 @@ class Fleet:
             self.watched[run] = await watching
 
     async def _begin(self) -> str:
-        create = CreateTaskRecordRequest(
-            task_record=TaskRecord(task_def_id=self._task_def_id), request_id=str(uuid.uuid4())
-        )
-        return (await persist(self._client.records.CreateTaskRecord, create)).id
+        create = CreateTaskRecordRequest(task_record=TaskRecord(task_def_id=self._task_def_id))
+        return (await self._client.records.CreateTaskRecord(create)).id
 
     async def _work(self, run: str) -> None:
         records = self._client.records
         start = StartTaskRecordRequest(id=run, executor_id=run, lease=seconds(60))
         fence: dict[str, Any] = {
             "executor_id": run,
-            "lease_epoch": (await persist(records.StartTaskRecord, start)).lease_epoch,
+            "lease_epoch": (await records.StartTaskRecord(start)).lease_epoch,
         }
         for n in range(BLOCKS):
             for status in STEPS:
                 report = ReportBlocksRequest(
                     task_record_id=run, block_records=[block(f"b-{n}", status)], **fence
                 )
-                await persist(records.ReportBlocks, report)
-            await persist(records.HeartbeatTaskRecord, HeartbeatTaskRecordRequest(id=run, **fence))
-            found = await persist(records.GetTaskRecord, GetTaskRecordRequest(id=run))
+                await records.ReportBlocks(report)
+            await records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id=run, **fence))
+            found = await records.GetTaskRecord(GetTaskRecordRequest(id=run))
             assert found.block_counts.succeeded == n + 1
         finish = FinishTaskRecordRequest(
             id=run, status=TaskRecordStatus.TASK_RECORD_STATUS_SUCCEEDED, **fence
         )
-        await persist(records.FinishTaskRecord, finish)
+        await records.FinishTaskRecord(finish)
 
     async def _watch(self, run: str) -> list[TaskRecordEvent]:
         events = watch_run(self._client, run, after_seq=0, view=View.VIEW_FULL)
@@ -94,19 +89,12 @@ class Fleet:
         return seq in self.fed[run]
 
     async def follow_all(self) -> None:
-        """Until cancelled; a repeat is known by its run and seq, as the documentation says."""
-        request = WatchTaskRecordsRequest(include_blocks=True, view=View.VIEW_FULL)
-        while True:
-            try:
-                async for message in self._client.records.WatchTaskRecords(request):
-                    self.follows.set()
-                    request.resume_token = message.resume_token
-                    for event in message.events:
-                        self.fed[event.task_record_id].setdefault(event.seq, event)
-            except grpc.aio.AioRpcError as broken:
-                if not is_transient(broken):
-                    raise
-                await asyncio.sleep(0.1)
+        """Until cancelled; nothing comes twice, though each restart breaks it off."""
+        async for message in watch_runs(self._client, include_blocks=True, view=View.VIEW_FULL):
+            self.follows.set()
+            for event in message.events:
+                assert event.seq not in self.fed[event.task_record_id]
+                self.fed[event.task_record_id][event.seq] = event
 
 
 async def test_no_call_fails_and_no_event_is_lost_or_repeated(

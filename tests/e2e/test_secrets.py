@@ -41,7 +41,9 @@ async def test_a_whole_run_tells_no_secret(postgres_url: str, tmp_path: Path) ->
         server.start()
         trusted = grpc.ssl_channel_credentials((tmp_path / "authority.pem").read_bytes())
         for sent in (good, bad):
-            async with connect(server.address, token=sent, credentials=trusted) as client:
+            async with connect(
+                server.address, token=sent, credentials=trusted, bare=True
+            ) as client:
                 with pytest.raises(grpc.aio.AioRpcError) as raised:
                     await client.records.GetTaskRecord(
                         GetTaskRecordRequest(id="none"), wait_for_ready=True

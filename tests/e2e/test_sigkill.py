@@ -15,7 +15,7 @@ from tests.support.grpcurl import shell
 from tests.support.process import Process
 from tests.support.waiting import until_true
 from tests.support.watching import watch_to_end
-from vwed.client import Client, connect, persist
+from vwed.client import Client, connect
 
 LINES = 25
 """So many more the demo prints before each kill."""
@@ -23,7 +23,7 @@ LINES = 25
 
 async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process) -> None:
     demo = f"vwed-grpc demo --speed 0.02 --target {server.address}"
-    async with shell(demo) as playing, connect(server.address) as client:
+    async with shell(demo) as playing, connect(server.address, deadline=5) as client:
         run = (await create_run(client, (await create_def(client)).id)).id
         await start_run(client, run)
         watching = asyncio.create_task(_watch(client, run))
@@ -85,16 +85,12 @@ class _Traffic:
                 block_id=name, status=BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
             )
             # Repeated until it is answered, which must not make it a second one.
-            reported = await persist(
-                self._client.records.ReportBlock,
-                ReportBlockRequest(task_record_id=self._run, block_record=block),
-                timeout=5,
+            reported = await self._client.records.ReportBlock(
+                ReportBlockRequest(task_record_id=self._run, block_record=block)
             )
             self.blocks[reported.seq] = name
             entry = DataCache(task_record_id=self._run, key=name, string_value=name)
-            kept = await persist(
-                self._client.cache.SetDataCache, SetDataCacheRequest(data_cache=entry), timeout=5
-            )
+            kept = await self._client.cache.SetDataCache(SetDataCacheRequest(data_cache=entry))
             self.entries[name] = kept.version
             await asyncio.sleep(0.01)
 

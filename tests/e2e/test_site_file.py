@@ -50,7 +50,7 @@ def exported(server: Process, tenant: str) -> bytes:
 
 async def stored(server: Process, tenant: str) -> list[tuple[str, int]]:
     """The id and version of each item of an export."""
-    async with connect(server.address, tenant=tenant) as client:
+    async with connect(server.address, tenant=tenant, bare=True) as client:
         return [(each.id, each.version) for each in items(await export(client))]
 
 
@@ -67,7 +67,7 @@ def other() -> str:
 
 
 async def a_site(server: Process, tenant: str) -> None:
-    async with connect(server.address, tenant=tenant, actor="ann") as client:
+    async with connect(server.address, tenant=tenant, actor="ann", bare=True) as client:
         schema = json_object(properties={"to": {"type": "string"}})
         config = json_object(target="${params.to}", z=1, a=[{"y": 1.5, "b": None}])
         await create_template(client, "线边", id="t", config=config, parameters_schema=schema)
@@ -89,7 +89,7 @@ async def test_what_was_exported_is_imported_elsewhere_as_it_was(
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"created 3, updated 0, skipped 0, errors 0\n"
     assert exported(shared, other) == site.read_bytes()
-    async with connect(shared.address, tenant=other) as client:
+    async with connect(shared.address, tenant=other, bare=True) as client:
         assert (await get_def(client, "of-t")).created_by == "陈静"
 
     # From standard input, and once more: nothing is new.
@@ -114,7 +114,7 @@ async def test_a_change_of_a_definition_is_a_change_of_its_lines(
         text = line.decode()
         assert text == json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True)
         assert "1.0" not in text
-    async with connect(shared.address, tenant=tenant) as client:
+    async with connect(shared.address, tenant=tenant, bare=True) as client:
         await update_def(client, TaskDef(id="of-t", description="new"))
     after = exported(shared, tenant).splitlines()
     # The status moves on to the newest version.
@@ -178,7 +178,7 @@ async def test_an_import_that_is_interrupted_leaves_whole_items_and_can_be_run_a
                 item = {"id": id_, "name": f"{id_} {version}", "version": version}
                 file.write(json.dumps({"task_def": item}, sort_keys=True) + "\n")
     for how in (signal.SIGINT, signal.SIGKILL):
-        async with connect(shared.address, tenant=other) as client:
+        async with connect(shared.address, tenant=other, bare=True) as client:
             before = await count(client)
             process = await asyncio.create_subprocess_exec(
                 *command(shared, other, "import", str(site)),

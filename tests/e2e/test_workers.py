@@ -49,7 +49,7 @@ async def answers(server: Process, patience: float) -> list[bool]:
     """Which of several new connections are answered within so many seconds."""
 
     async def call() -> bool:
-        async with connect(server.address) as client:
+        async with connect(server.address, bare=True) as client:
             try:
                 await client.records.ListTaskRecords(ListTaskRecordsRequest(), timeout=patience)
             except grpc.aio.AioRpcError:
@@ -81,7 +81,7 @@ async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -
         finally:
             os.kill(frozen, signal.SIGCONT)
 
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         run = await create_run(client, (await create_def(client)).id)
         watch = watch_run(client, run.id)
         assert (await anext(watch)).seq == 1
@@ -89,7 +89,9 @@ async def test_each_serves_and_one_that_is_killed_comes_again(server: Process) -
         os.kill(second, signal.SIGKILL)
         await until_all_answer(server)
         assert not {first, second} & set(server.workers())
-        async with connect(server.address) as later:  # the first one may pause between its tries
+        async with connect(
+            server.address, bare=True
+        ) as later:  # the first one may pause between its tries
             await start_run(later, run.id)
         assert (await anext(watch)).seq == 2  # the watch went on by itself
         await watch.aclose()
@@ -148,7 +150,8 @@ async def test_they_drain_together(server: Process) -> None:
     died = server.log.read_text().count("worker died")
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connect(server.address)) for _ in range(CONNECTIONS)
+            await stack.enter_async_context(connect(server.address, bare=True))
+            for _ in range(CONNECTIONS)
         ]
         task_def = await create_def(clients[0], "drained")
         run = await create_run(clients[0], task_def.id)

@@ -50,7 +50,7 @@ async def test_what_all_workers_count_is_added_up_and_outlives_them(
     found = await figures(page)
     assert found[LISTED] == CONNECTIONS
     assert found["vwed_disk_free_bytes"] > 0  # of the parent, whose PostgreSQL it is
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         watch = client.records.WatchTaskRecords(WatchTaskRecordsRequest())
         await watch.read()
         await until_true(lambda: look('vwed_open_streams{class="live"}', 1), every=0.1)
@@ -73,5 +73,5 @@ async def test_what_all_workers_count_is_added_up_and_outlives_them(
 
 
 async def call(server: Process) -> None:
-    async with connect(server.address) as client:
+    async with connect(server.address, bare=True) as client:
         await client.records.ListTaskRecords(ListTaskRecordsRequest(), wait_for_ready=True)

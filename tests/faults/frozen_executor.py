@@ -60,7 +60,7 @@ async def stream(client: Client, request: StreamBlockReportsRequest) -> None:
 
 
 async def main(target: str, tenant: str, lease: int) -> None:
-    async with connect(target, tenant=tenant, actor="frozen") as client:
+    async with connect(target, tenant=tenant, actor="frozen", bare=True) as client:
         claim = ClaimTaskRecordsRequest(executor_id="frozen", lease=Duration(seconds=lease))
         (run,) = (await client.records.ClaimTaskRecords(claim)).task_records
         fence: dict[str, Any] = {"executor_id": "frozen", "lease_epoch": run.lease_epoch}

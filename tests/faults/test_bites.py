@@ -160,7 +160,7 @@ async def two_replicas(settings: Settings, redis: Proxy) -> AsyncIterator[tuple[
             own = settings.model_copy(update={"redis_url": url})
             port = await stack.enter_async_context(serving(own))
             client = await stack.enter_async_context(
-                connect(f"127.0.0.1:{port}", tenant="bites", actor="tester")
+                connect(f"127.0.0.1:{port}", tenant="bites", actor="tester", bare=True)
             )
             fleets.append(Fleet([client], seed=port))
         yield fleets[0], fleets[1]

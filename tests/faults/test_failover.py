@@ -78,7 +78,9 @@ async def two_replicas(
         ]
         await stack.enter_async_context(started(*replicas))
         clients = [
-            await stack.enter_async_context(connect(one.target, tenant=TENANT, actor="tester"))
+            await stack.enter_async_context(
+                connect(one.target, tenant=TENANT, actor="tester", bare=True)
+            )
             for one in replicas
         ]
         yield replicas, clients
@@ -173,7 +175,10 @@ async def test_a_primary_that_is_gone_without_a_word(
             database_url=f"postgresql://postgres@127.0.0.1:{proxy.port},{standby.host}/vwed",
             redis_url="none",
         )
-        async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        async with (
+            serving(own) as port,
+            connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+        ):
             run, other = await running(client), await create(client)
             pages = client.records.ListTaskRecords
             page = await pages(ListTaskRecordsRequest(page_size=1))

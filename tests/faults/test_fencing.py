@@ -112,7 +112,7 @@ async def two_replicas(settings: Settings, tenant: str) -> AsyncIterator[list[Cl
     async with AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(serving(settings)) for _ in range(2)]
         yield [
-            await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant))
+            await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant, bare=True))
             for port in ports
         ]
 

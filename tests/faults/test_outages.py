@@ -85,8 +85,8 @@ async def test_who_lives_through_an_outage_keeps_its_run_and_who_is_dead_is_foun
     async with (
         serving(own) as first,
         serving(own) as second,
-        connect(f"127.0.0.1:{first}", tenant=tenant) as client,
-        connect(f"127.0.0.1:{second}", tenant=tenant) as other,
+        connect(f"127.0.0.1:{first}", tenant=tenant, bare=True) as client,
+        connect(f"127.0.0.1:{second}", tenant=tenant, bare=True) as other,
     ):
         alive = [await running(client, lease=LEASE) for _ in range(RUNS)]
         async with asyncio.TaskGroup() as group:
@@ -123,11 +123,17 @@ async def test_when_all_servers_were_away_leases_begin_anew(
 ) -> None:
     url, _ = own_postgres
     own = settings.model_copy(update={"database_url": url, "redis_url": "none"})
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         run = await running(client, lease=LEASE)
         await create(client)
     await asyncio.sleep(LEASE + 0.5)
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         answer = await client.records.HeartbeatTaskRecord(
             HeartbeatTaskRecordRequest(
                 id=run.id, executor_id=run.executor_id, lease_epoch=run.lease_epoch

@@ -116,7 +116,9 @@ async def read_and_write(
         await stack.enter_async_context(started(*servers.values()))
         doors = []
         for name, server in servers.items():
-            client = await stack.enter_async_context(connect(server.target, tenant=tenant))
+            client = await stack.enter_async_context(
+                connect(server.target, tenant=tenant, bare=True)
+            )
 
             def process(name: str = name) -> Process:
                 return name, 1
@@ -184,7 +186,7 @@ async def watch(start: Start, home: Path, seconds: float) -> None:
             await stack.enter_async_context(started(*servers))
             clients = [
                 await stack.enter_async_context(
-                    connect(server.target, tenant=TENANT, actor="torture")
+                    connect(server.target, tenant=TENANT, actor="torture", bare=True)
                 )
                 for server in servers
             ]

@@ -53,7 +53,9 @@ async def stage(database_url: str, home: Path, tenant: str) -> AsyncIterator[Tro
             lives.append(Life(name, server, proxy, metrics, [time.time()]))
         await stack.enter_async_context(started(*(life.replica for life in lives)))
         for life in lives:
-            client = await stack.enter_async_context(connect(life.replica.target, tenant=tenant))
+            client = await stack.enter_async_context(
+                connect(life.replica.target, tenant=tenant, bare=True)
+            )
             doors.append(Door(client, life.process))
         clients = Clients(doors, await registers.create(doors[0].client))
         yield Trouble(lives, valkey, clients)

@@ -14,9 +14,9 @@ from tests.support import register_checker
 from tests.support.proxy import Proxy
 from tests.support.register_checker import Process
 from tests.support.stores import Valkey, valkey_home
+from vwed.client import connect
 from vwed_grpc.cache import read_through
 from vwed_grpc.cache.redis_client import RedisClient
-from vwed.client import connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache
@@ -46,7 +46,9 @@ async def stage(settings: Settings, tenant: str, far: float) -> AsyncIterator[Cl
             proxy.delay = delay
             own = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{proxy.port}"})
             port = await stack.enter_async_context(serving(own))
-            client = await stack.enter_async_context(connect(f"127.0.0.1:{port}", tenant=tenant))
+            client = await stack.enter_async_context(
+                connect(f"127.0.0.1:{port}", tenant=tenant, bare=True)
+            )
             doors.append(Door(client, partial(_process, name)))
         yield Clients(doors, await registers.create(doors[0].client))
 

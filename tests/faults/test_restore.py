@@ -41,8 +41,8 @@ from tests.support.proxy import Proxy
 from tests.support.refusals import read_refusal
 from tests.support.steps import block, refused, report, running, seconds, sql
 from tests.support.waiting import until_true
-from vwed_grpc.cli.main import main
 from vwed.client import Client, connect
+from vwed_grpc.cli.main import main
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -77,8 +77,8 @@ async def two_servers(
     async with (
         serving(own) as one,
         serving(own) as two,
-        connect(f"127.0.0.1:{one}", tenant=tenant) as client,
-        connect(f"127.0.0.1:{two}", tenant=tenant) as other,
+        connect(f"127.0.0.1:{one}", tenant=tenant, bare=True) as client,
+        connect(f"127.0.0.1:{two}", tenant=tenant, bare=True) as other,
     ):
         yield client, other
 
@@ -243,7 +243,10 @@ async def test_who_ran_through_it_and_who_came_later_believe_each_other(
     backup = tmp_path / "another.backup"
     with migrated_database(postgres_url) as another:
         settings = Settings(listen="127.0.0.1:0", database_url=another, redis_url="none")
-        async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        async with (
+            serving(settings) as port,
+            connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+        ):
             run = (await running(client)).id
         await asyncio.to_thread(done, "backup", backup, "--database-url", another)
     pages = [free_address(), free_address()]
@@ -256,7 +259,10 @@ async def test_who_ran_through_it_and_who_came_later_believe_each_other(
         )
         for page in pages
     )
-    async with serving(one) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as older:
+    async with (
+        serving(one) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as older,
+    ):
         await asyncio.to_thread(done, "restore", backup, "--force", "--database-url", own_database)
         get: Named = [("GetTaskRecord", GetTaskRecordRequest(id=run))]
 
@@ -264,7 +270,10 @@ async def test_who_ran_through_it_and_who_came_later_believe_each_other(
             return not isinstance((await read(older, get))[0], StatusCode)
 
         await until_true(is_restored)
-        async with serving(two) as late, connect(f"127.0.0.1:{late}", tenant=tenant) as newer:
+        async with (
+            serving(two) as late,
+            connect(f"127.0.0.1:{late}", tenant=tenant, bare=True) as newer,
+        ):
 
             async def are_hits() -> bool:
                 for client in (older, newer):
@@ -294,7 +303,10 @@ async def test_who_is_cut_off_from_the_database_serves_nothing_that_it_remembers
             database_url=through.render_as_string(hide_password=False),
             redis_url=redis_url,
         )
-        async with serving(cut_off) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        async with (
+            serving(cut_off) as port,
+            connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+        ):
             definition = await create_def(client, description="old")
             await asyncio.to_thread(done, "backup", backup, *url)
             definition.description = "new"
@@ -329,7 +341,10 @@ async def test_into_another_database_all_or_nothing(
 ) -> None:
     backup, broken = tmp_path / "a.backup", tmp_path / "broken.backup"
     own = Settings(listen="127.0.0.1:0", database_url=own_database, redis_url="none")
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         run = await running(client)
         await asyncio.to_thread(done, "backup", backup, "--database-url", own_database)
     broken.write_bytes(backup.read_bytes()[:-2_000])
@@ -344,7 +359,10 @@ async def test_into_another_database_all_or_nothing(
         again = await asyncio.to_thread(vwed, "restore", backup, *there)
         assert (again.exit_code, "--force" in again.output) == (1, True), again.output
         here = Settings(listen="127.0.0.1:0", database_url=url, redis_url="none")
-        async with serving(here) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+        async with (
+            serving(here) as port,
+            connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+        ):
             record = await client.records.GetTaskRecord(GetTaskRecordRequest(id=run.id))
             assert record.id == run.id
             # What was restored is past for whoever watches, whatever number its transaction had.
@@ -359,7 +377,10 @@ async def test_what_was_restored_is_past_whatever_runs_there(
     """The number that an event got in another cluster may here be that of one that still runs."""
     backup, url = tmp_path / "a.backup", ("--database-url", own_database)
     own = Settings(listen="127.0.0.1:0", database_url=own_database, redis_url="none")
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         await running(client)
     engine = sync_engine(postgres_url)
     with engine.connect() as left_open:

@@ -38,7 +38,7 @@ async def server(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIter
 
 @pytest.fixture
 async def worker(server: Replica, tenant: str) -> AsyncIterator[Client]:
-    async with connect(server.target, tenant=tenant) as client:
+    async with connect(server.target, tenant=tenant, bare=True) as client:
         yield client
 
 
@@ -88,7 +88,7 @@ async def test_an_idle_watcher_costs_little(server: Replica, worker: Client, ten
     runs = [(await create(worker, task_def)).id for _ in range(IDLE + CONNECTIONS)]
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connect(server.target, tenant=tenant))
+            await stack.enter_async_context(connect(server.target, tenant=tenant, bare=True))
             for _ in range(CONNECTIONS)
         ]
         # What a first watch on each connection costs belongs to the connection.
@@ -110,11 +110,11 @@ async def _p99(worker: Client, server: Replica, tenant: str, *, stalled: int) ->
     """Of the delays of all readers of one run, some of whom do not read."""
     run = (await running(worker)).id
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(connect(server.target, tenant=tenant))
+        client = await stack.enter_async_context(connect(server.target, tenant=tenant, bare=True))
         # Connections of their own: on a shared one the transport itself would hold up the others.
         asleep = [
             Reader(
-                await stack.enter_async_context(connect(server.target, tenant=tenant)),
+                await stack.enter_async_context(connect(server.target, tenant=tenant, bare=True)),
                 run,
                 full=True,
             )
@@ -164,7 +164,7 @@ async def test_a_stalled_reader_costs_bounded_memory(
     for number in range(12):  # until the server is as large as the work itself makes it
         await _report(worker, other, number, size)
     run = (await running(worker)).id
-    async with connect(server.target, tenant=tenant) as client:
+    async with connect(server.target, tenant=tenant, bare=True) as client:
         asleep = Reader(client, run, full=True)
         await asleep.begin()
         before = most = server.rss()

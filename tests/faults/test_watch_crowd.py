@@ -42,7 +42,7 @@ async def feeds(server: Replica, tenant: str) -> AsyncIterator[None]:
     """Watches of all runs of the tenant, which are read."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connect(server.target, tenant=tenant))
+            await stack.enter_async_context(connect(server.target, tenant=tenant, bare=True))
             for _ in range(CONNECTIONS)
         ]
         calls = [
@@ -73,7 +73,7 @@ async def _reports(worker: Client, run: str, label: str) -> float:
 async def test_reports_do_not_wait_for_feeds(server: Replica, tenant: str) -> None:
     alone: list[float] = []
     beside: list[float] = []
-    async with connect(server.target, tenant=tenant) as worker:
+    async with connect(server.target, tenant=tenant, bare=True) as worker:
         run = (await running(worker)).id
         await _reports(worker, run, "warm")
         for turn in range(ROUNDS):
@@ -122,8 +122,8 @@ async def test_reads_do_not_wait_for_watches_that_nobody_reads(
     server: Replica, tenant: str
 ) -> None:
     async with (
-        connect(server.target, tenant=tenant) as worker,
-        connect(server.target, tenant=f"{tenant}-other") as other,
+        connect(server.target, tenant=tenant, bare=True) as worker,
+        connect(server.target, tenant=f"{tenant}-other", bare=True) as other,
     ):
         mine = (await create(other)).id
         call = worker.records.WatchTaskRecords(WatchTaskRecordsRequest(include_blocks=True))

@@ -80,7 +80,9 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
             front = await stack.enter_async_context(Proxy("127.0.0.1", server.port))
             to_replicas.append(front)
             clients += [
-                await stack.enter_async_context(connect(target, tenant=TENANT, actor="torture"))
+                await stack.enter_async_context(
+                    connect(target, tenant=TENANT, actor="torture", bare=True)
+                )
                 for target in (server.target, f"127.0.0.1:{front.port}")
             ]
         fleet = Fleet(clients, seed)

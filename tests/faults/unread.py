@@ -20,7 +20,7 @@ async def hold(target: str, tenant: str, token: str, *runs: str) -> None:
     """Opens them, says so, and keeps them until stdin ends."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connect(target, tenant=tenant))
+            await stack.enter_async_context(connect(target, tenant=tenant, bare=True))
             for _ in range(CONNECTIONS)
         ]
         full = View.VIEW_FULL

@@ -25,10 +25,7 @@ def previous_release(folder: Path) -> Path:
         pytest.skip("the history of this clone does not reach back to the previous schema")
     tree = folder / "previous"
     tree.mkdir()
-    archive = subprocess.run(
-        ["git", "archive", before, "vwed_grpc", "generated"],
-        cwd=_ROOT, capture_output=True, check=True,
-    )  # fmt: skip
+    archive = subprocess.run(["git", "archive", before], cwd=_ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x"], cwd=tree, input=archive.stdout, check=True)
     return tree
 

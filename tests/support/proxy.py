@@ -24,8 +24,9 @@ class Proxy:
         self.port = 0
         self.upstream = host, port
         """Where connections lead from now on."""
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._asking = asyncio.Event()
+        self._answering = asyncio.Event()
+        self.thaw()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -46,11 +47,17 @@ class Proxy:
 
     def freeze(self) -> None:
         """Lets nothing through, though connections stay open, and new ones are taken."""
-        self._flowing.clear()
+        self._asking.clear()
+        self._answering.clear()
+
+    def hold_answers(self) -> None:
+        """Lets nothing of the server's through, so what is asked is done, and not answered."""
+        self._answering.clear()
 
     def thaw(self) -> None:
         """Lets everything through that has waited."""
-        self._flowing.set()
+        self._asking.set()
+        self._answering.set()
 
     async def cut(self) -> None:
         """Resets every connection; new ones are taken."""
@@ -70,7 +77,7 @@ class Proxy:
         ends = [writer]
         pumps: list[asyncio.Task[None]] = []
         try:
-            await self._flowing.wait()
+            await self._asking.wait()
             host, port = self.upstream
             upstream_reader, upstream = await (
                 asyncio.open_unix_connection(host)
@@ -79,8 +86,8 @@ class Proxy:
             )
             ends.append(upstream)
             pumps = [
-                asyncio.create_task(self._pump(reader, upstream)),
-                asyncio.create_task(self._pump(upstream_reader, writer)),
+                asyncio.create_task(self._pump(reader, upstream, self._asking)),
+                asyncio.create_task(self._pump(upstream_reader, writer, self._answering)),
             ]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
@@ -91,12 +98,14 @@ class Proxy:
             for end in ends:
                 _reset(end)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while data := await source.read(_CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                await self._flowing.wait()
+                await flowing.wait()
                 sink.write(data)
                 await sink.drain()
 

@@ -42,7 +42,7 @@ class Replica:
             *("--database-url", database_url, "--redis-url", redis_url, *options),
         ]
         self._environment = os.environ | (
-            {"PYTHONPATH": f"{tree}:{tree / 'generated'}"} if tree else {}
+            {"PYTHONPATH": f"{tree}:{tree / 'client'}:{tree / 'generated'}"} if tree else {}
         )
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,6 +1,7 @@
 """What is deployed: the files of deploy/ agree with each other and with the program."""
 
 import re
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import click
 import pytest
 import yaml  # type: ignore[import-untyped]  # has no types
 
+from tests.support.wheels import built, kept, packed
 from vwed_grpc.cli.main import main
 from vwed_grpc.settings import Settings
 
@@ -107,6 +109,29 @@ def test_what_containers_run_is_a_command() -> None:
     run = [compose["migrate"]["command"], *(each["args"] for each in pod["initContainers"])]
     assert {command[0] for command in run} <= {*main.list_commands(click.Context(main))}
     assert compose["vwed"]["deploy"]["replicas"] == 2
+
+
+def test_the_image_is_built_of_what_is_copied(tmp_path: Path) -> None:
+    """Docker itself is not needed: its `COPY`s are done here, and the wheels built of them."""
+    context = tmp_path / "context"
+    context.mkdir()
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    text = (DEPLOY / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
+        *sources, to = line.split()
+        assert {*sources} <= allowed
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                shutil.copytree(source, context / to, symlinks=True)
+            else:
+                shutil.copy(source, context / to)
+    (installed,) = re.findall(r"pip install .* --no-deps (?!-)(.*)$", text, re.MULTILINE)
+    client, server = (
+        packed(built(context / package, tmp_path / f"wheel-{number}"))
+        for number, package in enumerate(installed.split())
+    )
+    assert client == kept(ROOT / "client", "vwed/client", "vwed/v1")
+    assert server == kept(ROOT, "vwed_grpc")
 
 
 def test_images_are_pinned() -> None:

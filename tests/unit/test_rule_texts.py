@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -24,6 +23,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
 
+from protos.rules import rules_of
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.rpc.demands import PATTERNS, demand
 from vwed_grpc.rpc.validation import _validator, checker, validate
@@ -76,14 +76,20 @@ def _ids_of_kind(kind: str, rules: Message) -> Iterator[str]:
     yield from (f"{kind}.{name}" for name in given)
 
 
+def ignored(field: FieldDescriptor) -> bool:
+    """Whether the service itself checks what is in it."""
+    rules: Any = rules_of(field)
+    always = rules.DESCRIPTOR.fields_by_name["ignore"].enum_type.values_by_name["IGNORE_ALWAYS"]
+    return bool(rules.ignore == always.number)
+
+
 def declared() -> set[tuple[str, str]]:
     return {
         (field.full_name, rule)
         for of in MESSAGES.values()
         for field in of.fields
-        for rule in rule_ids(field.GetOptions().Extensions[validate_pb2.field])
-        if field.GetOptions().Extensions[validate_pb2.field].ignore
-        != validate_pb2.Ignore.IGNORE_ALWAYS
+        for rule in rule_ids(rules_of(field))
+        if not ignored(field)
     }
 
 
@@ -163,7 +169,7 @@ def test_every_pattern_of_the_protos_has_its_words() -> None:
         pattern
         for of in MESSAGES.values()
         for field in of.fields
-        for pattern in patterns(field.GetOptions().Extensions[validate_pb2.field])
+        for pattern in patterns(rules_of(field))
     }
     assert found == PATTERNS.keys()
 

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import click
 import grpc
 
-from vwed_grpc.cli.options import settings_from
 from vwed.client import Client, Token, connect
+from vwed_grpc.cli.options import settings_from
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_PATIENCE = 3.0
+"""Seconds for a server that is just starting."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Target:
     credentials: grpc.ChannelCredentials | None = field(repr=False)
 
     def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
-        """As `client.connect`."""
+        """As `client.connect`; a server that is not there is said soon."""
         return connect(
             self.address,
             tenant=self.tenant,
             actor=actor,
             token=self.token,
             credentials=self.credentials,
+            patience=_PATIENCE,
         )
 
 

@@ -3,9 +3,9 @@ from google.protobuf.json_format import MessageToDict
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 
+from vwed.client import Client, watch_run
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed.client import Client, watch_run
 
 
 @click.command()

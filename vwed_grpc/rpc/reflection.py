@@ -4,11 +4,11 @@
 `v1` is the same protocol, message for message, in another package.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
 
 from google.protobuf import descriptor_pool, text_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # has no types
@@ -22,7 +22,6 @@ from vwed_grpc.rpc.validation import M
 
 V1ALPHA: str = reflection.SERVICE_NAME
 V1 = V1ALPHA.replace(".v1alpha.", ".v1.")
-_V1_PACKAGE = V1.removesuffix("ServerReflection")
 _IMAGE = Path(__file__).with_name("vwed.binpb")
 """What the protos are with their comments and rules, as `make generate` wrote it."""
 
@@ -30,8 +29,8 @@ _IMAGE = Path(__file__).with_name("vwed.binpb")
 class Reflection:
     """The servicer of both versions; it lists `services` (full names)."""
 
-    def __init__(self, services: Iterable[str]) -> None:
-        self._servicer = reflection.aio.ReflectionServicer(services, pool=_Pool())
+    def __init__(self, services: Collection[str]) -> None:
+        self._servicer = reflection.aio.ReflectionServicer(services, pool=_Pool(services))
 
     async def ServerReflectionInfo(  # noqa: N802 - the RPC's name
         self, requests: Requests[reflection_pb2.ServerReflectionRequest], call: Call
@@ -51,44 +50,54 @@ async def _good(requests: Requests[M]) -> AsyncIterator[M]:
 
 
 class _Pool:
-    """What the servicer asks of a pool. The default one knows neither comments, methods nor v1."""
+    """What the servicer asks of a pool.
 
-    def __init__(self) -> None:
-        v1 = _v1()
-        self._v1 = descriptor_pool.DescriptorPool()
-        self._v1.Add(v1)
+    The default one knows neither comments, rules, methods nor v1.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._pool = descriptor_pool.DescriptorPool()
+        self._protos: dict[str, FileDescriptorProto] = {}
         image = FileDescriptorSet.FromString(_IMAGE.read_bytes()).file
         for file in image:
             _name_as_the_protos_do(file.message_type)
-        self._own = {proto.name: proto for proto in (*image, v1)}
+        for proto in (*image, _v1()):
+            self._add(proto)
+        for service in {*services} - {V1}:
+            self._add_with_imports(descriptor_pool.Default().FindFileContainingSymbol(service))
 
     def FindFileByName(self, name: str) -> "_File":  # noqa: N802 - a pool's method
-        proto = self._own.get(name)
-        if proto is None:
-            proto = FileDescriptorProto()
-            descriptor_pool.Default().FindFileByName(name).CopyToProto(proto)
-        return _File(self, proto)
+        return _File(self, self._protos[name])
 
     def FindFileContainingSymbol(self, symbol: str) -> "_File":  # noqa: N802 - a pool's method
-        pool = self._pool(symbol)
         try:
-            file = pool.FindFileContainingSymbol(symbol)
+            file = self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
-            service, _, method = symbol.rpartition(".")
-            file = pool.FindServiceByName(service).methods_by_name[method].containing_service.file
+            name, _, method = symbol.rpartition(".")
+            service = self._pool.FindServiceByName(name)
+            file = service.methods_by_name[method].containing_service.file
         return self.FindFileByName(file.name)
 
     def FindMessageTypeByName(self, name: str) -> Descriptor:  # noqa: N802 - a pool's method
-        return self._pool(name).FindMessageTypeByName(name)
+        return self._pool.FindMessageTypeByName(name)
 
     def FindExtensionByNumber(self, message: Descriptor, number: int) -> FieldDescriptor:  # noqa: N802 - a pool's method
-        return self._pool(message.full_name).FindExtensionByNumber(message, number)
+        return self._pool.FindExtensionByNumber(message, number)
 
     def FindAllExtensions(self, message: Descriptor) -> Sequence[FieldDescriptor]:  # noqa: N802 - a pool's method
-        return self._pool(message.full_name).FindAllExtensions(message)
+        return self._pool.FindAllExtensions(message)
 
-    def _pool(self, symbol: str) -> descriptor_pool.DescriptorPool:
-        return self._v1 if symbol.startswith(_V1_PACKAGE) else descriptor_pool.Default()
+    def _add_with_imports(self, file: FileDescriptor) -> None:
+        if file.name not in self._protos:
+            for imported in file.dependencies:
+                self._add_with_imports(imported)
+            proto = FileDescriptorProto()
+            file.CopyToProto(proto)
+            self._add(proto)
+
+    def _add(self, proto: FileDescriptorProto) -> None:
+        self._pool.Add(proto)
+        self._protos[proto.name] = proto
 
 
 class _File:

@@ -1,4 +1,4 @@
-"""A typed client: `connect`, the three services' stubs, and watches that survive lost connections.
+"""A typed client: `connect`, the three services, and watches that survive lost connections.
 
 Example:
     async with connect("127.0.0.1:50051", tenant="plant-2", actor="wms") as client:
@@ -7,18 +7,61 @@ Example:
             ...
 """
 
-from vwed.client.connection import Client, Token, connect
-from vwed.client.errors import error_info, is_transient
+from vwed.client.connection import Client, connect
+from vwed.client.errors import (
+    Aborted,
+    AlreadyExists,
+    CallError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    IllegalTransition,
+    InvalidArgument,
+    LeaseLost,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    RunTaken,
+    Unauthenticated,
+    Unavailable,
+    error_info,
+    is_transient,
+)
+from vwed.client.feed import watch_runs
+from vwed.client.identity import Token
+from vwed.client.paging import pages
 from vwed.client.persistence import persist
+from vwed.client.values import as_dict, as_struct, data_cache, entry_value
 from vwed.client.watch import watch_messages, watch_run
 
 __all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "CallError",
     "Client",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "IllegalTransition",
+    "InvalidArgument",
+    "LeaseLost",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "RunTaken",
     "Token",
+    "Unauthenticated",
+    "Unavailable",
+    "as_dict",
+    "as_struct",
     "connect",
+    "data_cache",
+    "entry_value",
     "error_info",
     "is_transient",
+    "pages",
     "persist",
     "watch_messages",
     "watch_run",
+    "watch_runs",
 ]

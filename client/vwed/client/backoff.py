@@ -21,14 +21,18 @@ class Backoff:
         self._next = self.FIRST
         self._failing_since: float | None = None
 
-    async def pause(self, exc: Exception) -> None:
-        """Wait before the next try; raises `exc` after `patience` seconds without progress."""
+    async def pause(self, exc: Exception, *, at_least: float = 0.0) -> None:
+        """Wait before the next try; raises `exc` after `patience` seconds without progress.
+
+        `at_least`: the seconds that the service asked for.
+        """
         now = monotonic()
         if self._failing_since is None:
             self._failing_since = now
         left = self._patience - (now - self._failing_since)
         if left <= 0:
             raise exc
-        pause = self._next * random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
-        await asyncio.sleep(min(pause, left))
+        own = self._next * random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
+        asked = at_least * random.uniform(1, 1.25)  # noqa: S311 - nor is this
+        await asyncio.sleep(min(max(own, asked), left))
         self._next = min(self._next * 2, self.LONGEST)

@@ -28,7 +28,7 @@ async def hasty(settings: Settings, tenant: str) -> AsyncIterator[Client]:
     """Where a statement that does something to all of the blocks takes longer than it may."""
     async with (
         serving(settings.model_copy(update={"statement_timeout": 0.4})) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester") as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester", bare=True) as client,
     ):
         yield client
 

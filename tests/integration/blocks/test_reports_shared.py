@@ -181,7 +181,7 @@ async def test_a_full_queue_is_waited_for_and_then_refused(
 ) -> None:
     task_def = (await define(client)).id
     busy, free = [(await running(client, task_def)).id for _ in range(2)]
-    async with connect(target, tenant=f"{tenant}-2") as elsewhere:
+    async with connect(target, tenant=f"{tenant}-2", bare=True) as elsewhere:
         others = (await running(elsewhere)).id
         async with locked(database_url, "task_records", "id", busy):
             batch = [block(f"b{n}", RUNNING) for n in range(1_000)]

@@ -109,7 +109,7 @@ async def test_many_batches_share_a_commit(client: Client, database_url: str) ->
 async def test_a_bad_batch_fails_alone_and_writes_nothing(client: Client, target: str) -> None:
     run, ended = await running(client), await running(client)
     await finish_run(client, ended.id)
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         foreign = await running(other)
     large = struct({"x": "x" * (2 << 20)})
     bad = {

@@ -183,7 +183,10 @@ async def test_batches_at_once_are_seen_whole(
             mixtures += len({entry.int_value for entry in found.data_caches}) > 1
         return mixtures
 
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as other,
+    ):
         reader = asyncio.create_task(read())
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(write((client, other)[n % 2], n) for n in range(6)))

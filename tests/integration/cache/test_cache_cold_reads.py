@@ -9,8 +9,8 @@ from vwed.v1.data_cache_pb2 import DataCache
 
 from tests.support.calls import create_def, create_run, get_entry, set_entry
 from tests.support.waiting import until_true
-from vwed_grpc.cache.read_through import ReadThrough
 from vwed.client import Client, connect
+from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import data_cache
@@ -70,8 +70,8 @@ async def test_a_hundred_gets_of_a_cold_key_make_one_select_a_process(
     async with (
         serving(patient) as one,
         serving(patient) as two,
-        connect(f"127.0.0.1:{one}", tenant=tenant) as first,
-        connect(f"127.0.0.1:{two}", tenant=tenant) as second,
+        connect(f"127.0.0.1:{one}", tenant=tenant, bare=True) as first,
+        connect(f"127.0.0.1:{two}", tenant=tenant, bare=True) as second,
     ):
         gets = (get_entry(through, run, "cold") for through in [first, second] * 100)
         answering = asyncio.gather(*gets, return_exceptions=True)
@@ -89,7 +89,10 @@ async def test_without_redis_those_who_come_during_a_load_share_the_next(
     run = (await create_run(client, (await create_def(client)).id)).id
     await set_entry(client, run, "cold", int_value=1)
     alone = settings.model_copy(update={"redis_url": "none"})
-    async with serving(alone) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as through:
+    async with (
+        serving(alone) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as through,
+    ):
         answering = asyncio.gather(*(get_entry(through, run, "cold") for _ in range(100)))
         await loads.until_come(95)  # some have yet to begin a load that others share
         answers = await answering

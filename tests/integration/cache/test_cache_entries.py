@@ -197,7 +197,7 @@ async def test_nothing_crosses_tenants_or_runs(
     other_run = (await create_run(client, (await create_def(client, "other")).id)).id
     await set_entry(client, run, "k", int_value=1)
     expect_absent(await refusal(get_entry(client, other_run, "k")))
-    async with connect(target, tenant=f"{tenant}-2") as other:
+    async with connect(target, tenant=f"{tenant}-2", bare=True) as other:
         expect_absent(await refusal(get_entry(other, run, "k")))
         assert (await refusal(set_entry(other, run, "k", int_value=2))).code == "NOT_FOUND"
         expect_absent(await refusal(delete_entry(other, run, "k")))

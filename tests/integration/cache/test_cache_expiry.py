@@ -83,7 +83,10 @@ async def test_never_early_never_after(
                     wrong.append(f"{key} was there {began - end(entry):.6f} s after")
             await asyncio.sleep(random.uniform(0, 0.02))
 
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as other,
+    ):
         lives = [random.uniform(0.05, 2.5) for _ in range(20)]
         await asyncio.gather(
             *(follow((client, other), f"k{n}", life) for n, life in enumerate(lives))

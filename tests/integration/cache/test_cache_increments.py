@@ -44,7 +44,10 @@ async def test_a_hundred_at_once_through_two_replicas(
     client: Client, settings: Settings, tenant: str, run: str
 ) -> None:
     """Nobody made the entry before: all of them would."""
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as other,
+    ):
         answers = await asyncio.gather(
             *(increment((client, other)[n % 2], run, "n", int_delta=1) for n in range(100))
         )

@@ -176,7 +176,7 @@ async def other(settings: Settings) -> AsyncIterator[tuple[str, str]]:
 
 @pytest.fixture
 async def reader(other: tuple[str, str], tenant: str) -> AsyncIterator[Client]:
-    async with connect(other[0], tenant=tenant) as client:
+    async with connect(other[0], tenant=tenant, bare=True) as client:
         yield client
 
 

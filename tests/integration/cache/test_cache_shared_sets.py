@@ -144,7 +144,7 @@ async def test_a_full_queue_is_waited_for_and_then_refused(
     """However many there are, a tenant's sets that wait hold a bounded memory."""
     await set_entry(client, run, "locked", int_value=0)
     value = bytes(1_000_000)
-    async with connect(target, tenant=f"{tenant}-2") as elsewhere:
+    async with connect(target, tenant=f"{tenant}-2", bare=True) as elsewhere:
         others = (await create_run(elsewhere, (await create_def(elsewhere)).id)).id
         async with locked(database_url, "data_cache", "task_record_id", run):
             held = [

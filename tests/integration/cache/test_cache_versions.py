@@ -87,7 +87,10 @@ async def test_it_grows_in_the_order_of_writes_through_two_replicas(
                 if entry is not None:
                     written.append((began, time.monotonic(), entry.version))
 
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as other:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as other,
+    ):
         await asyncio.gather(*(write((client, other)[n % 2]) for n in range(12)))
     versions = [version for _, _, version in written]
     assert len(set(versions)) == len(versions) > 100

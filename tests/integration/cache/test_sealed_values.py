@@ -10,12 +10,12 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import create_def
 from tests.support.waiting import until_true
+from vwed.client import connect
 from vwed_grpc.cache.client import client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed.client import connect
 
 KEY = b"the secret of the database"
 
@@ -87,8 +87,8 @@ async def test_ours_is_served(redis_url: str, raw: Redis, tenant: str) -> None:
 async def test_a_value_of_another_tenant_is_not_told(target: str, raw: Redis, tenant: str) -> None:
     """Through the service: somebody copies one tenant's run under the key of another's."""
     async with (
-        connect(target, tenant=tenant) as owner,
-        connect(target, tenant=f"{tenant}-2") as spy,
+        connect(target, tenant=tenant, bare=True) as owner,
+        connect(target, tenant=f"{tenant}-2", bare=True) as spy,
     ):
         definition = await create_def(owner)
         run = TaskRecord(id="run-1", task_def_id=definition.id, external_id="secret")

@@ -95,7 +95,7 @@ async def test_a_rollback_makes_an_old_content_the_newest_version(
 ) -> None:
     made = await with_versions(client)
     before = await get_def(client, made.id)
-    async with connect(target, tenant=tenant, actor="ben") as ben:
+    async with connect(target, tenant=tenant, actor="ben", bare=True) as ben:
         after = await rollback(ben, made.id, 1, reason="it stood still", etag=before.etag)
     assert after == await get_def(client, made.id)
     for field in CONTENT:

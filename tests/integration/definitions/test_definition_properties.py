@@ -78,7 +78,7 @@ async def step(client: Client, written: list[TaskDef], what: Any) -> TaskDef:
 @settings(max_examples=30, deadline=None, phases=PHASES)
 @given(steps=STEPS)
 async def test_every_version_stays_readable_and_as_it_was(target: str, steps: list[Any]) -> None:
-    async with connect(target, tenant=f"t-{uuid.uuid4()}", actor="tester") as client:
+    async with connect(target, tenant=f"t-{uuid.uuid4()}", actor="tester", bare=True) as client:
         newest = await create_def(client, description="first")
         written = [newest]
         for what in steps:
@@ -103,7 +103,7 @@ async def test_every_version_stays_readable_and_as_it_was(target: str, steps: li
 async def test_the_changes_from_a_to_b_applied_to_a_give_b(
     target: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    async with connect(target, tenant=f"t-{uuid.uuid4()}") as client:
+    async with connect(target, tenant=f"t-{uuid.uuid4()}", bare=True) as client:
         a = await create_def(client, config=json_object(**before), labels={"zone": "A"})
         b = await update_def(client, TaskDef(id=a.id, description="b", config=json_object(**after)))
         there, back = await changes(client, a.id, 1, 2), await changes(client, a.id, 2, 1)
@@ -126,7 +126,7 @@ PLACEHOLDERS = st.sampled_from(
 async def test_instantiating_is_deterministic(
     target: str, config: dict[str, Any], a: Any, b: Any, overrides: dict[str, Any]
 ) -> None:
-    async with connect(target, tenant=f"t-{uuid.uuid4()}") as client:
+    async with connect(target, tenant=f"t-{uuid.uuid4()}", bare=True) as client:
         template = await create_template(
             client,
             config=json_object(**config),

@@ -60,7 +60,7 @@ async def test_every_version_is_kept_as_it_was_written(
     changed = TaskDef(
         id=first.id, name="second", config=json_object(speed=2), labels={}, change_note="faster"
     )
-    async with connect(target, tenant=tenant, actor="ben") as ben:
+    async with connect(target, tenant=tenant, actor="ben", bare=True) as ben:
         second = await update_def(ben, changed, "name", "config", "labels")
     for stage in (first, second):
         kept = await get_def(client, first.id, stage.version)

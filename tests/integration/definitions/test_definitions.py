@@ -136,7 +136,7 @@ async def test_all_problems_of_a_config_are_told_at_once(client: Client) -> None
 
 
 async def test_a_write_without_an_actor_is_by_nobody(target: str, tenant: str) -> None:
-    async with connect(target, tenant=tenant) as anonymous:
+    async with connect(target, tenant=tenant, bare=True) as anonymous:
         assert (await create_def(anonymous)).created_by == ""
 
 
@@ -152,7 +152,7 @@ async def test_a_missing_definition_or_version_is_not_found(client: Client) -> N
 
 async def test_nothing_crosses_tenants(client: Client, target: str, tenant: str) -> None:
     mine = await create_def(client, "shared name", id="shared-id")
-    async with connect(target, tenant=f"{tenant}-2", actor="eve") as other:
+    async with connect(target, tenant=f"{tenant}-2", actor="eve", bare=True) as other:
         refused = await refusal(get_def(other, mine.id))
         assert refused.code == "NOT_FOUND"
         refused = await refusal(update_def(other, TaskDef(id=mine.id, name="stolen")))

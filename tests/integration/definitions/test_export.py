@@ -115,7 +115,7 @@ async def test_a_site_of_any_size_goes_through_and_comes_back(
     exported = await raw_export(target, tenant)
     assert len(exported) == 215
     other = f"t-{uuid.uuid4()}"
-    async with connect(target, tenant=other) as empty:
+    async with connect(target, tenant=other, bare=True) as empty:
         answer = await import_(empty, *items(await export(client)))
         assert (answer.created, len(answer.errors)) == (211, 0)
     assert await raw_export(target, other) == exported

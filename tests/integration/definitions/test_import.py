@@ -292,7 +292,7 @@ async def test_an_import_that_is_cut_writes_nothing_and_can_be_run_again(
         all_sent.set()
         await asyncio.Event().wait()
 
-    async with connect(target, tenant=tenant) as other:
+    async with connect(target, tenant=tenant, bare=True) as other:
         call = other.definitions.ImportTaskDefs(cut())
         await asyncio.wait_for(all_sent.wait(), 10)
         call.cancel()

@@ -93,7 +93,7 @@ async def test_each_field_of_the_content_makes_a_version_that_is_kept(
 ) -> None:
     stages = [await create_whole(client)]
     more = json_object(properties={"to": {"type": "string"}, "speed": {"default": 1}})
-    async with connect(target, tenant=tenant, actor="ben") as ben:
+    async with connect(target, tenant=tenant, actor="ben", bare=True) as ben:
         for given in (
             TaskTemplate(name="new", change_note="why"),
             TaskTemplate(description="new"),

@@ -103,14 +103,14 @@ async def test_an_export_imported_into_an_empty_database_exports_the_same_bytes(
     target: str, steps: list[Any]
 ) -> None:
     tenants = [f"t-{uuid.uuid4()}" for _ in range(2)]
-    async with connect(target, tenant=tenants[0]) as client:
+    async with connect(target, tenant=tenants[0], bare=True) as client:
         site = Site(client)
         for each in steps:
             await site.step(*each)
         exported = await export(client)
     before = await raw_export(target, tenants[0])
     assert [each.SerializeToString(deterministic=True) for each in exported] == before
-    async with connect(target, tenant=tenants[1], actor="importer") as empty:
+    async with connect(target, tenant=tenants[1], actor="importer", bare=True) as empty:
         answer = await import_(empty, *items(exported))
         assert (answer.created, len(answer.errors)) == (len(site.defs) + len(site.templates), 0)
         assert await raw_export(target, tenants[1]) == before

@@ -16,8 +16,8 @@ from tests.support.calls import create_def, create_run
 from tests.support.half_sent import half_sending
 from tests.support.steps import get
 from tests.support.waiting import until_true
-from vwed_grpc import server
 from vwed.client import connect, error_info
+from vwed_grpc import server
 from vwed_grpc.limits import Limits
 from vwed_grpc.settings import Settings
 
@@ -140,8 +140,8 @@ async def test_claimers_of_the_service_wait_without_a_place(settings: Settings) 
     few = settings.model_copy(update={"live_calls": 2})
     async with (
         server.serving(few) as port,
-        connect(f"127.0.0.1:{port}", tenant="claims") as client,
-        connect(f"127.0.0.1:{port}", tenant="others") as other,
+        connect(f"127.0.0.1:{port}", tenant="claims", bare=True) as client,
+        connect(f"127.0.0.1:{port}", tenant="others", bare=True) as other,
     ):
         run = await create_run(other, (await create_def(other, uuid.uuid4().hex)).id)
         wait = pb.ClaimTaskRecordsRequest(

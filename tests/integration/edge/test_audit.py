@@ -58,7 +58,7 @@ async def audited(settings: Settings, lines: Lines, tmp_path: Path) -> AsyncIter
 
 @pytest.fixture
 async def wms(audited: str, tenant: str) -> AsyncIterator[Client]:
-    async with connect(audited, tenant=tenant, token=token()) as client:
+    async with connect(audited, tenant=tenant, token=token(), bare=True) as client:
         yield client
 
 
@@ -101,7 +101,7 @@ async def test_reads_have_none(wms: Client, lines: Lines) -> None:
 
 async def test_refused_calls_have_one(audited: str, lines: Lines, tenant: str) -> None:
     request = CancelTaskRecordRequest(id="missing")
-    async with connect(audited, tenant=tenant) as nobody:
+    async with connect(audited, tenant=tenant, bare=True) as nobody:
         for number, (metadata, code, actor) in enumerate(
             [
                 ([], "UNAUTHENTICATED", ""),
@@ -120,7 +120,7 @@ async def test_refused_calls_have_one(audited: str, lines: Lines, tenant: str) -
 async def test_the_header_names_nobody_before_the_token_is_good(
     audited: str, lines: Lines, tenant: str
 ) -> None:
-    async with connect(audited, tenant=tenant, actor="chen") as nobody:
+    async with connect(audited, tenant=tenant, actor="chen", bare=True) as nobody:
         with pytest.raises(grpc.aio.AioRpcError):
             await create_def(nobody)
     (line,) = await lines.of("CreateTaskDef")

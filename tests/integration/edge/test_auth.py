@@ -63,7 +63,7 @@ async def channel(guarded: str) -> AsyncIterator[grpc.aio.Channel]:
 @pytest.fixture(scope="module")
 async def world(target: str, channel: grpc.aio.Channel) -> World:
     """What there is, made through a server without authentication on the same database."""
-    async with connect(target, tenant=TENANT) as client:
+    async with connect(target, tenant=TENANT, bare=True) as client:
         world = World(channel, client, TENANT)
         await world.fill()
     return world
@@ -173,7 +173,7 @@ async def test_two_tokens_are_none(world: World, channel: grpc.aio.Channel) -> N
 
 @pytest.fixture
 async def as_robot(guarded: str, world: World) -> AsyncIterator[Client]:
-    async with connect(guarded, tenant=TENANT, actor="chen") as client:
+    async with connect(guarded, tenant=TENANT, actor="chen", bare=True) as client:
         yield client
 
 
@@ -187,7 +187,7 @@ async def test_the_subject_acts(
     report = ReportBlockRequest(task_record_id=RUN, block_record=A_BLOCK)
     report.block_record.message = f"by {kept}"
     await as_robot.records.ReportBlock(report, metadata=[bearer(token(*given))])
-    async with connect(target, tenant=TENANT) as client:
+    async with connect(target, tenant=TENANT, bare=True) as client:
         history = await client.records.ListTaskRecordEvents(
             ListTaskRecordEventsRequest(task_record_id=RUN)
         )
@@ -240,7 +240,7 @@ async def test_a_client_that_renews_its_token_watches_on(guarded: str, world: Wo
         return given[-1]
 
     async def watch() -> None:
-        async with connect(guarded, tenant=TENANT, token=renew) as client:
+        async with connect(guarded, tenant=TENANT, token=renew, bare=True) as client:
             async for _ in watch_run(client, RUN, after_seq=0):
                 pass
 
@@ -248,7 +248,7 @@ async def test_a_client_that_renews_its_token_watches_on(guarded: str, world: Wo
     await until_true(lambda: len(given) > 2 or watching.done(), what="a third token")
     assert not watching.done()
     watching.cancel()
-    async with connect(guarded, tenant=TENANT, token=given[0]) as client:
+    async with connect(guarded, tenant=TENANT, token=given[0], bare=True) as client:
         with pytest.raises(grpc.aio.AioRpcError, match="the token has expired"):
             await anext(watch_run(client, RUN, after_seq=0))
 
@@ -257,7 +257,7 @@ async def test_renewed_keys_are_taken(settings: Settings, tmp_path: Path) -> Non
     keys = write_keys(tmp_path / "keys.json", "HS256")
     async with (
         serving(settings.model_copy(update={"token_keys": keys})) as port,
-        connect(f"127.0.0.1:{port}", tenant=TENANT) as client,
+        connect(f"127.0.0.1:{port}", tenant=TENANT, bare=True) as client,
     ):
 
         async def code(algorithm: str) -> StatusCode:

@@ -53,11 +53,11 @@ Call = Callable[..., Any]
 @pytest.fixture(scope="module")
 async def call(target: str) -> AsyncIterator[Call]:
     """Sends bytes to a method, as the tenant whose things are those of `bad_requests`."""
-    async with connect(target, tenant=f"{TENANT}-2") as other:
+    async with connect(target, tenant=f"{TENANT}-2", bare=True) as other:
         await create_def(other, id=DEF)
         await create_run(other, DEF, id=FOREIGN)
         await start_run(other, FOREIGN)
-    async with connect(target, tenant=TENANT) as client:
+    async with connect(target, tenant=TENANT, bare=True) as client:
         config = json_object(inputs=[{"name": "to", "type": "string"}])
         await create_def(client, id=DEF, config=config)
         schema = json_object(

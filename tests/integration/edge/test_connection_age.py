@@ -8,8 +8,8 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest
 
 from tests.support.steps import block, get, report, running
 from tests.support.waiting import until_true
-from vwed_grpc import server
 from vwed.client import connect
+from vwed_grpc import server
 from vwed_grpc.limits import Limits
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.server import serving
@@ -29,7 +29,7 @@ async def test_calls_and_streams_go_on(
     monkeypatch.setattr(server, "server_options", aging)
     async with (
         serving(settings) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as aged,
     ):
         run = (await running(client)).id

@@ -67,7 +67,7 @@ async def own_target(own_database: str, redis_url: str) -> AsyncIterator[str]:
 async def world(own_target: str, tenant: str) -> AsyncIterator[World]:
     async with (
         grpc.aio.insecure_channel(own_target) as channel,
-        connect(own_target, tenant=tenant, actor="tester") as client,
+        connect(own_target, tenant=tenant, actor="tester", bare=True) as client,
     ):
         world = World(channel, client, tenant)
         await world.fill()
@@ -255,7 +255,7 @@ async def test_after_all_that_the_duties_go_on(
     )
 
     async def finish(of: str, id_: str) -> None:
-        async with connect(own_target, tenant=of) as client:
+        async with connect(own_target, tenant=of, bare=True) as client:
             request = FinishTaskRecordRequest(id=id_, status=SUCCEEDED)
             await client.records.FinishTaskRecord(request, timeout=SECONDS)
 

@@ -76,7 +76,7 @@ async def upgraded(
         settings = Settings(listen="127.0.0.1:0", database_url=url, redis_url=redis_url)
         async with (
             serving(settings) as port,
-            connect(f"127.0.0.1:{port}", tenant="plant", actor="tester") as client,
+            connect(f"127.0.0.1:{port}", tenant="plant", actor="tester", bare=True) as client,
         ):
             yield url, client
 

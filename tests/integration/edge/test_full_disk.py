@@ -67,7 +67,10 @@ async def test_it_refuses_early_reads_on_and_recovers(disk: Path, tenant: str) -
     settings = Settings(
         listen="127.0.0.1:0", data_dir=disk / "data", redis_url="none", disk_reserve_mib=RESERVE
     )
-    async with serving(settings) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(settings) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         run, other = await running(client, lease=60), await create(client)
         stream: Any = client.records.StreamBlockReports()
         batch = StreamBlockReportsRequest(

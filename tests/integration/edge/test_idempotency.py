@@ -93,7 +93,7 @@ async def test_each_tenant_has_its_own_request_ids(
 ) -> None:
     request_id = str(uuid.uuid4())
     mine = await client.definitions.CreateTaskDef(request_for("pick", request_id))
-    async with connect(target, tenant=f"{tenant}-2") as other:
+    async with connect(target, tenant=f"{tenant}-2", bare=True) as other:
         theirs = await other.definitions.CreateTaskDef(request_for("place", request_id))
     assert theirs.id != mine.id
 

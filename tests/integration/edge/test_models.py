@@ -63,7 +63,7 @@ async def filled(target: str) -> str:
     """A tenant with something in each relation; another one has the same under the same ids."""
     tenants = [f"t-{uuid.uuid4().hex[:12]}" for _ in range(2)]
     for tenant in tenants:
-        async with connect(target, tenant=tenant, actor="tester") as client:
+        async with connect(target, tenant=tenant, actor="tester", bare=True) as client:
             await _fill(client)
     return tenants[0]
 
@@ -215,7 +215,7 @@ def test_what_is_kept_as_bytes_is_read_as_messages(session: Session, filled: str
 async def test_events_are_read_as_the_history_tells_them(
     target: str, session: Session, filled: str
 ) -> None:
-    async with connect(target, tenant=filled) as client:
+    async with connect(target, tenant=filled, bare=True) as client:
         told = await history(client, "run")
     events = session.scalars(
         sa.select(TaskRecordEvent)
@@ -252,7 +252,7 @@ async def test_a_session_reads_one_moment(
 ) -> None:
     counted = sa.select(sa.func.count()).where(TaskDef.tenant == tenant)
     before = (session.scalar(counted), await async_session.scalar(counted))
-    async with connect(target, tenant=tenant) as client:
+    async with connect(target, tenant=tenant, bare=True) as client:
         await create_def(client)
     assert (session.scalar(counted), await async_session.scalar(counted)) == before == (0, 0)
     session.rollback()

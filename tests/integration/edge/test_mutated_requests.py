@@ -65,7 +65,7 @@ async def hunt(
 
 
 async def filled(target: str, tenant: str, channel: grpc.aio.Channel) -> World:
-    async with connect(target, tenant=tenant, token=token()) as client:
+    async with connect(target, tenant=tenant, token=token(), bare=True) as client:
         world = World(channel, client, tenant)
         await world.fill()
     return world

@@ -88,7 +88,7 @@ async def test_it_works_by_name_alone(server: Cluster, url: str, tenant: str) ->
     )
     async with (
         serving(named) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         feeding(client, include_blocks=True) as feed,
     ):
         run = await running(client)

@@ -78,7 +78,9 @@ def summaries(client: Client, count: int) -> list[Awaitable[Any]]:
 @asynccontextmanager
 async def clients(target: str, tenants: Sequence[str]) -> AsyncIterator[list[Client]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(connect(target, tenant=t)) for t in tenants]
+        yield [
+            await stack.enter_async_context(connect(target, tenant=t, bare=True)) for t in tenants
+        ]
 
 
 def prunes(each: Sequence[Client]) -> list[Awaitable[Any]]:
@@ -104,7 +106,7 @@ async def test_lists_exports_and_figures_that_hang_keep_no_executor_waiting(
 ) -> None:
     async with (
         served(settings, PATIENCE) as target,
-        connect(target, tenant=tenant) as client,
+        connect(target, tenant=tenant, bare=True) as client,
         clients(target, ended) as pruners,
     ):
         run = await running(client, lease=60)
@@ -137,7 +139,10 @@ async def test_transitions_that_hang_keep_no_report_waiting(
     settings: Settings, database_url: str, tenant: str
 ) -> None:
     """Those that an executor cannot do without have connections that no other call may take."""
-    async with served(settings, PATIENCE) as target, connect(target, tenant=tenant) as client:
+    async with (
+        served(settings, PATIENCE) as target,
+        connect(target, tenant=tenant, bare=True) as client,
+    ):
         run = await running(client, lease=60)
         busy = await running(client)
         fence: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": run.lease_epoch}
@@ -162,7 +167,7 @@ async def test_who_waits_too_long_is_told_which_connections_are_taken(
 ) -> None:
     async with (
         served(settings, 1.0) as target,
-        connect(target, tenant=tenant) as client,
+        connect(target, tenant=tenant, bare=True) as client,
         locked(database_url),
         clients(target, ended) as pruners,
     ):

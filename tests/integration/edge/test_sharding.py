@@ -72,7 +72,7 @@ async def test_every_transaction_stays_in_one_tenant(
 async def call_everything(target: str, tenant: str) -> None:
     async with (
         grpc.aio.insecure_channel(target) as channel,
-        connect(target, tenant=tenant) as client,
+        connect(target, tenant=tenant, bare=True) as client,
     ):
         world = World(channel, client, tenant)
         await world.fill()

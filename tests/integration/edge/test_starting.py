@@ -14,8 +14,8 @@ from tests.support.databases import empty_database
 from tests.support.metrics_page import ask, figures, free_address
 from tests.support.proxy import Proxy
 from tests.support.waiting import until_true
-from vwed_grpc import embedded
 from vwed.client import connect
+from vwed_grpc import embedded
 from vwed_grpc.embedded import DataDirInUse
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -95,7 +95,7 @@ async def test_postgresql_is_waited_for_and_redis_is_not(settings: Settings, ten
                 assert not port.done()
 
                 postgres.upstream = place(settings.database_url, 5432)
-                async with connect(f"127.0.0.1:{await port}", tenant=tenant) as client:
+                async with connect(f"127.0.0.1:{await port}", tenant=tenant, bare=True) as client:
                     await create_def(client)
 
                 async def ready() -> bool:
@@ -170,7 +170,7 @@ async def test_ten_migrate_at_once_and_ten_start_at_once(
         async with AsyncExitStack() as stack:
             servers = [await stack.enter_async_context(started(own)) for _ in range(AT_ONCE)]
             clients = [
-                await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
+                await stack.enter_async_context(connect(f"127.0.0.1:{port}", bare=True))
                 for port in await asyncio.gather(*servers)
             ]
             made = await create_def(clients[0])

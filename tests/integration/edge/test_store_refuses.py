@@ -66,7 +66,7 @@ async def test_who_is_not_let_in_says_unavailable(
         try:
             async with (
                 serving(own) as port,
-                connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+                connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
             ):
                 task = await running(client)
                 if how == "GONE":  # it cannot be renamed while somebody is in

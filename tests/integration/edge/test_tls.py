@@ -17,8 +17,8 @@ from tests.support.calls import create_def
 from tests.support.certificates import Authority, Files
 from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.waiting import until_true
-from vwed_grpc.cli.main import main
 from vwed.client import connect
+from vwed_grpc.cli.main import main
 from vwed_grpc.rpc.certificates import Certificates
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
@@ -56,7 +56,7 @@ def credentials(authority: Authority, own: Files | None = None) -> grpc.ChannelC
 
 async def code(port: int, given: grpc.ChannelCredentials | None, **options: Any) -> grpc.StatusCode:
     """How a read of what is not there is answered."""
-    async with connect(f"127.0.0.1:{port}", credentials=given, **options) as client:
+    async with connect(f"127.0.0.1:{port}", credentials=given, **options, bare=True) as client:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await client.records.GetTaskRecord(GetTaskRecordRequest(id="none"), timeout=20)
     return raised.value.code()
@@ -90,6 +90,7 @@ async def test_a_certificate_names_the_actor(
             tenant=tenant,
             actor=actor,
             credentials=credentials(authority, own),
+            bare=True,
         ) as client,
     ):
         definition = await create_def(client)
@@ -146,7 +147,7 @@ async def test_certificates_are_renewed(
     given = credentials(authority)
     async with (
         serving(secured()) as port,
-        connect(f"127.0.0.1:{port}", credentials=given) as client,
+        connect(f"127.0.0.1:{port}", credentials=given, bare=True) as client,
     ):
 
         async def answers() -> bool:

@@ -45,7 +45,10 @@ def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
 @asynccontextmanager
 async def traced(settings: Settings, tenant: str, share: float | None) -> AsyncIterator[Client]:
     own = settings.model_copy(update={"trace_share": share})
-    async with serving(own) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(own) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         yield client
 
 

@@ -169,7 +169,7 @@ async def test_what_comes_and_goes_neither_repeats_nor_hides(
     target: str, kind: Kind, data: st.DataObject
 ) -> None:
     numbers = iter(data.draw(st.permutations(range(1, 40))))
-    async with connect(target, tenant=f"t-{uuid.uuid4()}") as client:
+    async with connect(target, tenant=f"t-{uuid.uuid4()}", bare=True) as client:
         if kind.insert not in {insert_def, insert_template}:
             await create_def(client, "of runs", id=DEF)
             await create_template(client, "of none", id=TEMPLATE)

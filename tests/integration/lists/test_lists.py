@@ -34,7 +34,7 @@ from vwed_grpc.domain.paging import encode, request_fingerprint
 @pytest.fixture(scope="module", params=ALL, ids=lambda make: make.__name__)
 async def subject(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Subject]:
     """Made once: these tests only read."""
-    async with connect(target, tenant=f"t-{uuid.uuid4()}") as client:
+    async with connect(target, tenant=f"t-{uuid.uuid4()}", bare=True) as client:
         yield await request.param(client)
 
 

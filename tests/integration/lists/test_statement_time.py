@@ -26,7 +26,7 @@ async def impatient(settings: Settings, tenant: str) -> AsyncIterator[Client]:
     hasty = settings.model_copy(update={"statement_timeout": 0.2})
     async with (
         serving(hasty) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
     ):
         yield client
 
@@ -54,7 +54,10 @@ async def test_slow_pages_leave_a_connection_for_reads_by_key(
 ) -> None:
     engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
     patient = settings.model_copy(update={"statement_timeout": PATIENCE})
-    async with serving(patient) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(patient) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         run = (await running(client)).id
         request = ListBlockRecordsRequest(task_record_id=run)
         async with engine.begin() as connection:

@@ -68,8 +68,8 @@ async def fill(client: Client) -> None:
 async def two_tenants(target: str) -> AsyncIterator[tuple[Client, Client]]:
     names = (f"t-{uuid.uuid4().hex[:12]}" for _ in range(2))
     async with (
-        connect(target, tenant=next(names)) as one,
-        connect(target, tenant=next(names)) as other,
+        connect(target, tenant=next(names), bare=True) as one,
+        connect(target, tenant=next(names), bare=True) as other,
     ):
         await fill(one)
         await fill(other)

@@ -16,11 +16,11 @@ from tests.support.databases import migrated_database
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import get, let_lease_run_out, running, until
 from tests.support.waiting import PATIENCE, until_true
+from vwed.client import Client, connect
 from vwed_grpc import server
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
-from vwed.client import Client, connect
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
 from vwed_grpc.pacing import Pace
@@ -72,7 +72,7 @@ async def test_one_tenants_trouble_delays_no_other(
     client: Client, target: str, tenant: str, database_url: str
 ) -> None:
     """However long each of its rows takes, and however often it comes back."""
-    async with connect(target, tenant=f"{tenant}-other") as other:
+    async with connect(target, tenant=f"{tenant}-other", bare=True) as other:
         slow = [await running(client, lease=60) for _ in range(3)]
         quick = [await running(other, lease=60) for _ in range(3)]
         async with trouble(
@@ -100,7 +100,7 @@ async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
 
         async with (
             serving(own) as port,
-            connect(f"127.0.0.1:{port}", tenant=tenant) as client,
+            connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         ):
             run = await running(client, lease=60)
             async with trouble(

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.aging import age, ended, left
-from vwed_grpc.cli.main import main
 from vwed.client import Client
+from vwed_grpc.cli.main import main
 from vwed_grpc.domain.lifecycle import FAILED
 from vwed_grpc.services import figures
 

@@ -40,7 +40,7 @@ async def test_views(client: Client) -> None:
 
 async def test_one_that_is_missing_is_named(client: Client, target: str) -> None:
     run = await create(client)
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         foreign = await create(other)
     for missing in ("nowhere", foreign.id):
         with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND") as refusal:

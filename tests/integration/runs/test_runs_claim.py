@@ -255,7 +255,7 @@ async def test_a_claim_of_nothing_leaves_its_request_id_free(client: Client) -> 
 
 async def test_nothing_is_claimed_across_tenants(client: Client, target: str) -> None:
     await create(client)
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         assert await claim(other, max_count=100) == []
 
 

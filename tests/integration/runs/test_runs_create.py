@@ -205,7 +205,7 @@ async def test_an_id_is_taken_even_after_its_run(client: Client, target: str) ->
         await create(client, run.task_def_id, id="order-1")
     with refused(StatusCode.INVALID_ARGUMENT):
         await create(client, run.task_def_id, id="-")
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         assert (await create(other, id="order-1")).id == "order-1"
 
 
@@ -327,7 +327,7 @@ async def test_a_parent_must_be_there(
 
 
 async def test_a_parent_in_another_tenant_is_none(client: Client, target: str) -> None:
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         top = await create(other)
     with refused(StatusCode.NOT_FOUND):
         await create(client, parent_task_record_id=top.id)
@@ -338,7 +338,7 @@ async def test_only_runs_that_are_there_can_be_read(client: Client, target: str)
     with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND") as refusal:
         await get(client, "nowhere")
     assert refusal.metadata["id"] == "nowhere"
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         with refused(StatusCode.NOT_FOUND):
             await get(other, run.id)
     assert await get(client, run.id) == run

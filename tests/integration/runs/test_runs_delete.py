@@ -94,7 +94,7 @@ async def test_the_etag_must_be_the_present_one(client: Client) -> None:
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_run_of_another_tenant_is_none(client: Client, target: str, force: bool) -> None:
     run = await create(client)
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
             await delete(other, run.id, force=force)
     request = GetTaskRecordRequest(id=run.id)

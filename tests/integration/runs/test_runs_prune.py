@@ -63,7 +63,7 @@ async def test_what_ended_before_goes_with_all_that_is_its_own(
 async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, target: str) -> None:
     pinned = await ended(client, pinned=True)
     gone = await ended(client)
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex[:8]}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex[:8]}", bare=True) as other:
         foreign = await ended(other)
         assert (await prune(client)).pruned == 1
         assert await left(client) == {pinned.id}

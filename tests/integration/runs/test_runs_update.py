@@ -128,7 +128,7 @@ async def test_labels_are_found_as_they_are_now(client: Client) -> None:
 
 async def test_a_run_of_another_tenant_is_none(client: Client, target: str) -> None:
     run = await create(client)
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
             await update(other, run.id, priority=1)
 

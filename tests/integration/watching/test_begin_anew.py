@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.steps import running
+from vwed.client import Client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.seal import Seal
-from vwed.client import Client
 from vwed_grpc.pacing import Pace
 from vwed_grpc.storage import pulse
 from vwed_grpc.storage.database import Database

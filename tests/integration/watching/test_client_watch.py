@@ -19,7 +19,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordRe
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.support.waiting import PATIENCE
-from vwed.client import connect, error_info, watch, watch_messages, watch_run
+from vwed.client import connect, error_info, resuming, watch_messages, watch_run
 
 LAST = 40
 Break = Callable[[Any], Any]
@@ -106,7 +106,7 @@ async def serving(servicer: Breaking) -> AsyncIterator[str]:
 
 
 async def seqs(target: str, after_seq: int | None = 0, patience: float = 60) -> list[int]:
-    async with connect(target) as client:
+    async with connect(target, bare=True) as client:
         return [event.seq async for event in watch_run(client, "run", after_seq, patience=patience)]
 
 
@@ -137,7 +137,7 @@ async def test_watch_goes_on_inside_and_after_a_snapshot(cut: int) -> None:
 async def test_watch_groups_events_as_they_were_sent() -> None:
     servicer = Breaking((3, abort(StatusCode.UNAVAILABLE)))
     whole = [message for message in servicer.messages(WatchTaskRecordRequest()) if message.events]
-    async with serving(servicer) as target, connect(target) as client:
+    async with serving(servicer) as target, connect(target, bare=True) as client:
         assert [message async for message in watch_messages(client, "run", 0)] == whole
 
 
@@ -173,16 +173,16 @@ async def test_silent_server_is_taken_for_lost(monkeypatch: pytest.MonkeyPatch) 
     async def sleep(_context: Any) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(watch, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(resuming, "SILENCE_SECONDS", 0.3)
     servicer = Breaking((3, sleep))
     async with serving(servicer) as target:
         assert await seqs(target) == list(range(1, LAST + 1))
 
 
 async def test_slow_reader_is_not_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(resuming, "SILENCE_SECONDS", 1.0)
     servicer = Breaking()
-    async with serving(servicer) as target, connect(target) as client:
+    async with serving(servicer) as target, connect(target, bare=True) as client:
         async for event in watch_run(client, "run", 0):
             if event.seq == 1:
                 await asyncio.sleep(1.5)
@@ -198,7 +198,7 @@ async def test_leaving_a_watch_cancels_its_call() -> None:
         finally:
             left.set()
 
-    async with serving(Breaking((1, wait))) as target, connect(target) as client:
+    async with serving(Breaking((1, wait))) as target, connect(target, bare=True) as client:
         async with aclosing(watch_run(client, "run", 0)) as events:
             await anext(events)
         async with asyncio.timeout(PATIENCE):
@@ -207,7 +207,10 @@ async def test_leaving_a_watch_cancels_its_call() -> None:
 
 async def test_calls_carry_tenant_and_actor() -> None:
     servicer = Breaking()
-    async with serving(servicer) as target, connect(target, tenant="t", actor="wms") as client:
+    async with (
+        serving(servicer) as target,
+        connect(target, tenant="t", actor="wms", bare=True) as client,
+    ):
         _ = [event async for event in watch_run(client, "run", 0)]
     assert servicer.metadata["x-vwed-tenant"] == "t"
     assert servicer.metadata["x-vwed-actor"] == "wms"

@@ -169,7 +169,10 @@ async def test_a_token_older_than_what_is_kept_is_out_of_range(
         point = ResumePoint.of(seen.token, watch, present)
     rules = {tenant: Retention(events_days=7), "*": Retention(events_days=0.5)}
     short = settings.model_copy(update={"redis_url": "none", "retention": rules})
-    async with serving(short) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as there:
+    async with (
+        serving(short) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as there,
+    ):
         for days, kept in ((6.9, True), (7.1, False)):
             said_at = point.said_at - timedelta(days=days)
             token = ResumePoint(point.place, said_at).token(watch, present)

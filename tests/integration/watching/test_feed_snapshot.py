@@ -37,7 +37,7 @@ async def test_open_runs_are_told_as_they_are(client: Client, target: str) -> No
     waits, runs, ended = await create(client), await running(client), await running(client)
     await finish_run(client, ended.id)
     await report(client, runs.id, block("a", SUCCEEDED))
-    async with connect(target, tenant="another") as other:
+    async with connect(target, tenant="another", bare=True) as other:
         await create(other)
     async with feeding(client) as seen:
         assert set(seen.snapshot) == {waits.id, runs.id}

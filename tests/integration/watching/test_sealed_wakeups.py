@@ -12,9 +12,9 @@ from tests.support.metrics_page import figures, free_address
 from tests.support.steps import block, report, running, sql
 from tests.support.waiting import until_true
 from tests.support.watching import watching
+from vwed.client import Client
 from vwed_grpc.cache.client import client as redis_client
 from vwed_grpc.cache.seal import Seal
-from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.events import Event, Kind

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.steps import running
-from vwed_grpc.cache.seal import Seal
 from vwed.client import Client
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.pacing import Pace
 from vwed_grpc.storage import events, feed
 from vwed_grpc.storage.database import Database

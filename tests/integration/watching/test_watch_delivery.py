@@ -28,7 +28,10 @@ from vwed_grpc.settings import Settings
 async def replica(settings: Settings, tenant: str, redis_url: str | None) -> AsyncIterator[Client]:
     """A client of one more server on the same database."""
     other = settings.model_copy(update={"redis_url": redis_url})
-    async with serving(other) as port, connect(f"127.0.0.1:{port}", tenant=tenant) as client:
+    async with (
+        serving(other) as port,
+        connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
+    ):
         yield client
 
 

@@ -152,7 +152,7 @@ async def test_a_run_that_is_not_there(client: Client, target: str) -> None:
     with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
         await watch_to_end(client, "nowhere", 0)
     run = await create(client)
-    async with connect(target, tenant=f"other-{uuid.uuid4().hex}") as other:
+    async with connect(target, tenant=f"other-{uuid.uuid4().hex}", bare=True) as other:
         for after_seq in (None, 0):
             with refused(StatusCode.NOT_FOUND, "TASK_RECORD_NOT_FOUND"):
                 await watch_to_end(other, run.id, after_seq)

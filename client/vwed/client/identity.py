@@ -1,0 +1,44 @@
+"""Who calls: the metadata that every call of a client carries."""
+
+from collections.abc import Callable
+
+Token = str | Callable[[], str] | None
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Identity:
+    """A tenant, an actor, and a token that may be renewed.
+
+    Raises:
+        ValueError: `tenant` cannot be one. gRPC's own error for it does not say what is wrong.
+    """
+
+    def __init__(self, tenant: str, actor: str, token: Token) -> None:
+        if not (tenant.isascii() and tenant.isprintable()):
+            raise ValueError(
+                f"no tenant has the id {tenant!r}: ids are ASCII letters, digits and ._:-"
+            )
+        self._fixed: Metadata = (("x-vwed-tenant", tenant),)
+        if actor.isascii() and actor.isprintable():
+            self._fixed += (("x-vwed-actor", actor),) if actor else ()
+        else:
+            # Surrogates, which odd bytes of an argument become, are no text: the server says so.
+            self._fixed += (("x-vwed-actor-bin", actor.encode(errors="surrogatepass")),)
+        if isinstance(token, str):
+            self._fixed += (_bearer(token),)
+        self._token = token if callable(token) else None
+
+    @property
+    def renews_token(self) -> bool:
+        """A call that its token's end ended may be made again."""
+        return self._token is not None
+
+    def metadata(self) -> Metadata:
+        """For one call, with the token as it is now."""
+        if self._token is None:
+            return self._fixed
+        return (*self._fixed, _bearer(self._token()))
+
+
+def _bearer(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"
