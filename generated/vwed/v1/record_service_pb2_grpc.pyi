@@ -49,9 +49,11 @@ class RecordServiceStub:
     CreateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.CreateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """A PENDING run of an ENABLED definition."""
     GetTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.GetTaskRecordRequest, _task_record_pb2.TaskRecord]
+    """One run, with its input and result."""
     BatchGetTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.BatchGetTaskRecordsRequest, _record_service_pb2.BatchGetTaskRecordsResponse]
     """All of them in the order of the request, or NOT_FOUND."""
     ListTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordsRequest, _record_service_pb2.ListTaskRecordsResponse]
+    """Runs, the newest first unless told."""
     UpdateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]
@@ -111,7 +113,9 @@ class RecordServiceStub:
     are applied in sending order.
     """
     GetBlockRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.GetBlockRecordRequest, _block_record_pb2.BlockRecord]
+    """One block record, with its input and output."""
     ListBlockRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListBlockRecordsRequest, _record_service_pb2.ListBlockRecordsResponse]
+    """The block records of a run, in the order of their first report unless told."""
     ListTaskRecordEvents: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordEventsRequest, _record_service_pb2.ListTaskRecordEventsResponse]
     """The history of one run, by seq."""
     WatchTaskRecord: _grpc.UnaryStreamMultiCallable[_record_service_pb2.WatchTaskRecordRequest, _record_service_pb2.WatchTaskRecordResponse]
@@ -141,9 +145,11 @@ class RecordServiceAsyncStub(RecordServiceStub):
     CreateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.CreateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """A PENDING run of an ENABLED definition."""
     GetTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
+    """One run, with its input and result."""
     BatchGetTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.BatchGetTaskRecordsRequest, _record_service_pb2.BatchGetTaskRecordsResponse]  # type: ignore[assignment]
     """All of them in the order of the request, or NOT_FOUND."""
     ListTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordsRequest, _record_service_pb2.ListTaskRecordsResponse]  # type: ignore[assignment]
+    """Runs, the newest first unless told."""
     UpdateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -203,7 +209,9 @@ class RecordServiceAsyncStub(RecordServiceStub):
     are applied in sending order.
     """
     GetBlockRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetBlockRecordRequest, _block_record_pb2.BlockRecord]  # type: ignore[assignment]
+    """One block record, with its input and output."""
     ListBlockRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListBlockRecordsRequest, _record_service_pb2.ListBlockRecordsResponse]  # type: ignore[assignment]
+    """The block records of a run, in the order of their first report unless told."""
     ListTaskRecordEvents: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordEventsRequest, _record_service_pb2.ListTaskRecordEventsResponse]  # type: ignore[assignment]
     """The history of one run, by seq."""
     WatchTaskRecord: _aio.UnaryStreamMultiCallable[_record_service_pb2.WatchTaskRecordRequest, _record_service_pb2.WatchTaskRecordResponse]  # type: ignore[assignment]
@@ -241,7 +249,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.GetTaskRecordRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]: ...
+    ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
+        """One run, with its input and result."""
 
     @_abc_1.abstractmethod
     def BatchGetTaskRecords(
@@ -256,7 +265,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.ListTaskRecordsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_record_service_pb2.ListTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.ListTaskRecordsResponse]]: ...
+    ) -> _typing.Union[_record_service_pb2.ListTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.ListTaskRecordsResponse]]:
+        """Runs, the newest first unless told."""
 
     @_abc_1.abstractmethod
     def UpdateTaskRecord(
@@ -429,14 +439,16 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.GetBlockRecordRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_block_record_pb2.BlockRecord, _abc.Awaitable[_block_record_pb2.BlockRecord]]: ...
+    ) -> _typing.Union[_block_record_pb2.BlockRecord, _abc.Awaitable[_block_record_pb2.BlockRecord]]:
+        """One block record, with its input and output."""
 
     @_abc_1.abstractmethod
     def ListBlockRecords(
         self,
         request: _record_service_pb2.ListBlockRecordsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_record_service_pb2.ListBlockRecordsResponse, _abc.Awaitable[_record_service_pb2.ListBlockRecordsResponse]]: ...
+    ) -> _typing.Union[_record_service_pb2.ListBlockRecordsResponse, _abc.Awaitable[_record_service_pb2.ListBlockRecordsResponse]]:
+        """The block records of a run, in the order of their first report unless told."""
 
     @_abc_1.abstractmethod
     def ListTaskRecordEvents(
