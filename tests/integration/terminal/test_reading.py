@@ -32,10 +32,10 @@ LOOP = {
 }
 
 
-async def picked(client: Client, *, lines: int, **fields: str) -> TaskRecord:
+async def picked(client: Client, *, lines: int) -> TaskRecord:
     """A run amid its loop, so many lines of which are picked."""
     task_def = await define(client, LOOP, name="入库上架", id="putaway")
-    run = await running(client, task_def.id, **fields)
+    run = await running(client, task_def.id)
     parent = BlockRecordKey(block_id="each_line")
     done = [block("pick", SUCCEEDED, iteration=str(n), parent=parent) for n in range(1, lines + 1)]
     await report(client, run.id, block("choose", SUCCEEDED), block("each_line", RUNNING))
