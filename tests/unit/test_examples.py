@@ -2,14 +2,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import Struct
-from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
+from vwed.v1.task_def_pb2 import TaskDef
 
+from vwed.client import Step, as_dict
+from vwed.client.executor.steps import steps_of
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.actions import Vehicle, act
 from vwed_grpc.demo.references import resolve
-from vwed_grpc.demo.walk import Body, Visit, walk
+from vwed_grpc.demo.walk import Body, Turn, walk
 from vwed_grpc.domain.config_tree import config_problems
 from vwed_grpc.domain.json_value import struct_problems
 from vwed_grpc.domain.run_input import complete_input
@@ -27,34 +27,31 @@ class DryRun:
         self._vehicle = Vehicle("AMB-01")
         self.leaves: list[str] = []
 
-    async def announce(self, visits: Sequence[Visit]) -> None:
-        pass
-
-    async def perform(self, visit: Visit, body: Body | None) -> None:
+    async def perform(self, step: Step, turn: Turn, body: Body | None) -> None:
         async def look_up(root: str, path: Sequence[str]) -> Any:
-            value: Any = {"input": self._input, "item": visit.item, "cache": self._cache}[root]
+            value: Any = {"input": self._input, "item": turn.item, "cache": self._cache}[root]
             for name in path:
                 value = value[name]
             return value
 
-        inputs = await resolve(visit.block.get("inputs", {}), look_up)
+        inputs = await resolve(step.inputs, look_up)
         if body:
             await body(inputs)
             return
-        outcome = act(visit.block["type"], self._vehicle, inputs)
-        assert outcome.output, f"{visit.block['type']} is not a type that robots know"
+        outcome = act(step.type, self._vehicle, inputs)
+        assert outcome.output, f"{step.type} is not a type that robots know"
         assert outcome.seconds > 0
         for key, field in inputs.get("save", {}).items():
             self._cache[key] = outcome.output[field]
-        self.leaves.append(" ".join(filter(None, [visit.block["id"], visit.iteration])))
+        self.leaves.append(" ".join(filter(None, [step.id, turn.iteration])))
 
 
-async def leaves(config: Struct, run: CreateTaskRecordRequest) -> list[str]:
-    run_input = run.task_record.input
-    complete_input(config, run_input)
-    performer = DryRun(MessageToDict(run_input))
-    await walk(MessageToDict(config)["blocks"], performer)
-    return performer.leaves
+async def leaves(definition: TaskDef) -> list[str]:
+    run_input = RUNS[definition.id].task_record.input
+    complete_input(definition.config, run_input)
+    dry_run = DryRun(as_dict(run_input))
+    await walk(steps_of(definition), dry_run.perform)
+    return dry_run.leaves
 
 
 @pytest.mark.parametrize("definition_id", DEFINITIONS)
@@ -74,8 +71,7 @@ def test_every_definition_has_a_run() -> None:
 
 
 async def test_empty_pallet_is_delivered_in_order() -> None:
-    definition_id = "demo-empty-pallet-delivery"
-    assert await leaves(DEFINITIONS[definition_id].config, RUNS[definition_id]) == [
+    assert await leaves(DEFINITIONS["demo-empty-pallet-delivery"]) == [
         "choose_robot",
         "drive_to_shelf",
         "lift_pallet",
@@ -86,8 +82,7 @@ async def test_empty_pallet_is_delivered_in_order() -> None:
 
 
 async def test_parallel_pick_goes_through_every_line_of_every_tote() -> None:
-    definition_id = "demo-parallel-pick"
-    visited = await leaves(DEFINITIONS[definition_id].config, RUNS[definition_id])
+    visited = await leaves(DEFINITIONS["demo-parallel-pick"])
     lights = ["pick_by_light 1", "pick_by_light 2"]
     assert [leaf for leaf in visited if leaf in lights] == lights
     assert [leaf for leaf in visited if leaf not in lights] == [
@@ -113,7 +108,7 @@ async def test_parallel_pick_goes_through_every_line_of_every_tote() -> None:
 
 async def test_putaway_meets_its_fault_halfway() -> None:
     definition = DEFINITIONS["demo-inbound-putaway"]
-    visited = await leaves(definition.config, RUNS[definition.id])
+    visited = await leaves(definition)
     assert visited == [
         "choose_robot",
         "drive_to_dock",

@@ -1,8 +1,13 @@
 import click
 
+from vwed.client import Executor
 from vwed_grpc.cli.progress_view import progress_view
 from vwed_grpc.cli.target import Target, run, target_options
+from vwed_grpc.demo import examples
 from vwed_grpc.demo.session import UnexpectedEnd, play
+
+_PATIENCE = 120.0
+"""Seconds for a server that restarts under the robots' work."""
 
 
 @click.command()
@@ -25,9 +30,22 @@ def demo(runs: int, robots: int, speed: float, target: Target) -> None:
 
 
 async def _demo(target: Target, runs: int, robots: int, speed: float) -> None:
+    def hire(robot_id: str) -> Executor:
+        return Executor(
+            target.address,
+            robot_id,
+            tenant=target.tenant,
+            token=target.token,
+            credentials=target.credentials,
+            grace=0,  # after Ctrl-C they stop where they are
+        )
+
     try:
         with progress_view() as spectator:
-            await play(target.connect, spectator, runs=runs, robots=robots, speed=speed)
+            async with target.connect("demo") as client:
+                await examples.load(client)
+            async with target.connect("demo", patience=_PATIENCE) as client:
+                await play(client, hire, spectator, runs=runs, robots=robots, speed=speed)
     except UnexpectedEnd as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"ended as they should: {runs} of {runs} runs")

@@ -14,7 +14,6 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.cli.event_line import STATUS_COLORS, BlockDepths, block_title, event_line
-from vwed_grpc.demo.execution import RETRY_LABEL
 from vwed_grpc.demo.session import Spectator
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.views.words import block_status, run_error, run_status
@@ -82,5 +81,4 @@ class _RunTable:
 
 
 def _short_name(run: TaskRecord) -> str:
-    again = " #2" if run.attempt > 1 or RETRY_LABEL in run.labels else ""
-    return (run.external_id or run.id) + again
+    return (run.external_id or run.id) + (" #2" if run.attempt > 1 else "")

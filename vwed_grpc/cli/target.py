@@ -31,15 +31,17 @@ class Target:
     token: Token = field(repr=False)
     credentials: grpc.ChannelCredentials | None = field(repr=False)
 
-    def connect(self, actor: str = "") -> AbstractAsyncContextManager[Client]:
-        """As `client.connect`; a server that is not there is said soon."""
+    def connect(
+        self, actor: str = "", *, patience: float = _PATIENCE
+    ) -> AbstractAsyncContextManager[Client]:
+        """As `client.connect`; a server that is not there is said soon, unless told otherwise."""
         return connect(
             self.address,
             tenant=self.tenant,
             actor=actor,
             token=self.token,
             credentials=self.credentials,
-            patience=_PATIENCE,
+            patience=patience,
         )
 
 

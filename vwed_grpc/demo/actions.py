@@ -1,12 +1,14 @@
 """What the blocks of the examples do to a robot, and what they would measure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import hypot
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from vwed_grpc.demo.walk import Values
+
+Inputs = Mapping[str, Any]
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Outcome(NamedTuple):
     output: Values
 
 
-def act(block_type: str, vehicle: Vehicle, inputs: Values) -> Outcome:
+def act(block_type: str, vehicle: Vehicle, inputs: Inputs) -> Outcome:
     """Do a block as a robot on a real floor would; unknown types do nothing."""
     action = _ACTIONS.get(block_type)
     return action(vehicle, inputs) if action else Outcome(0.5, {})
@@ -53,7 +55,7 @@ def _distance(start: str, goal: str) -> float:
     return round(hypot(a["x"] - b["x"], a["y"] - b["y"]), 1)
 
 
-def _choose_robot(vehicle: Vehicle, inputs: Values) -> Outcome:
+def _choose_robot(vehicle: Vehicle, inputs: Inputs) -> Outcome:
     near = inputs.get("near", vehicle.station)
     return Outcome(
         1.0,
@@ -66,7 +68,7 @@ def _choose_robot(vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _drive(vehicle: Vehicle, inputs: Values) -> Outcome:
+def _drive(vehicle: Vehicle, inputs: Inputs) -> Outcome:
     start, goal = vehicle.station, inputs["to"]
     distance = _distance(start, goal)
     seconds = round(distance / inputs.get("max_speed_mps", 1.2) + 2, 1)  # 2 s to speed up and brake
@@ -84,7 +86,7 @@ def _drive(vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _lift(vehicle: Vehicle, inputs: Values) -> Outcome:
+def _lift(vehicle: Vehicle, inputs: Inputs) -> Outcome:
     load = _measure("pallet", vehicle.station)
     return Outcome(
         4.0,
@@ -97,7 +99,7 @@ def _lift(vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _put_down(vehicle: Vehicle, inputs: Values) -> Outcome:
+def _put_down(vehicle: Vehicle, inputs: Inputs) -> Outcome:
     return Outcome(
         4.0,
         {
@@ -109,7 +111,7 @@ def _put_down(vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _detect_pallet(vehicle: Vehicle, _inputs: Values) -> Outcome:
+def _detect_pallet(vehicle: Vehicle, _inputs: Inputs) -> Outcome:
     seen = _measure("camera", vehicle.station)
     return Outcome(
         2.0,
@@ -117,11 +119,11 @@ def _detect_pallet(vehicle: Vehicle, _inputs: Values) -> Outcome:
     )
 
 
-def _scan(_vehicle: Vehicle, inputs: Values) -> Outcome:
+def _scan(_vehicle: Vehicle, inputs: Inputs) -> Outcome:
     return Outcome(1.0, {"code": inputs["code"], "symbology": "CODE128", "grade": "A"})
 
 
-def _pick(_vehicle: Vehicle, inputs: Values) -> Outcome:
+def _pick(_vehicle: Vehicle, inputs: Inputs) -> Outcome:
     each = 0.05 + _measure(inputs["sku"]) % 900 / 1000
     return Outcome(
         3.0,
@@ -133,7 +135,7 @@ def _pick(_vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _weigh(_vehicle: Vehicle, inputs: Values) -> Outcome:
+def _weigh(_vehicle: Vehicle, inputs: Inputs) -> Outcome:
     deviation = _measure(inputs["tote_id"]) % 30 / 1000
     return Outcome(
         1.5,
@@ -145,17 +147,17 @@ def _weigh(_vehicle: Vehicle, inputs: Values) -> Outcome:
     )
 
 
-def _pick_by_light(_vehicle: Vehicle, inputs: Values) -> Outcome:
+def _pick_by_light(_vehicle: Vehicle, inputs: Inputs) -> Outcome:
     outcome = _pick(_vehicle, inputs)
     return Outcome(4.0, outcome.output | {"slot": inputs["slot"], "picker": "P-17"})
 
 
-def _report_to_wms(vehicle: Vehicle, inputs: Values) -> Outcome:
+def _report_to_wms(vehicle: Vehicle, inputs: Inputs) -> Outcome:
     receipt = _measure(inputs["event"], inputs["text"], vehicle.robot_id)
     return Outcome(0.5, {"http_status": 200, "receipt": f"RCPT-{receipt:010}"})
 
 
-_ACTIONS: dict[str, Callable[[Vehicle, Values], Outcome]] = {
+_ACTIONS: dict[str, Callable[[Vehicle, Inputs], Outcome]] = {
     "choose_robot": _choose_robot,
     "drive": _drive,
     "lift": _lift,

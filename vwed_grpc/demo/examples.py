@@ -1,25 +1,25 @@
 """The example definitions, as the requests that make them; grpcurl takes the same files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, TypeVar
 
-import grpc
-from google.protobuf.json_format import MessageToDict, Parse
+from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
+from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
+    BatchGetTaskDefsRequest,
     CreateTaskDefRequest,
     CreateTaskTemplateRequest,
-    GetTaskDefRequest,
     InstantiateTaskTemplateRequest,
 )
 
-from vwed.client import Client, error_info, persist
+from vwed.client import AlreadyExists, Client, as_dict
 
 Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response")
 
 _DEFINITIONS = ("empty_pallet_delivery", "parallel_pick", "inbound_putaway")
 _TEMPLATE = "templates/point_to_point"
@@ -30,8 +30,6 @@ _RUNS = (
     "runs/3_inbound_putaway",
     "runs/4_line_side_supply",
 )
-_FIRST_PATIENCE = 3.0
-"""Seconds for a server that is just starting; one that is not there is said soon."""
 
 
 def definitions() -> list[CreateTaskDefRequest]:
@@ -54,22 +52,29 @@ def runs() -> list[CreateTaskRecordRequest]:
     return [_read(name, CreateTaskRecordRequest()) for name in _RUNS]
 
 
-async def load(client: Client) -> dict[str, TaskDef]:
-    """Make the definitions unless they are there; answers them by id, as the service has them."""
-    loaded = {}
+async def load(client: Client) -> None:
+    """Make the definitions, unless they are there."""
+    service = client.definitions
     for request in definitions():
-        await _create(client.definitions.CreateTaskDef, request)
-        loaded[request.task_def.id] = await _get(client, request.task_def.id)
-    await _create(client.definitions.CreateTaskTemplate, template())
-    await _create(client.definitions.InstantiateTaskTemplate, instance())
-    loaded[instance().task_def.id] = await _get(client, instance().task_def.id)
-    return loaded
+        with _there_already():
+            await service.CreateTaskDef(request)
+    with _there_already():
+        await service.CreateTaskTemplate(template())
+    with _there_already():
+        await service.InstantiateTaskTemplate(instance())
+
+
+async def stored(client: Client) -> dict[str, TaskDef]:
+    """The definitions by id, as the service has them: someone may have changed them."""
+    ids = [*(request.task_def.id for request in definitions()), instance().task_def.id]
+    request = BatchGetTaskDefsRequest(ids=ids, view=View.VIEW_FULL)
+    answer = await client.definitions.BatchGetTaskDefs(request)
+    return {definition.id: definition for definition in answer.task_defs}
 
 
 def fault(definition: TaskDef) -> str | None:
     """The error_code with which the first run of a definition fails in the demo, if any does."""
-    config: dict[str, Any] = MessageToDict(definition.config)
-    for block in _all_blocks(config.get("blocks", [])):
+    for block in _all_blocks(as_dict(definition.config).get("blocks", [])):
         if found := block.get("inputs", {}).get("fault"):
             return str(found["error_code"])
     return None
@@ -87,16 +92,10 @@ def _read(name: str, request: Request) -> Request:
     return Parse(text, request)
 
 
-async def _create(
-    method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request
-) -> None:
+@contextmanager
+def _there_already() -> Iterator[None]:
     try:
-        await persist(method, request, patience=_FIRST_PATIENCE)
-    except grpc.aio.AioRpcError as exc:
-        info = error_info(exc)
-        if info is None or info.reason != "ID_TAKEN":  # a name that something else has is trouble
+        yield
+    except AlreadyExists as exc:
+        if exc.reason != "ID_TAKEN":  # a name that something else has is trouble
             raise
-
-
-async def _get(client: Client, definition_id: str) -> TaskDef:
-    return await persist(client.definitions.GetTaskDef, GetTaskDefRequest(id=definition_id))

@@ -1,84 +1,73 @@
+"""A robot that is not there: what its executor does for each run of the examples."""
+
 import asyncio
-from contextlib import suppress
-from uuid import uuid4
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import grpc
-from google.protobuf.duration_pb2 import Duration
-from vwed.v1.record_service_pb2 import (
-    ClaimTaskRecordsRequest,
-    GetTaskRecordRequest,
-    HeartbeatTaskRecordRequest,
-)
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+from vwed.client import BlockFailed, Executor, Run, Step
+from vwed.client.executor import Block
+from vwed_grpc.demo.actions import Vehicle, act
+from vwed_grpc.demo.references import resolve
+from vwed_grpc.demo.walk import Body, Turn, Values, walk
 
-from vwed.client import Client, persist
-from vwed_grpc.demo.actions import Vehicle
-from vwed_grpc.demo.execution import Execution
-from vwed_grpc.domain import lifecycle
-
-_LEASE = Duration(seconds=30)
-_HEARTBEAT_SECONDS = 10.0
-_WAIT = Duration(seconds=5)
+_LONG_SECONDS = 5.0
+"""Longer actions say how far they are, a quarter at a time."""
+_KEPT_SECONDS = 3600.0
 
 
-class Robot:
-    """An executor that takes one run after another, of those with the given labels.
+def employ(executor: Executor, robot_id: str, *, labels: dict[str, str], speed: float) -> None:
+    """Let the executor drive the runs with these labels as a robot would, one after another.
 
-    It also takes over what a lost executor left behind, and outlives restarts of the server.
+    `speed` is the factor by which actions take their time; 0: none.
     """
+    vehicle = Vehicle(robot_id)
 
-    def __init__(
-        self, client: Client, robot_id: str, *, labels: dict[str, str], speed: float
-    ) -> None:
-        self._client = client
-        self._vehicle = Vehicle(robot_id)
-        self._labels = labels
-        self._speed = speed
+    @executor.task(labels=labels)
+    async def drive(run: Run) -> Values:
+        run.robot_id = robot_id
+        await walk(run.blocks, _Drive(run, vehicle, speed).perform)
+        return {"robot_id": robot_id, "battery_percent": vehicle.battery_percent}
 
-    async def work(self) -> None:
-        """Until cancelled; raises `grpc.aio.AioRpcError` for what persisting does not help."""
-        while True:
-            response = await persist(
-                self._client.records.ClaimTaskRecords,
-                ClaimTaskRecordsRequest(
-                    executor_id=self._vehicle.robot_id,
-                    filter=TaskRecordFilter(labels=self._labels),
-                    include_interrupted=True,
-                    lease=_LEASE,
-                    wait=_WAIT,
-                    request_id=str(uuid4()),  # an answer that was lost is given again
-                ),
-                timeout=_WAIT.seconds + 10.0,
-            )
-            for run in response.task_records:
-                await self._drive(run)
 
-    async def _drive(self, run: TaskRecord) -> None:
-        heartbeat = asyncio.create_task(self._keep_alive(run))
-        try:
-            await Execution(self._client, run, self._vehicle, self._speed).execute()
-        except grpc.aio.AioRpcError:
-            if not await self._lost(run):
-                raise
-        finally:
-            heartbeat.cancel()
+@dataclass(frozen=True)
+class _Drive:
+    """One run in the hands of one robot."""
 
-    async def _keep_alive(self, run: TaskRecord) -> None:
-        request = HeartbeatTaskRecordRequest(
-            id=run.id,
-            executor_id=run.executor_id,
-            lease_epoch=run.lease_epoch,
-            robot_id=self._vehicle.robot_id,
-        )
-        with suppress(grpc.aio.AioRpcError):  # the next report meets the same error, and says it
-            while True:
-                await persist(self._client.records.HeartbeatTaskRecord, request)
-                await asyncio.sleep(_HEARTBEAT_SECONDS)
+    run: Run
+    vehicle: Vehicle
+    speed: float
 
-    async def _lost(self, run: TaskRecord) -> bool:
-        """Whether an operator ended or deleted the run, or another robot took it over."""
-        try:
-            now = await persist(self._client.records.GetTaskRecord, GetTaskRecordRequest(id=run.id))
-        except grpc.aio.AioRpcError as exc:
-            return exc.code() is grpc.StatusCode.NOT_FOUND
-        return now.status in lifecycle.FINAL or now.lease_epoch != run.lease_epoch
+    async def perform(self, step: Step, turn: Turn, body: Body | None) -> None:
+        inputs = await resolve(step.inputs, partial(self._look_up, turn.item))
+        save, fault = inputs.pop("save", {}), inputs.pop("fault", None)
+        # There is none if an earlier executor of the run has done the block.
+        async for attempt in self.run.attempts(step, 1, iteration=turn.iteration, inputs=inputs):
+            async with attempt as block:
+                output = await (body(inputs) if body else self._act(block))
+                if fault and self.run.record.attempt == 1:
+                    raise BlockFailed(fault["error_code"], fault["message"])
+                for key, field in save.items():
+                    await self.run.cache.set(key, output[field], ttl=_KEPT_SECONDS)
+                block.output = output
+
+    async def _act(self, block: Block) -> Values:
+        outcome = act(block.type, self.vehicle, block.inputs)
+        quarters = 4 if outcome.seconds > _LONG_SECONDS else 1
+        for quarter in range(1, quarters + 1):
+            await asyncio.sleep(outcome.seconds / quarters * self.speed)
+            if quarter < quarters:
+                block.progress(quarter / quarters, f"电量 {self.vehicle.battery_percent} %")
+        return outcome.output
+
+    async def _look_up(self, item: Any, root: str, path: Sequence[str]) -> Any:
+        """What `{{root.path}}` stands for in a block; raises BlockFailed if for nothing."""
+        value: Any = {"input": self.run.input, "item": item}
+        if root == "cache" and path and (kept := await self.run.cache.get(path[0])) is not None:
+            value["cache"] = {path[0]: kept}
+        for name in (root, *path):
+            if not isinstance(value, Mapping) or name not in value:
+                raise BlockFailed("MISSING_VALUE", f"{'.'.join([root, *path])} has no value")
+            value = value[name]
+        return value

@@ -58,6 +58,14 @@ class Claim:
         )
         return what.SerializeToString(deterministic=True)
 
+    @property
+    def without_wait(self) -> ClaimTaskRecordsRequest:
+        """What is the same in a claim that is made again by who cannot wait any more."""
+        what = ClaimTaskRecordsRequest()
+        what.CopyFrom(self.request)
+        what.ClearField("wait")
+        return what
+
 
 Taken = list[TaskRecord]
 
@@ -120,7 +128,7 @@ async def _take(
                 continue
             request_ids.add(request_id)
             try:
-                before = await idempotency.recall(tx, tenant, request_id, claim.request)
+                before = await idempotency.recall(tx, tenant, request_id, claim.without_wait)
             except VwedError as refusal:
                 outcomes[n] = refusal
                 continue

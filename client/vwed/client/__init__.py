@@ -27,19 +27,30 @@ from vwed.client.errors import (
     error_info,
     is_transient,
 )
+from vwed.client.executor import (
+    BlockFailed,
+    BlockingRun,
+    Executor,
+    Run,
+    RunStopped,
+    Step,
+    StopReason,
+)
 from vwed.client.feed import watch_runs
 from vwed.client.identity import Token
 from vwed.client.paging import pages
-from vwed.client.persistence import persist
 from vwed.client.values import as_dict, as_struct, data_cache, entry_value
 from vwed.client.watch import watch_messages, watch_run
 
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "BlockFailed",
+    "BlockingRun",
     "CallError",
     "Client",
     "DeadlineExceeded",
+    "Executor",
     "FailedPrecondition",
     "IllegalTransition",
     "InvalidArgument",
@@ -48,7 +59,11 @@ __all__ = [
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",
+    "Run",
+    "RunStopped",
     "RunTaken",
+    "Step",
+    "StopReason",
     "Token",
     "Unauthenticated",
     "Unavailable",
@@ -60,7 +75,6 @@ __all__ = [
     "error_info",
     "is_transient",
     "pages",
-    "persist",
     "watch_messages",
     "watch_run",
     "watch_runs",

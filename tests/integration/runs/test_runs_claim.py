@@ -236,6 +236,16 @@ async def test_a_request_id_claims_once(client: Client) -> None:
     assert len(await claim(client, max_count=100)) == 3
 
 
+async def test_a_claim_is_repeated_by_who_cannot_wait_any_more(client: Client) -> None:
+    task_def = await define(client)
+    request_id = str(uuid.uuid4())
+    waiting = asyncio.create_task(claim(client, wait=seconds(20), request_id=request_id))
+    run = await create(client, task_def.id)
+    assert [r.id for r in await waiting] == [run.id]
+    await create(client, task_def.id)
+    assert [r.id for r in await claim(client, request_id=request_id)] == [run.id]
+
+
 async def test_a_claim_that_is_repeated_answers_what_is_still_there(client: Client) -> None:
     task_def = await define(client)
     first, second = [(await create(client, task_def.id)).id for _ in range(2)]

@@ -1,0 +1,129 @@
+"""Calls that are made until the service has answered them, however long it is away."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Generic, Protocol, TypeVar
+
+import grpc
+
+from vwed.client.errors import (
+    Aborted,
+    AlreadyExists,
+    CallError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    ResourceExhausted,
+)
+from vwed.client.executor.clock import now
+
+log = logging.getLogger("vwed.executor")
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Response_co = TypeVar("Response_co", covariant=True)
+
+TRY_SECONDS = 10.0
+"""For one try, unless it is to be shorter than a lease."""
+_LOG_SECONDS = 60.0
+"""How often a service that fails is said to."""
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+
+_ANSWERS = (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+)
+
+
+class Method(Protocol[Request_contra, Response_co]):
+    """A unary RPC of a client."""
+
+    def __call__(
+        self,
+        request: Request_contra,
+        *,
+        timeout: float,
+        metadata: Any = ...,
+    ) -> Awaitable[Response_co]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Response]):
+    response: Response
+    sent: float
+    """When the call was first made in the try that was answered, by `clock.now`."""
+    received: float
+
+
+class Asking:
+    """Makes the calls of one process, and says once a minute that the service fails it."""
+
+    def __init__(self, *, longest_pause: float = _LONGEST_PAUSE) -> None:
+        self._longest_pause = min(longest_pause, _LONGEST_PAUSE)
+        self._failing_since: float | None = None
+        self._said_at = -inf
+        self._said = False
+
+    async def ask(
+        self,
+        method: Method[Request, Response],
+        request: Request,
+        *,
+        seconds: float = TRY_SECONDS,
+        metadata: Any = (),
+    ) -> Answer[Response]:
+        """The answer; the request must be one that may be repeated.
+
+        `seconds`: for one try. Raises CallError with what the service says for good.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            sent = now()
+            try:
+                response = await method(request, timeout=seconds, metadata=metadata)
+            except CallError as exc:
+                if is_final(exc):
+                    raise
+                self.failed(exc)
+                asked = exc.retry_after or 0.0
+            else:
+                self._answered()
+                return Answer(response, sent, now())
+            spread = random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
+            await asyncio.sleep(max(pause * spread, asked))
+            pause = min(pause * 2, self._longest_pause)
+
+    def failed(self, exc: Exception) -> None:
+        at = now()
+        self._failing_since = self._failing_since or at
+        if at - self._said_at >= _LOG_SECONDS:
+            self._said_at, self._said = at, True
+            log.warning("the service has failed for %.0f s: %s", at - self._failing_since, exc)
+
+    def _answered(self) -> None:
+        if self._said:
+            self._said = False
+            log.warning("the service answers again")
+        self._failing_since = None
+
+
+def is_final(exc: CallError) -> bool:
+    """Whether the same request would meet the same answer.
+
+    A token that is refused may be renewed, and a service that cannot be reached comes back.
+    """
+    if isinstance(exc, Aborted):
+        return exc.reason != "CONFLICT"  # a lost race; what else is aborted has an old etag
+    if isinstance(exc, ResourceExhausted):
+        return exc.retry_after is None
+    return isinstance(exc, _ANSWERS) or exc.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,127 @@
+"""How runs come to this process: one claim at a time, each answered once."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import cycle
+from typing import NoReturn, Protocol
+from uuid import uuid4
+
+from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ClaimTaskRecordsResponse
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed.client.connection import Client
+from vwed.client.errors import CallError
+from vwed.client.executor.asking import TRY_SECONDS, Asking
+from vwed.client.executor.clock import now
+from vwed.client.executor.retaking import duration, hand_back
+from vwed.client.executor.statuses import HELD
+from vwed.client.executor.stopping import StopReason
+from vwed.client.executor.tasks import Lane, Task, lanes_of
+
+WAIT = 20.0
+"""Seconds that a claim waits for a run; balancers cut idle streams after 60."""
+_WAIT_IN_TURN = 1.0
+"""When several claims take turns."""
+_LAST_TRY = 1.0
+"""Seconds, for what a claim was given that is to be answered no more."""
+_MOST = 100
+
+
+class Floor(Protocol):
+    """Where runs go."""
+
+    async def places(self) -> int:
+        """How many more runs there may be; waits until there may be one."""
+
+    def take(self, task: Task, record: TaskRecord, sent: float) -> None:
+        """The run is this process's, by a claim that was made then."""
+
+    def hand_over(self, record: TaskRecord, sent: float) -> bool:
+        """Whether it is a run that is driven here already, and goes on."""
+
+
+class Claiming:
+    def __init__(
+        self,
+        client: Client,
+        asking: Asking,
+        floor: Floor,
+        tasks: Sequence[Task],
+        *,
+        executor_id: str,
+        lease: float,
+    ) -> None:
+        self._client = client
+        self._asking = asking
+        self._floor = floor
+        self._lanes = lanes_of(tasks)
+        self._executor_id = executor_id
+        self._lease = lease
+        self._unanswered: ClaimTaskRecordsRequest | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    async def claim(self) -> NoReturn:
+        """Until cancelled. Raises CallError if the service has something against the claim."""
+        for lane in cycle(self._lanes):
+            places = await self._floor.places()
+            request = self._request(lane, places)
+            self._unanswered = request
+            self._settled.clear()
+            answer = await self._asking.ask(
+                self._client.records.ClaimTaskRecords,
+                request,
+                seconds=request.wait.seconds + TRY_SECONDS,
+            )
+            for record in self._ours(answer.response):
+                self._floor.take(lane.task_of(record), record, answer.sent)
+            self._unanswered = None
+            self._settled.set()
+        raise AssertionError  # an executor without tasks does not begin
+
+    async def settled(self) -> None:
+        """Returns when no claim waits for its answer, and what was answered is handed out."""
+        await self._settled.wait()
+
+    async def end(self) -> None:
+        """After `claim` was cancelled: hands back what its last call may have been given."""
+        if self._unanswered is None:
+            return
+        # The same claim, whose answer waits for nothing.
+        self._unanswered.ClearField("wait")
+        sent = now()
+        try:
+            response = await self._client.records.ClaimTaskRecords(
+                self._unanswered, timeout=_LAST_TRY
+            )
+        except CallError:
+            return  # the service is away; a lease that nobody renews runs out
+        finally:
+            self._settled.set()
+        with suppress(TimeoutError):  # the same
+            async with asyncio.timeout(self._lease):
+                for record in self._ours(response):
+                    if not self._floor.hand_over(record, sent):
+                        why = StopReason.RELEASED.value
+                        await hand_back(self._client, self._asking, record, reason=why)
+
+    def _request(self, lane: Lane, places: int) -> ClaimTaskRecordsRequest:
+        wait = WAIT if len(self._lanes) == 1 else _WAIT_IN_TURN
+        return ClaimTaskRecordsRequest(
+            executor_id=self._executor_id,
+            filter=lane.filter,
+            include_interrupted=True,
+            lease=duration(self._lease),
+            max_count=min(places, _MOST),
+            wait=duration(wait),
+            request_id=str(uuid4()),
+        )
+
+    def _ours(self, response: ClaimTaskRecordsResponse) -> list[TaskRecord]:
+        """What we hold: the answer to a repeated claim tells how its runs are now."""
+        return [
+            record
+            for record in response.task_records
+            if record.executor_id == self._executor_id and record.status in HELD
+        ]

@@ -1,0 +1,36 @@
+"""What others do to the runs of this process, as it happens: one stream for all of them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from math import inf
+from typing import NoReturn
+
+from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed.v1.task_record_pb2 import TaskRecordFilter
+
+from vwed.client.connection import Client
+from vwed.client.errors import CallError
+from vwed.client.executor.asking import Asking
+from vwed.client.feed import watch_runs
+
+_PAUSE = 1.0
+
+
+async def follow(
+    client: Client, asking: Asking, executor_id: str, see: Callable[[TaskRecordEvent], None]
+) -> NoReturn:
+    """Tells every change of a run that the executor has; runs it lost may be missing.
+
+    What is missed while the stream is away comes with the next heartbeat of each run.
+    """
+    mine = TaskRecordFilter(executor_ids=[executor_id])
+    while True:
+        try:
+            async with aclosing(watch_runs(client, mine, patience=inf)) as messages:
+                async for message in messages:
+                    for event in message.events:
+                        see(event)
+        except CallError as exc:  # a token of the stream that is too old, or a limit
+            asking.failed(exc)
+        await asyncio.sleep(_PAUSE)

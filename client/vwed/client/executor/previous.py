@@ -1,0 +1,39 @@
+"""What earlier executors of a run, or the run that it retries, left of its blocks."""
+
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
+from vwed.v1.common_pb2 import View
+from vwed.v1.record_service_pb2 import ListBlockRecordsRequest
+from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
+
+from vwed.client.connection import Client
+from vwed.client.executor.asking import Asking
+
+Key = tuple[str, str]
+"""(block_id, iteration)."""
+_PAGE = 1000
+
+
+async def previous_blocks(
+    client: Client, asking: Asking, record: TaskRecord
+) -> dict[Key, BlockRecord]:
+    """The latest attempt of each block, in full. Raises CallError."""
+    found: dict[Key, BlockRecord] = {}
+    if not _reported(record.block_counts):
+        return found
+    request = ListBlockRecordsRequest(
+        task_record_id=record.id,
+        filter=BlockRecordFilter(latest_attempt_only=True),
+        page_size=_PAGE,
+        view=View.VIEW_FULL,
+    )
+    while True:
+        page = (await asking.ask(client.records.ListBlockRecords, request)).response
+        found.update(((block.block_id, block.iteration), block) for block in page.block_records)
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+def _reported(counts: BlockCounts) -> bool:
+    """Whether there is any; `total` counts those of the definition too."""
+    return any(field.name != "total" for field, _ in counts.ListFields())
