@@ -37,7 +37,7 @@ test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0
 
-check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, deploy/, advisories
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,6 +46,7 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	cd protos && ../$(BIN)/buf lint ../vwed_grpc/rpc/vwed.binpb
 	cd protos && ../$(BIN)/buf breaking ../vwed_grpc/rpc/vwed.binpb --against baseline.binpb
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/zensical build --strict
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	@.ci/audit
@@ -80,4 +81,4 @@ bench-peers: $(READY) ## The same work with Prefect and etcd, each in an environ
 	@$(BIN)/python -m bench.peers
 
 clean: ## Remove the environment and all caches, not the data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache site
