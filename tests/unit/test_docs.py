@@ -20,6 +20,13 @@ def test_the_menu_has_every_page_once() -> None:
     assert sorted(_leaves(menu)) == [str(page.relative_to(DOCS)) for page in PAGES]
 
 
+def test_each_target_of_make_is_explained() -> None:
+    targets = re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`make .*?) \|", (DOCS / "contributing.md").read_text(), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`make ([a-z-]+)`", row)]
+    assert sorted([*named, "help"]) == sorted(targets)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_links_of_a_page_stay_among_the_pages(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
