@@ -1,6 +1,6 @@
 """The life of a block: the contract's table of statuses, and how a report changes a block."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, TypeAlias
@@ -37,6 +37,13 @@ ERROR_MESSAGE_BYTES = 64 * 1024
 _SCALARS = ("block_type", "name", "robot_id", "message", "progress")
 _TIMES: tuple[Literal["start_time"], Literal["end_time"]] = ("start_time", "end_time")
 
+_PARTS: tuple[Literal["input_data", "output_data", "parent"], ...] = (
+    "input_data",
+    "output_data",
+    "parent",
+)
+"""What a report replaces as a whole."""
+
 
 @dataclass(slots=True)
 class Block:
@@ -71,23 +78,46 @@ def apply(block: Block, report: BlockRecord, parent_id: str, now: Timestamp) -> 
     """Puts the report's populated fields into `block`; whether that changed anything.
 
     `parent_id` is the report's parent, resolved ("": keep). A status of 0 in the block stands for
-    one that was never reported. Raises FailedPrecondition where the table forbids the change.
+    one that was never reported. Raises FailedPrecondition where the table forbids the change, with
+    the block as it was.
     """
     row = block.record
     before = row.status
     status = report.status or before or PENDING
     if before and status not in TRANSITIONS[before]:
         raise _refused(row, "ILLEGAL_TRANSITION", status)
+    if before in FINAL:
+        trial = block.copy()
+        if _apply_fields(trial.record, report, parent_id) | _apply_payload(trial, report):
+            raise _refused(row, "BLOCK_IS_FINAL", status)
+        return False
     row.status = status
     changed = _apply_fields(row, report, parent_id) | _apply_payload(block, report)
     changed |= status != before
-    if changed and before in FINAL:
-        raise _refused(row, "BLOCK_IS_FINAL", status)
     if status == RUNNING and not row.HasField("start_time"):
         row.start_time.CopyFrom(now)
     if status in FINAL and not row.HasField("end_time"):
         row.end_time.CopyFrom(now)
     return changed
+
+
+def is_told_again(block: Block, reports: Iterable[BlockRecord], parent_id: str) -> bool:
+    """Whether a final block is what these reports, in order, come to at last.
+
+    Then they were taken before, and whoever sends them has not heard so.
+    """
+    if block.record.status not in FINAL:
+        return False
+    at_last = BlockRecord()
+    for report in reports:
+        for field in (*_PARTS, *_TIMES):
+            if report.HasField(field):
+                at_last.ClearField(field)  # merging would mix two JSON objects
+        at_last.MergeFrom(report)
+    try:
+        return not apply(block.copy(), at_last, parent_id, Timestamp())
+    except FailedPrecondition:
+        return False
 
 
 def ends_before_start(report: BlockRecord) -> bool:

@@ -25,7 +25,7 @@ from vwed_grpc.rpc.validation import Checked
 from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import block_records, task_records
 from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.writes.flush import Answer, Report
+from vwed_grpc.writes.reports import Answer, Report
 from vwed_grpc.writes.writer import Writer
 
 IN_FLIGHT = 64

@@ -7,7 +7,6 @@ fails alone: it is applied to copies, which are kept only if all of it went well
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord
@@ -28,6 +27,7 @@ from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.watching.events import block_event, progress_of
+from vwed_grpc.writes.reports import Answer, Outcome, Report
 
 MAX_BLOCKS = 200_000
 """Rows that a run may have."""
@@ -35,34 +35,6 @@ WRITTEN_AT_ONCE = 300
 """Blocks, or events, in one statement: the driver encodes it in one go, 30 µs for each of them."""
 MOST_ABOVE = 10_000
 """Blocks that are looked at, to see that none comes below itself: in a run, and for a report."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What one call reports of one run."""
-
-    run: str
-    blocks: Sequence[BlockRecord]
-    executor_id: str
-    lease_epoch: int
-    actor: str
-    single: bool = False
-    """It is ReportBlock's: its block is answered with its payload."""
-
-    def path(self, index: int) -> str:
-        """Where the block stands in the request."""
-        return "block_record" if self.single else f"block_records[{index}]"
-
-
-@dataclass(slots=True)
-class Answer:
-    blocks: list[BlockRecord]
-    seqs: list[int]
-    status: TaskRecordStatus.ValueType
-
-
-Outcome: TypeAlias = Answer | Exception
-"""An Exception is the refusal of this one report; `Again`: somebody else is changing the run."""
 
 
 @dataclass(slots=True)
@@ -204,7 +176,13 @@ class _Application:
             if before:
                 self._check_above(index, reported, record.id, parent)
             self.parents[key[0], record.id] = parent
-        if not rules.apply(block, reported, parent, self.now):
+        try:
+            if not rules.apply(block, reported, parent, self.now):
+                return block, record.seq
+        except FailedPrecondition:
+            stored = self.known.by_key.get(key)
+            if stored is None or not rules.is_told_again(stored, self.report.of(reported), parent):
+                raise
             return block, record.seq
         self._count(key, before, record.status)
         self.seq += 1

@@ -12,8 +12,9 @@ from vwed_grpc.batching import Batcher, in_halves
 from vwed_grpc.storage.pool import Deadline, Pool
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
-from vwed_grpc.writes.flush import Answer, Outcome, Report, flush
+from vwed_grpc.writes.flush import flush
 from vwed_grpc.writes.group_commit import Flushed, group_commit
+from vwed_grpc.writes.reports import Answer, Outcome, Report
 
 FLUSH_BLOCKS = 500
 """A flush takes about this many: more would hold the event loop and the runs' locks too long."""

@@ -5,6 +5,8 @@ Example:
         run = await client.records.CreateTaskRecord(request)
         async for event in watch_run(client, run.id):
             ...
+
+`vwed.client.blocking` has the same for code without an event loop.
 """
 
 from vwed.client.connection import Client, connect

@@ -1,6 +1,6 @@
 import grpc
 
-_OPTIONS = (
+OPTIONS: tuple[tuple[str, str | int], ...] = (
     # Left alone, a channel waits up to two minutes before it tries a restarted server again.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -14,8 +14,7 @@ _OPTIONS = (
     # that it does not answer: within 40 s, and also where no call is under way, so that the next
     # one has a connection. The service takes a ping every 10 s.
     ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # what the core goes by from 1.85 on, if not before
+    ("grpc.http2.ping_timeout_ms", 10_000),  # keepalive_timeout_ms has no effect
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),  # no end to them
     # Channels to one target would else share a connection, and its fate.
@@ -28,5 +27,5 @@ _OPTIONS = (
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     """A channel as a client wants it, over TLS if there are credentials."""
     if credentials is None:
-        return grpc.aio.insecure_channel(target, options=_OPTIONS)
-    return grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+        return grpc.aio.insecure_channel(target, options=OPTIONS)
+    return grpc.aio.secure_channel(target, credentials, options=OPTIONS)

@@ -1,9 +1,11 @@
 """Who calls: the metadata that every call of a client carries."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from grpc.aio import Metadata
 
 Token = str | Callable[[], str] | None
-Metadata = tuple[tuple[str, str | bytes], ...]
+Pairs = Sequence[tuple[str, str | bytes]]
 
 
 class Identity:
@@ -18,14 +20,15 @@ class Identity:
             raise ValueError(
                 f"no tenant has the id {tenant!r}: ids are ASCII letters, digits and ._:-"
             )
-        self._fixed: Metadata = (("x-vwed-tenant", tenant),)
+        fixed: list[tuple[str, str | bytes]] = [("x-vwed-tenant", tenant)]
         if actor.isascii() and actor.isprintable():
-            self._fixed += (("x-vwed-actor", actor),) if actor else ()
+            fixed += [("x-vwed-actor", actor)] if actor else []
         else:
             # Surrogates, which odd bytes of an argument become, are no text: the server says so.
-            self._fixed += (("x-vwed-actor-bin", actor.encode(errors="surrogatepass")),)
+            fixed.append(("x-vwed-actor-bin", actor.encode(errors="surrogatepass")))
         if isinstance(token, str):
-            self._fixed += (_bearer(token),)
+            fixed.append(_bearer(token))
+        self._fixed = Metadata(*fixed)
         self._token = token if callable(token) else None
 
     @property
@@ -37,7 +40,7 @@ class Identity:
         """For one call, with the token as it is now."""
         if self._token is None:
             return self._fixed
-        return (*self._fixed, _bearer(self._token()))
+        return Metadata(*self._fixed, _bearer(self._token()))
 
 
 def _bearer(token: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """One RPC of a stub, called as before, that says who calls, and lives through restarts."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -9,6 +8,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+from grpc.aio import Metadata
 
 from vwed.client.backoff import Backoff
 from vwed.client.errors import (
@@ -19,7 +19,7 @@ from vwed.client.errors import (
     was_never_sent,
     was_refused,
 )
-from vwed.client.identity import Identity, Metadata
+from vwed.client.identity import Identity, Pairs
 from vwed.client.repeats import RULES, never
 
 Request = TypeVar("Request", bound=Message)
@@ -47,9 +47,9 @@ class BareMethod:
         self._method = method
         self._identity = identity
 
-    def __call__(self, *args: Any, metadata: Any = (), **kwargs: Any) -> Any:
-        sent = (*self._identity.metadata(), *(metadata or ()))
-        return self._method(*args, metadata=sent, **kwargs)
+    def __call__(self, *args: Any, metadata: Pairs | None = None, **kwargs: Any) -> Any:
+        sent = self._identity.metadata()
+        return self._method(*args, metadata=_with(metadata, sent), **kwargs)
 
 
 class Method(Generic[Request, Response]):
@@ -78,7 +78,7 @@ class Method(Generic[Request, Response]):
         request: Request,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as the stub has it; it goes on the wire
-        metadata: Iterable[tuple[str, str | bytes]] | None = None,
+        metadata: Pairs | None = None,
         **options: Any,
     ) -> Response:
         """The answer.
@@ -89,7 +89,6 @@ class Method(Generic[Request, Response]):
         """
         if self._has_request_id and not request.request_id:  # type: ignore[attr-defined]  # it has
             request = _with_request_id(request)
-        more = tuple(metadata or ())
         ends = None if timeout is None else asyncio.get_running_loop().time() + timeout
         each = self._seconds(request) if timeout is None else timeout
         backoff: Backoff | None = None
@@ -99,7 +98,7 @@ class Method(Generic[Request, Response]):
                 return await self._method(
                     request,
                     timeout=each,
-                    metadata=sent + more,
+                    metadata=_with(metadata, sent),
                     **options,
                 )
             except grpc.aio.AioRpcError as exc:
@@ -133,6 +132,10 @@ class Method(Generic[Request, Response]):
             return self._identity.metadata() != sent
         repeatable = is_transient(error) or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         return repeatable and self._may_repeat(request)
+
+
+def _with(own: Pairs | None, sent: Metadata) -> Metadata:
+    return Metadata(*sent, *own) if own else sent
 
 
 def _with_request_id(request: Request) -> Request:

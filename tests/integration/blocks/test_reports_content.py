@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
 from vwed.v1.record_service_pb2 import (
     GetBlockRecordRequest,
@@ -18,6 +19,7 @@ from tests.support.steps import (
     everything,
     get,
     history,
+    refused,
     report,
     running,
     struct,
@@ -214,6 +216,57 @@ async def test_a_block_may_stand_several_times_in_one_batch(client: Client) -> N
     a, b = await blocks_of(client, run.id)
     assert (a.status, a.first_seq, a.seq, b.first_seq) == (SUCCEEDED, 3, 6, 5)
     assert (a.input_data, a.output_data) == (struct({"x": 1}), struct({"y": 1}))
+
+
+async def test_a_batch_again_changes_nothing_whatever_blocks_were_in_it(client: Client) -> None:
+    """Who lost the answer sends it as it was: of blocks that have ended, the beginning too."""
+    run = await running(client)
+    await report(client, run.id, block("before", RUNNING, input_data={"x": 1, "y": 2}))
+    batch = (
+        block("before", message="halfway", input_data={"x": 3}),
+        block("a", RUNNING, input_data={"x": 1}),
+        block("b", RUNNING, parent=BlockRecordKey(block_id="a")),
+        block("b", progress=0.5, message="halfway"),
+        block("b", PAUSED),
+        block("b", SUCCEEDED, progress=1, output_data={"y": 1}),
+        block("before", FAILED, error_message="no way", input_data={"x": 2}),
+        block("a", CANCELED),
+        block("c", SKIPPED),
+        block("d", RUNNING),
+    )
+    first = await report(client, run.id, *batch)
+    before = await everything(client, run.id)
+    again = await report(client, run.id, *batch)
+    assert list(again.block_records) == list(first.block_records)
+    assert await everything(client, run.id) == before
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [block("a", RUNNING), block("a", SUCCEEDED, output_data={"y": 2})],
+        [block("a", RUNNING), block("a", FAILED)],
+        [block("a", RUNNING, input_data={"x": 2}), block("a", SUCCEEDED)],
+        [block("a", SUCCEEDED), block("a", RUNNING)],
+        [block("a", RUNNING), block("a", SUCCEEDED, attempt=2)],
+        [block("b", SUCCEEDED), block("b", RUNNING)],
+    ],
+    ids=["output", "status", "input", "order", "attempt", "within it"],
+)
+async def test_a_batch_that_says_something_else_of_ended_blocks_is_refused(
+    client: Client, batch: list[BlockRecord]
+) -> None:
+    run = await running(client)
+    await report(
+        client,
+        run.id,
+        block("a", RUNNING, input_data={"x": 1}),
+        block("a", SUCCEEDED, output_data={"y": 1}),
+    )
+    before = await everything(client, run.id)
+    with refused(StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION"):
+        await report(client, run.id, *batch)
+    assert await everything(client, run.id) == before
 
 
 async def test_many_are_answered_without_payload_and_one_with_it(client: Client) -> None:

@@ -12,7 +12,8 @@ from vwed.v1.record_service_pb2 import (
     WatchTaskRecordsResponse,
 )
 
-from tests.support.steps import create, seconds
+from tests.support.locks import locked
+from tests.support.steps import create, seconds, sql
 from tests.support.tokens import token, write_keys
 from tests.support.waiting import until_true
 from vwed.client import Client, ResourceExhausted, Unauthenticated, connect
@@ -21,6 +22,10 @@ from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
 GOOD = token()
+WAITS_FOR_A_LOCK = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 EXPIRED = token(lives=-LEEWAY_SECONDS - 1)
 
 
@@ -28,9 +33,10 @@ EXPIRED = token(lives=-LEEWAY_SECONDS - 1)
 async def strict(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
-    """The target of a server that asks for tokens, and lets one call of a connection wait."""
+    """The target of a server that asks for tokens, and has one place for each kind of call."""
     keys = write_keys(tmp_path_factory.mktemp("keys") / "keys.json", "HS256")
-    wanted = {"token_keys": keys, "waits_of_connection": 1}
+    one = {"waits_of_connection": 1, "live_calls": 1, "live_queue": 1, "live_queue_seconds": 0.05}
+    wanted = {"token_keys": keys, **one}
     async with serving(settings.model_copy(update=wanted)) as port:
         yield f"127.0.0.1:{port}"
 
@@ -53,7 +59,7 @@ async def test_a_token_that_has_come_to_its_end_is_renewed(strict: str, tenant: 
         run = await create(client)
     tokens = Tokens(EXPIRED, GOOD)
     async with connect(strict, tenant=tenant, token=tokens) as client:
-        await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run.id, force=True))
+        await delete(client, run.id)
 
 
 @pytest.mark.parametrize("given", [EXPIRED, Tokens(EXPIRED), "nonsense", Tokens("nonsense", GOOD)])
@@ -75,7 +81,7 @@ async def watching(
     return watch
 
 
-async def test_who_is_refused_for_want_of_room_comes_again(strict: str, tenant: str) -> None:
+async def test_a_waiting_claim_that_finds_no_room_comes_again(strict: str, tenant: str) -> None:
     tokens = Tokens(GOOD)
     claim = ClaimTaskRecordsRequest(executor_id="robot-1", wait=seconds(60))
     async with connect(strict, tenant=tenant, token=tokens) as client:
@@ -89,9 +95,29 @@ async def test_who_is_refused_for_want_of_room_comes_again(strict: str, tenant: 
         assert [claimed.id for claimed in (await claiming).task_records] == [run.id]
 
 
-async def test_who_is_refused_for_want_of_room_is_told_when_to_come_again(
-    strict: str, tenant: str
+async def test_a_deletion_that_finds_no_room_comes_again(
+    strict: str, tenant: str, database_url: str
 ) -> None:
+    """It was not begun, so it may, as nothing else that deletes."""
+    tokens = Tokens(GOOD)
+    async with connect(strict, tenant=tenant, token=tokens) as client:
+        first, other = [(await create(client)).id for _ in range(2)]
+        async with locked(database_url, "task_records", "id", first):
+            works = asyncio.ensure_future(delete(client, first))
+            await until_true(lambda: sql(database_url, WAITS_FOR_A_LOCK), what="the first call")
+            before = tokens.given
+            comes_again = asyncio.ensure_future(delete(client, other))
+            await until_true(lambda: tokens.given > before + 1, what="another try")
+            assert not comes_again.done()
+        await works
+        await comes_again
+
+
+async def delete(client: Client, run: str) -> None:
+    await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run, force=True))
+
+
+async def test_who_finds_no_room_is_told_when_to_come_again(strict: str, tenant: str) -> None:
     claim = ClaimTaskRecordsRequest(executor_id="robot-1", wait=seconds(60))
     async with connect(strict, tenant=tenant, token=GOOD, patience=0.0) as client:
         watch = await watching(client)

@@ -15,7 +15,7 @@ from vwed.v1.record_service_pb2 import (
 from tests.support.proxy import Proxy
 from tests.support.steps import create, get, running, seconds
 from tests.support.waiting import until_true
-from vwed.client import Client, DeadlineExceeded, NotFound, Unavailable, connect
+from vwed.client import Client, DeadlineExceeded, NotFound, Unavailable, channel, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -124,6 +124,22 @@ async def test_a_claim_may_wait_beyond_the_deadline(target: str, tenant: str) ->
         before = tries.made
         assert not (await client.records.ClaimTaskRecords(claim)).task_records
         assert tries.made == before + 1
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_found_by_a_ping(
+    link: Proxy, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings = ("grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms")
+    options = dict(channel.OPTIONS)
+    soon = options | {name: int(options[name]) // 100 for name in pings}
+    monkeypatch.setattr(channel, "OPTIONS", [*soon.items()])
+    async with counted(f"127.0.0.1:{link.port}", tenant, 600) as (behind, tries):
+        await get_nothing(behind)
+        link.freeze()
+        calling = asyncio.ensure_future(get_nothing(behind))
+        await tries.more_than(2)
+        link.thaw()
+        await calling
 
 
 async def get_nothing(client: Client) -> None:

@@ -110,6 +110,6 @@ async def test_the_next_run_of_a_deleted_one_s_id_is_another() -> None:
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "REMEMBERED_RUNS", 2)
     first = [message("t", (run, 1)) for run in ("a", "b", "c")] + [message("t", ("b", 2))]
-    again = [message("t", told) for told in (("b", 2), ("c", 1), ("a", 1))]
+    again = [message("t", told) for told in (("b", 2), ("c", 1), ("a", 1), ("b", 2))]
     told = [told for _, told in await heard(Repeating(first, again))]
-    assert told[len(first) :] == [[], [], [("a", 1)]], "of the one that was silent for longest"
+    assert told[len(first) :] == [[], [], [("a", 1)], []], "who was silent for longest is forgotten"

@@ -18,7 +18,9 @@ from vwed.client.errors import (
     InvalidArgument,
     NotFound,
     OutOfRange,
+    PermissionDenied,
     ResourceExhausted,
+    Unauthenticated,
 )
 from vwed.client.executor.clock import now
 
@@ -43,6 +45,7 @@ _ANSWERS = (
     NotFound,
     OutOfRange,
 )
+_UNKNOWN_CALLER = (PermissionDenied, Unauthenticated)
 
 
 class Method(Protocol[Request_contra, Response_co]):
@@ -71,6 +74,7 @@ class Asking:
     def __init__(self, *, longest_pause: float = _LONGEST_PAUSE) -> None:
         self._longest_pause = min(longest_pause, _LONGEST_PAUSE)
         self._failing_since: float | None = None
+        self._ever_answered = False
         self._said_at = -inf
         self._said = False
 
@@ -84,7 +88,8 @@ class Asking:
     ) -> Answer[Response]:
         """The answer; the request must be one that may be repeated.
 
-        `seconds`: for one try. Raises CallError with what the service says for good.
+        `seconds`: for one try. Raises CallError with what the service says for good. That a token
+        is refused is not for good, for it may be renewed, unless none was ever taken.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -92,9 +97,9 @@ class Asking:
             try:
                 response = await method(request, timeout=seconds, metadata=metadata)
             except CallError as exc:
-                if is_final(exc):
+                if is_final(exc) or (isinstance(exc, _UNKNOWN_CALLER) and not self._ever_answered):
                     raise
-                self.failed(exc)
+                self.failed(exc, since=sent)
                 asked = exc.retry_after or 0.0
             else:
                 self._answered()
@@ -103,14 +108,15 @@ class Asking:
             await asyncio.sleep(max(pause * spread, asked))
             pause = min(pause * 2, self._longest_pause)
 
-    def failed(self, exc: Exception) -> None:
+    def failed(self, exc: Exception, *, since: float) -> None:
         at = now()
-        self._failing_since = self._failing_since or at
+        self._failing_since = self._failing_since or since
         if at - self._said_at >= _LOG_SECONDS:
             self._said_at, self._said = at, True
             log.warning("the service has failed for %.0f s: %s", at - self._failing_since, exc)
 
     def _answered(self) -> None:
+        self._ever_answered = True
         if self._said:
             self._said = False
             log.warning("the service answers again")
@@ -118,10 +124,7 @@ class Asking:
 
 
 def is_final(exc: CallError) -> bool:
-    """Whether the same request would meet the same answer.
-
-    A token that is refused may be renewed, and a service that cannot be reached comes back.
-    """
+    """Whether the same request would meet the same answer."""
     if isinstance(exc, Aborted):
         return exc.reason != "CONFLICT"  # a lost race; what else is aborted has an old etag
     if isinstance(exc, ResourceExhausted):

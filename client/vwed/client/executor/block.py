@@ -24,9 +24,24 @@ class BlockTry:
     """One try of one block, as it is reported."""
 
     __slots__ = (
-        "_ledger", "_outer", "ahead", "attempt", "below", "id", "input_data", "inputs", "iteration",
-        "name", "output", "parent", "parent_key", "report", "report_number", "type",
-    )  # fmt: skip
+        "_ledger",
+        "_outer",
+        "ahead",
+        "attempt",
+        "below",
+        "had_blocks",
+        "id",
+        "input_data",
+        "inputs",
+        "iteration",
+        "name",
+        "output",
+        "parent",
+        "parent_key",
+        "report",
+        "report_number",
+        "type",
+    )
 
     def __init__(
         self,
@@ -57,7 +72,8 @@ class BlockTry:
         )
         self._outer: BlockTry | None = None
         self.below = 0
-        self.ahead: float | None = None
+        self.had_blocks = False
+        self.ahead = 0.0
         self.report: BlockRecord = BlockRecord()
         self.report_number = 0
 

@@ -1,6 +1,7 @@
 """How runs come to this process: one claim at a time, each answered once."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import cycle
@@ -11,13 +12,15 @@ from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, ClaimTaskRecords
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
-from vwed.client.errors import CallError
+from vwed.client.errors import AlreadyExists, CallError
 from vwed.client.executor.asking import TRY_SECONDS, Asking
 from vwed.client.executor.clock import now
 from vwed.client.executor.retaking import duration, hand_back
 from vwed.client.executor.statuses import HELD
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.tasks import Lane, Task, lanes_of
+
+log = logging.getLogger("vwed.executor")
 
 WAIT = 20.0
 """Seconds that a claim waits for a run; balancers cut idle streams after 60."""
@@ -69,13 +72,19 @@ class Claiming:
             request = self._request(lane, places)
             self._unanswered = request
             self._settled.clear()
-            answer = await self._asking.ask(
-                self._client.records.ClaimTaskRecords,
-                request,
-                seconds=request.wait.seconds + TRY_SECONDS,
-            )
-            for record in self._ours(answer.response):
-                self._floor.take(lane.task_of(record), record, answer.sent)
+            try:
+                answer = await self._asking.ask(
+                    self._client.records.ClaimTaskRecords,
+                    request,
+                    seconds=request.wait.seconds + TRY_SECONDS,
+                )
+            except AlreadyExists:
+                # A service of another version does not recognise what it is asked again. Whatever
+                # was claimed is claimed anew when its lease is over.
+                log.warning("the answer to a claim was lost")
+            else:
+                for record in self._ours(answer.response):
+                    self._floor.take(lane.task_of(record), record, answer.sent)
             self._unanswered = None
             self._settled.set()
         raise AssertionError  # an executor without tasks does not begin

@@ -7,7 +7,7 @@ from functools import partial
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _LONGEST_TRIP = 1.0
-"""Seconds; what an answer that took longer says about the service's clock is too vague."""
+"""Seconds; what an answer that took longer says about the service's clock is vague."""
 
 if sys.platform == "linux":
     # Goes on while the machine is suspended, as the lease does.
@@ -24,18 +24,18 @@ class ServiceClock:
     """
 
     def __init__(self) -> None:
-        self.ahead: float | None = None
+        self.is_known = False
+        self.ahead = 0.0
         """Seconds between this machine's `now` and UNIX time as the service has it."""
 
     def learn(self, sent: float, received: float, told: Timestamp) -> None:
         """`told`: the service's time at some moment between the two."""
-        if received - sent < _LONGEST_TRIP:
+        if not self.is_known or received - sent < _LONGEST_TRIP:
+            self.is_known = True
             self.ahead = told.ToNanoseconds() / 1e9 - (sent + received) / 2
 
 
-def timestamp(ahead: float | None) -> Timestamp | None:
-    """This moment, as the service has it; None: it has not told yet, and takes its own."""
-    if ahead is None:
-        return None
+def timestamp(ahead: float) -> Timestamp:
+    """This moment, as the service has it."""
     seconds, part = divmod(now() + ahead, 1.0)
     return Timestamp(seconds=int(seconds), nanos=int(part * 1e6) * 1000)

@@ -12,6 +12,7 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 from vwed.client.connection import Client
 from vwed.client.errors import CallError
 from vwed.client.executor.asking import Asking
+from vwed.client.executor.clock import now
 from vwed.client.feed import watch_runs
 
 _PAUSE = 1.0
@@ -26,11 +27,12 @@ async def follow(
     """
     mine = TaskRecordFilter(executor_ids=[executor_id])
     while True:
+        since = now()
         try:
             async with aclosing(watch_runs(client, mine, patience=inf)) as messages:
                 async for message in messages:
                     for event in message.events:
                         see(event)
         except CallError as exc:  # a token of the stream that is too old, or a limit
-            asking.failed(exc)
+            asking.failed(exc, since=since)
         await asyncio.sleep(_PAUSE)

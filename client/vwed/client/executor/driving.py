@@ -104,6 +104,9 @@ class Drive:
             await asyncio.wait([after.code])
         self.pinned = await self._shared.definitions.of(self.record)
         self.ledger.previous = await previous_blocks(self.client, self.asking, self.record)
+        while not self._shared.clock.is_known and self.gate.closed is None:
+            await self.gate.bell.wait()
+        await self.gate.wait(None)
         return await self._work(Run(self))
 
     async def _drive(self) -> None:
@@ -135,7 +138,7 @@ class Drive:
         except RunOver as over:
             self.lose(over.reason)
         except Exception:
-            log.exception("run %s is given up: this is a fault of the executor", self.record.id)
+            log.exception("run %s: given up, for a fault of the executor", self.record.id)
             self.lose(StopReason.LEASE_LOST)
 
     # What the run is told.
@@ -184,10 +187,12 @@ class Drive:
     """What follows from a status of the run."""
 
     def stop(self, reason: StopReason) -> None:
-        """Cancels the code, once: what it does about that is its own."""
-        if self.stop_reason is None and not self.code.done():
-            self.stop_reason = reason
+        """Cancels the code: what it does about that is its own, until the executor stops."""
+        if self.code.done():
+            return
+        if self.stop_reason is None or reason is StopReason.RELEASED:
             self.code.cancel()
+        self.stop_reason = self.stop_reason or reason
 
     def lose(self, reason: StopReason) -> None:
         """The run is not ours any more: nothing more is written, and no block begins."""
@@ -203,7 +208,7 @@ class Drive:
         """A claim was given this very run; whether it is the one that this drive has."""
         if self.gate.closed is not None or not self.lease.take_over(record, sent):
             return False
-        log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
+        log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
         self.see(record)
         return True
 

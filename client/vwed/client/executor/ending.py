@@ -56,9 +56,9 @@ def ending_of(run_id: str, code: "asyncio.Task[Result]", stop: StopReason | None
 def failed(run_id: str, exc: BaseException) -> Ending:
     cause = _cause(exc)
     if isinstance(cause, BlockFailed):
-        log.info("run %s failed: %s", run_id, cause)
+        log.info("run %s: %s", run_id, cause)
     else:
-        log.error("run %s failed", run_id, exc_info=exc)
+        log.error("run %s: its code failed", run_id, exc_info=exc)
     error_code, message = _code_and_message(cause)
     return Ending(FAILED, None, text(error_code, ERROR_CODE), text(message, ERROR_MESSAGE))
 

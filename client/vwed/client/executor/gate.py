@@ -61,7 +61,8 @@ class Gate:
         self._standing.append(inside)
         try:
             self.look_if_all_stand()
-            await self.bell.wait()
+            while self.pausing.is_set() and self.closed is None:
+                await self.bell.wait()
         finally:
             self._standing.remove(inside)
 

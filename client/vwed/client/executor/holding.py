@@ -33,7 +33,7 @@ class Holding:
 
     def __init__(self, asking: Asking, lease: Lease, retaking: Retaking) -> None:
         self.lease = lease
-        self._asking = asking
+        self.asking = asking
         self._retaking = retaking
 
     async def call(
@@ -48,7 +48,7 @@ class Holding:
             epoch = self.lease.epoch
             request.executor_id, request.lease_epoch = self.lease.executor_id, epoch
             try:
-                return await self._asking.ask(method, request, seconds=seconds)
+                return await self.asking.ask(method, request, seconds=seconds)
             except LeaseLost:
                 self.lease.end()
                 await self._retaking.retake(epoch)

@@ -1,7 +1,6 @@
 """What keeps a run in this process's hands: heartbeats, and a word when it stands."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from vwed.client.executor.gate import Gate
 from vwed.client.executor.holding import Holding
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.statuses import FINAL, INTERRUPTED, PAUSING
-
-log = logging.getLogger("vwed.executor")
 
 _WORDS_SECONDS = 1.0
 """New words for people are said at most this often."""
@@ -62,7 +59,7 @@ class Keeping:
         self._every = self._lease.seconds / 3
         self._try = min(TRY_SECONDS, max(_SHORTEST_TRY, self._every))
         self._beaten = now()
-        self._asked = False
+        self._asked = not clock.is_known  # a heartbeat tells
         self._woken = asyncio.Event()
 
     def look(self) -> None:
@@ -86,8 +83,8 @@ class Keeping:
                     return
                 if record.status == PAUSING and gate.may_say_paused():
                     await self._say_paused(record)
-            except CallError:
-                log.exception("run %s: the service refuses to renew its lease", self._run_id)
+            except CallError as exc:  # nothing that we know of; the lease may run out over it
+                self._holding.asking.failed(exc, since=self._beaten)
                 await asyncio.sleep(_AFTER_REFUSAL)
 
     async def _until_due(self) -> None:

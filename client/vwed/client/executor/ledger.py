@@ -61,6 +61,8 @@ class Ledger:
         )
         block.report_number = self._reports.put(block.report)
         self.gate.begin(block)
+        if block.parent is not None:
+            block.parent.had_blocks = True
 
     def _number(self, block: "BlockTry") -> None:
         key = block.id, block.iteration
@@ -86,10 +88,7 @@ class Ledger:
     def progress(self, block: "BlockTry", fraction: float, message: str) -> None:
         """At most one report of a block waits for this: what was not sent yet takes it up."""
         if not self._reports.is_waiting(block.report_number):
-            block.report = BlockRecord(
-                block_id=block.id, iteration=block.iteration, attempt=block.attempt
-            )
-            block.report_number = self._reports.put(block.report)
+            self._report_more(block)
         block.report.progress = fraction
         block.report.message = message or block.report.message
 
@@ -101,15 +100,22 @@ class Ledger:
         output: Struct | None,
         error_message: str,
     ) -> None:
-        self._reports.put(
-            BlockRecord(
-                block_id=block.id,
-                iteration=block.iteration,
-                attempt=block.attempt,
-                status=status,
-                output_data=output,
-                error_message=error_message,
-                end_time=timestamp(block.ahead),
-            )
-        )
+        """One report tells all of a block that ended before its beginning was sent.
+
+        Not if there were blocks within it, whose reports come between the two.
+        """
+        if block.had_blocks or not self._reports.is_waiting(block.report_number):
+            self._report_more(block)
+        report = block.report
+        report.status = status
+        report.error_message = error_message
+        report.end_time.CopyFrom(timestamp(block.ahead))
+        if output is not None:
+            report.output_data.CopyFrom(output)
         self.gate.end(block)
+
+    def _report_more(self, block: "BlockTry") -> None:
+        block.report = BlockRecord(
+            block_id=block.id, iteration=block.iteration, attempt=block.attempt
+        )
+        block.report_number = self._reports.put(block.report)

@@ -109,7 +109,7 @@ class Retaking:
         answer = await self._asking.ask(self._client.records.ClaimTaskRecords, request)
         for record in answer.response.task_records:
             if lease.take_over(record, answer.sent):
-                log.warning("run %s was retaken, epoch %d", record.id, record.lease_epoch)
+                log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
                 self._see(record)
                 return True
             if lease.executor_id == record.executor_id and record.status in HELD:
@@ -130,7 +130,7 @@ async def hand_back(client: Client, asking: Asking, record: TaskRecord, *, reaso
     try:
         await asking.ask(client.records.ReleaseTaskRecord, request)
     except CallError as exc:  # it is not ours any more, which is what was wanted
-        log.info("run %s was not handed back: %s", record.id, exc)
+        log.info("run %s: not handed back: %s", record.id, exc)
 
 
 def ended(record: TaskRecord) -> StopReason:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest, StartTaskRecordRequest
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed.client.connection import Client
 from vwed.client.executor.asking import Asking
@@ -75,6 +75,7 @@ class Shift:
                 claiming.result()
             finally:
                 claiming.cancel()
+                await asyncio.wait([claiming])
                 await self._end(grace)
         raise AssertionError  # claims go on until they are cancelled, or refused
 
@@ -162,6 +163,7 @@ class Shift:
         before = self._by_run.get(record.id)
         if before is not None:
             before.lose(StopReason.LEASE_LOST)  # others had the run in between
+        log.info("run %s: taken, epoch %d", record.id, record.lease_epoch)
         drive = Drive(self._shared, task.work, record, sent, before)
         self._drives.add(drive)
         self._by_run[record.id] = drive
@@ -173,7 +175,10 @@ class Shift:
         if self._by_run.get(drive.record.id) is drive:
             del self._by_run[drive.record.id]
         if not done.cancelled() and (exc := done.exception()) is not None:
-            log.error("run %s was left as it is", drive.record.id, exc_info=exc)
+            log.error("run %s: left as it is", drive.record.id, exc_info=exc)
+        else:
+            status = TaskRecordStatus.Name(drive.record.status)
+            log.info("run %s: %s", drive.record.id, status.removeprefix("TASK_RECORD_STATUS_"))
         self._freed.ring()
 
     def _see(self, event: TaskRecordEvent) -> None:

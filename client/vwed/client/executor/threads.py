@@ -71,11 +71,12 @@ async def in_thread(bridge: Bridge, code: Callable[[], T]) -> T:
 
     threading.Thread(target=body, daemon=True).start()
     ended = asyncio.wrap_future(outcome)
-    try:
+    while True:
         try:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
+            if ended.done():
+                raise
             bridge.stop()
-            return await asyncio.shield(ended)
-    except RunStopped as exc:
-        raise asyncio.CancelledError(*exc.args) from None
+        except RunStopped as exc:
+            raise asyncio.CancelledError(*exc.args) from None

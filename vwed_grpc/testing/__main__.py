@@ -1,0 +1,52 @@
+"""The process behind `testing.server`: says on standard output where it serves, once it does.
+
+It stops when its standard input ends, which it does however the test's process ended, and takes its
+data away.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+
+from vwed_grpc import logs
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
+
+_DRAIN_SECONDS = 1.0
+"""The tests have ended by then; a call that is left waits for nobody."""
+
+
+def main() -> None:
+    logs.configure("warning", json=False)
+    with tempfile.TemporaryDirectory(prefix="vwed-testing-") as data_dir:
+        uvloop.run(_serve(Path(data_dir)))
+
+
+async def _serve(data_dir: Path) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stdin = sys.stdin.fileno()
+
+    def end_with_stdin() -> None:
+        if not os.read(stdin, 1):
+            loop.remove_reader(stdin)
+            stop.set()
+
+    loop.add_reader(stdin, end_with_stdin)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    settings = Settings(listen="127.0.0.1:0", data_dir=data_dir, drain_seconds=_DRAIN_SECONDS)
+    async with serving(settings) as port:
+        with suppress(BrokenPipeError):  # nobody is there any more, as `stop` says
+            print(f"127.0.0.1:{port}", flush=True)  # noqa: T201 - that is what it is for
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    main()
