@@ -164,7 +164,10 @@ def _type(field: FieldDescriptorProto, maps: Mapping[str, DescriptorProto]) -> s
 
 
 def _linked(type_name: str) -> str:
+    """A type of ours leads to where it stands: what is one RPC's own on its service's page."""
     name = type_name.removeprefix(PACKAGE)
     if name == type_name:
         return f"`{type_name.removeprefix('.')}`"
-    return f"`{name}`"
+    outer = name.partition(".")[0]
+    page = "" if outer.endswith(("Request", "Response")) else "resources.md"
+    return f"[`{name}`]({page}#{name.replace('.', '').lower()})"
