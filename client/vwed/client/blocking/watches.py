@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed.client import connection, feed, watch
+from vwed.client import connection, watch_many, watch_one
 from vwed.client.blocking.connection import Client
 from vwed.client.blocking.iteration import plain
 
@@ -30,7 +30,7 @@ def _events(
     watch_messages: Callable[Concatenate[Client, P], Generator[WatchTaskRecordResponse]],
 ) -> Callable[Concatenate[Client, P], Generator[TaskRecordEvent]]:
     # The way to the loop and back costs as much for a message as it would for each of its events.
-    @functools.wraps(watch.watch_run)
+    @functools.wraps(watch_one.watch_run)
     def watch_run(
         client: Client, /, *args: P.args, **kwargs: P.kwargs
     ) -> Generator[TaskRecordEvent]:
@@ -41,6 +41,6 @@ def _events(
     return watch_run
 
 
-watch_messages = _blocking(watch.watch_messages)
+watch_messages = _blocking(watch_one.watch_messages)
 watch_run = _events(watch_messages)
-watch_runs = _blocking(feed.watch_runs)
+watch_runs = _blocking(watch_many.watch_runs)
