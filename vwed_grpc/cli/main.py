@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from vwed_grpc.garbage import importing
+
 _COMMANDS = (
     *("serve", "migrate", "backup", "restore"),
     *("list", "get", "watch", "top", "timeline"),
@@ -32,7 +34,8 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name = _ELSEWHERE.get(cmd_name, (cmd_name, cmd_name))
-        command: click.Command = getattr(import_module(f"vwed_grpc.cli.{module}"), name)
+        with importing():
+            command: click.Command = getattr(import_module(f"vwed_grpc.cli.{module}"), name)
         return command
 
 
