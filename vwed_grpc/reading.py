@@ -1,4 +1,4 @@
-"""What several commands read of a run."""
+"""What a terminal and a console read of a run."""
 
 from google.protobuf.json_format import MessageToDict
 from vwed.v1.common_pb2 import View
