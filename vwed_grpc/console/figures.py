@@ -1,16 +1,18 @@
 """How runs went and how long they took, as JSON for charts."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
-from vwed.v1.common_pb2 import TimeRange
+from vwed.v1.common_pb2 import TimeRange, View
 from vwed.v1.record_service_pb2 import (
     DurationFigures,
     SummarizeBlockRecordsRequest,
     SummarizeTaskRecordsRequest,
     TaskRecordSummary,
 )
+from vwed.v1.task_def_service_pb2 import BatchGetTaskDefsRequest
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed.client import Client
@@ -20,6 +22,7 @@ from vwed_grpc.console.filters import number, run_filter
 _LONGEST = 92
 _HOURLY = 2
 """Up to so many days a figure is told for each hour."""
+_MOST_NAMES = 1_000
 Group = SummarizeTaskRecordsRequest.GroupBy
 
 
@@ -50,6 +53,8 @@ async def figures(client: Client, request: Request) -> dict[str, Any]:
     for one in await summaries(by_time, Group.GROUP_BY_STATUS):
         status = TaskRecordStatus.Name(one.status).removeprefix("TASK_RECORD_STATUS_")
         counts.setdefault(one.period_start.ToJsonString(), {})[status] = one.count
+    by_definition = await summaries(Group.GROUP_BY_TASK_DEF)
+    names = await _names(client, [one.task_def_id for one in by_definition])
     blocks = await client.records.SummarizeBlockRecords(
         SummarizeBlockRecordsRequest(filter=wanted, end_time=ended)
     )
@@ -61,8 +66,12 @@ async def figures(client: Client, request: Request) -> dict[str, Any]:
             if (start := one.period_start.ToJsonString())
         ],
         "definitions": [
-            {"task_def_id": one.task_def_id, **_figures(one)}
-            for one in await summaries(Group.GROUP_BY_TASK_DEF)
+            {
+                "task_def_id": one.task_def_id,
+                "name": names.get(one.task_def_id, one.task_def_id),
+                **_figures(one),
+            }
+            for one in by_definition
         ],
         "all": [_figures(one) for one in await summaries()],
         "blocks": [
@@ -75,6 +84,16 @@ async def figures(client: Client, request: Request) -> dict[str, Any]:
             for one in blocks.block_record_summaries
         ],
     }
+
+
+async def _names(client: Client, ids: Sequence[str]) -> dict[str, str]:
+    """Of definitions, also of deleted ones."""
+    if not ids:
+        return {}
+    answer = await client.definitions.BatchGetTaskDefs(
+        BatchGetTaskDefsRequest(ids=ids[:_MOST_NAMES], view=View.VIEW_BASIC)
+    )
+    return {one.id: one.name for one in answer.task_defs}
 
 
 def _figures(one: TaskRecordSummary) -> dict[str, Any]:
