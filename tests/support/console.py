@@ -59,7 +59,8 @@ class Console:
         self._process.terminate()
         code = self._process.wait(PATIENCE)
         assert code == 0, self._log.read_text()
-        assert "Traceback" not in self._log.read_text()
+        log = self._log.read_text()
+        assert "Traceback" not in log, log
 
 
 @dataclass

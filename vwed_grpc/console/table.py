@@ -10,8 +10,10 @@ from vwed_grpc.views.timeline import Bar, Line, timeline
 
 MOST_ROWS = 1_000
 """A browser draws so many in a blink; loops are folded to stay below."""
-_MOST_BARS = 100
-"""In a row that stands for more, those next to each other are merged."""
+_MOST_BARS = 24
+"""In a row that has more, those that nobody could tell apart are merged."""
+_PARTS = 1_000
+"""Of the axis: what is closer than one of them cannot be told apart."""
 
 
 def table(view: RunView) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def table(view: RunView) -> dict[str, Any]:
 def _row(line: Line, seconds: float) -> dict[str, Any]:
     bars = line.bars
     if len(bars) > _MOST_BARS:
-        bars = _merged(line, seconds / _MOST_BARS)
+        bars = _merged(line, seconds / _PARTS)
     return {
         "depth": line.depth,
         "title": line.title,
@@ -50,7 +52,7 @@ def _row(line: Line, seconds: float) -> dict[str, Any]:
 
 
 def _merged(line: Line, gap: float) -> list[Bar]:
-    """Bars of one status that nobody could tell apart are one, by the row's own title."""
+    """Bars of one status that are so close are one, by the row's own title."""
     merged: list[Bar] = []
     for bar in sorted(line.bars, key=lambda bar: bar.begin):
         last = merged[-1] if merged else None

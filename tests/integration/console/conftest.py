@@ -1,6 +1,8 @@
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from tests.support.console import Console
 
@@ -22,3 +24,15 @@ async def acting_console(
     await console.start()
     yield console
     console.close()
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """The machine's own Chromium; what is downloaded for tests elsewhere is 300 MB."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        await browser.close()

@@ -45,10 +45,14 @@ async function answerOf(answer) {
   throw new Error(messageOf(text));
 }
 
+// What the service says no with, in a line.
+export function refusal({ code, reason, message }) {
+  return [reason || code, message].filter(Boolean).join(": ");
+}
+
 function messageOf(text) {
   try {
-    const { code, reason, message } = JSON.parse(text);
-    return [reason || code, message].filter(Boolean).join(": ");
+    return refusal(JSON.parse(text));
   } catch {
     return text;
   }

@@ -15,14 +15,13 @@ export function filterForm(wanted) {
   return html`<details class="filters" ?open=${some}>
     <summary>${say("filters")}</summary>
     <form role="search" aria-label=${say("filters")} @submit=${submitted}>
-      <label>${say("status")}
-        <select name="status" multiple size="3">
-          ${STATUSES.map((name) => html`
-            <option value=${name} ?selected=${wanted.status.includes(name)}>
-              ${say(`status.${name}`)}
-            </option>`)}
-        </select>
-      </label>
+      <fieldset>
+        <legend>${say("status")}</legend>
+        ${STATUSES.map((name) => html`<label class="check">
+          <input type="checkbox" name="status" value=${name}
+            ?checked=${wanted.status.includes(name)}> ${say(`status.${name}`)}
+        </label>`)}
+      </fieldset>
       ${TEXTS.map((name) => html`
         <label>${say(`filter.${name}`)}
           <input name=${name} .value=${wanted[name][0] ?? ""}

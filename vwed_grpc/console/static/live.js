@@ -1,12 +1,12 @@
 // A stream that is taken up where it broke, and let go of while nobody looks at the page.
-import { address } from "./api.js";
+import { address, refusal } from "./api.js";
 import { say } from "./words.js";
 
 const PAUSE = 1000; // ms before it is asked for again
 const PASSING = new Set(["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]);
 
 // `handlers`: kind of event -> what is done with its data. Ends with the event `end`, or with what
-// the service refuses for good; that goes to `handlers.failed`.
+// the service refuses for good; what it says goes to `handlers.failed`.
 export function watch(path, params, handlers) {
   let source = null;
   let timer = 0;
@@ -31,7 +31,7 @@ export function watch(path, params, handlers) {
       const error = JSON.parse(event.data);
       if (PASSING.has(error.code)) return; // and then the stream ends, as with any break
       stop("failed");
-      handlers.failed(error);
+      handlers.failed(refusal(error));
     });
   }
 

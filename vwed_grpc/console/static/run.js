@@ -69,7 +69,7 @@ export function show(main, id) {
     },
     change: (event) => { history.add(event); draw(); },
     restart: () => { history.clear(); draw(); },
-    failed: (failure) => { error = failure.message; draw(); },
+    failed: (said) => { error = said; draw(); },
   });
   setInterval(() => { if (table && isOpen(table.run)) loadRest(); }, CACHE_EVERY);
   setInterval(() => { if (table && isOpen(table.run)) draw(); }, 1000);

@@ -84,7 +84,7 @@ export function show(main) {
   watch("/runs/stream", watched, {
     ready: () => load(),
     run: take,
-    failed: (failure) => { error = failure.message; draw(); },
+    failed: (said) => { error = said; draw(); },
   });
   load();
   loadExecutors();
