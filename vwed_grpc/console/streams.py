@@ -11,6 +11,7 @@ from contextlib import aclosing
 from time import monotonic
 from typing import Any, TypeVar
 
+from anyio import CancelScope
 from sse_starlette import ServerSentEvent
 from vwed.v1.record_service_pb2 import WatchTaskRecordsResponse
 from vwed.v1.task_record_pb2 import TaskRecordFilter
@@ -160,7 +161,9 @@ async def _with_pauses(items: AsyncGenerator[Item], seconds: float) -> AsyncGene
         finally:
             if coming is not None:
                 coming.cancel()
-                await asyncio.wait({coming})
+                # Whose browser left is cancelled anew at each wait, but for one that is shielded.
+                with CancelScope(shield=True):
+                    await asyncio.wait({coming})
 
 
 def _sse(kind: str, data: Any, id_: str | None = None) -> ServerSentEvent:
