@@ -75,9 +75,9 @@ class Answer:
 
 
 async def request(
-    console: Console, path: str, *, method: str = "GET", body: bytes = b"", **headers: str
+    console: Console, path: str, *, method: str = "GET", body: str = "", **headers: str
 ) -> Answer:
-    async with _asked(console, path, method, body, headers) as (status, found, reader):
+    async with _asked(console, path, method, body.encode(), headers) as (status, found, reader):
         return Answer(status, found, await reader.read())
 
 
@@ -96,6 +96,20 @@ async def stream(console: Console, path: str, **headers: str) -> AsyncIterator[A
     async with _asked(console, path, "GET", b"", headers) as (status, _, reader):
         assert status == 200
         yield _events(reader)
+
+
+async def follow(console: Console, path: str) -> list[int]:
+    """The seqs of a run's events to its end, asked on from the last one as a browser does."""
+    seqs: list[int] = []
+    while True:
+        last = {"last_event_id": str(seqs[-1])} if seqs else {}
+        async with stream(console, path, **last) as sent:
+            async for event in sent:
+                if event.kind == "end":
+                    return seqs
+                if event.kind == "change":
+                    seqs.append(int(event.id))
+        await asyncio.sleep(0.1)
 
 
 async def _events(reader: asyncio.StreamReader) -> AsyncIterator[Sent]:

@@ -50,7 +50,7 @@ async def test_where_it_is_allowed_the_reason_is_kept(
         acting_console,
         f"/api/runs/{run.id}/cancel?tenant={tenant}",
         method="POST",
-        body=json.dumps({"reason": "通道堵塞"}).encode(),
+        body=json.dumps({"reason": "通道堵塞"}),
         origin=acting_console.url,
         x_forwarded_user="operator-7",
     )
@@ -113,7 +113,7 @@ async def test_what_the_service_refuses_is_told(
         acting_console,
         f"/api/runs/{run.id}/{verb}?tenant={tenant}",
         method="POST",
-        body=json.dumps(body).encode(),
+        body=json.dumps(body),
         origin=acting_console.url,
     )
     assert answer.status == status, answer.body
