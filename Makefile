@@ -49,7 +49,7 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	cd protos && ../$(BIN)/buf format --diff --exit-code .
 	cd protos && ../$(BIN)/buf lint ../vwed_grpc/rpc/vwed.binpb
 	cd protos && ../$(BIN)/buf breaking ../vwed_grpc/rpc/vwed.binpb --against baseline.binpb
-	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m protos.generate --check
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	@.ci/audit
@@ -60,7 +60,7 @@ format: $(READY) ## Format everything
 	cd protos && ../$(BIN)/buf format --write .
 
 generate: $(READY) ## Write generated/ from protos/
-	$(BIN)/python protos/generate.py
+	$(BIN)/python -m protos.generate
 
 baseline: generate ## Accept the protos as they are as what must not break
 	cp vwed_grpc/rpc/vwed.binpb protos/baseline.binpb

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from vwed_grpc.cli.event_line import STATUS_COLORS
@@ -35,14 +35,17 @@ def _head(view: RunView, shown: Timeline, width: int) -> Text:
     status = run_status(run)
     ended = moment(run.end_time) is not None or moment(run.start_time) is not None
     words = [
-        " ".join(filter(None, (run.task_def_name, run.external_id or run.id))),
         status,
         f"{run.progress:.0%} of {run.block_counts.total}",
         duration(shown.seconds) if ended else "",
         run.robot_id or run.executor_id,
-        run.status_reason or run.message,
     ]
-    text = Text("  ".join(filter(None, words)))
+    facts = "  ".join(filter(None, words))
+    name = Text(" ".join(filter(None, (run.task_def_name, run.external_id or run.id))))
+    # However long the name is, what becomes of the run is in sight.
+    name.truncate(max(width - cell_len(facts) - 2, _NARROWEST_TITLE))
+    said = run.status_reason or run.message
+    text = name + Text(f"  {facts}" + (f"  {said}" if said else ""))
     text.highlight_words([status], style=f"bold {_color(status)}")
     return fit(text, width)
 

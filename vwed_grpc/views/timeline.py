@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from vwed.v1.block_record_pb2 import BlockRecord
+
 from vwed_grpc.views.folding import Row, rows
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.words import block_status, moment
@@ -54,7 +56,7 @@ def timeline(view: RunView, now: datetime, *, most: int) -> Timeline:
     """At most so many lines, folded as `rows` does; `now`: so long last blocks that are at work."""
     shown, left = rows(view.nodes(), most=most)
     blocks = (block for row in shown for node in row.nodes for block in node.attempts)
-    starts = [moment(view.run.start_time), *(moment(block.start_time) for block in blocks)]
+    starts = [moment(view.run.start_time), *map(_start, blocks)]
     begin = min((start for start in starts if start is not None), default=now)
     lines = [Line(row.depth, row.title, row.status, _bars(row, begin, now)) for row in shown]
     ends = [bar.end for line in lines for bar in line.bars]
@@ -68,7 +70,7 @@ def _bars(row: Row, begin: datetime, now: datetime) -> list[Bar]:
     bars = []
     for node in row.nodes:
         for block in node.attempts:
-            start = moment(block.start_time)
+            start = _start(block)
             if start is None:
                 continue
             end = max(moment(block.end_time) or now, start)  # clocks of robots are set at times
@@ -83,3 +85,10 @@ def _bars(row: Row, begin: datetime, now: datetime) -> list[Bar]:
                 )
             )
     return bars
+
+
+def _start(block: BlockRecord) -> datetime | None:
+    """None: it has yet to begin. Of what was reported when it was over, there is no more to say."""
+    if block_status(block) == "PENDING":
+        return None
+    return moment(block.start_time) or moment(block.end_time) or moment(block.create_time)
