@@ -67,13 +67,11 @@ def console_app(
             Route("/api/runs/{id}/stream", watch_run),
             *(Route(path, _asking(connect, work)) for path, work in _READ.items()),
             *(
-                Route(f"/api/runs/{{id}}/{verb}", _acting(connect, action(verb)), methods=["POST"])
-                for verb in VERBS
-                if allow_actions
-            ),
-            # Whoever posts where nothing may be done hears of that, not that there is nothing.
-            *(
-                Route(f"/api/runs/{{id}}/{verb}", _read_only, methods=["GET", "POST"])
+                Route(
+                    f"/api/runs/{{id}}/{verb}",
+                    _acting(connect, action(verb)) if allow_actions else _read_only,
+                    methods=["POST"],
+                )
                 for verb in VERBS
             ),
             Mount("/static", StaticFiles(directory=STATIC)),

@@ -1,7 +1,6 @@
 """Runs, and what belongs to one of them, as JSON."""
 
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from vwed_grpc.console.filters import number, run_filter
 from vwed_grpc.console.messages import plain, plain_all
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.reading import PAGE, read_run
-from vwed_grpc.views.words import age, entry_text, moment, run_status
+from vwed_grpc.views.words import entry_text, moment, run_status
 
 RUNS_PAGE = 50
 ENTRIES = 200
@@ -85,16 +84,13 @@ async def list_executors(client: Client, _request: Request) -> dict[str, Any]:
     by_executor: dict[str, list[TaskRecord]] = defaultdict(list)
     for run in answer.task_records:
         by_executor[run.executor_id].append(run)
-    now = datetime.now(UTC)
     return {
         "more": bool(answer.next_page_token),
-        "executors": [
-            _executor(name, runs, now) for name, runs in sorted(by_executor.items()) if name
-        ],
+        "executors": [_executor(name, runs) for name, runs in sorted(by_executor.items()) if name],
     }
 
 
-def _executor(name: str, runs: list[TaskRecord], now: datetime) -> dict[str, Any]:
+def _executor(name: str, runs: list[TaskRecord]) -> dict[str, Any]:
     latest = max(runs, key=lambda run: run.update_time.ToNanoseconds())
     leases = [end for run in runs if (end := moment(run.lease_expire_time))]
     return {
@@ -102,6 +98,5 @@ def _executor(name: str, runs: list[TaskRecord], now: datetime) -> dict[str, Any
         "robots": sorted({run.robot_id for run in runs if run.robot_id}),
         "runs": [{"id": run.id, "status": run_status(run)} for run in runs],
         "heard": latest.update_time.ToJsonString(),
-        "age": age(latest.update_time, now),
         "lease_end": min(leases).isoformat() if leases else None,
     }

@@ -149,6 +149,7 @@ async def test_filters_stand_in_the_address(browser: Browser, console: Console, 
         await page.goto(f"{console.url}/?tenant={TENANT}")
         await expect(page.locator("table.runs tbody tr")).to_have_count(2)
         await page.get_by_text("Filters", exact=True).click()
+        assert not await barriers(page)
         await page.get_by_label("failed").check()
         await page.get_by_role("button", name="Show").click()
         await page.wait_for_url("**status=FAILED**")

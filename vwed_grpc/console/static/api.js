@@ -1,4 +1,6 @@
 // What the console's server is asked for. The tenant goes along from page to page.
+import { clockSays } from "./times.js";
+
 const here = new URLSearchParams(location.search);
 export const allowsActions = "actions" in document.documentElement.dataset;
 
@@ -40,6 +42,7 @@ export async function post(path, body) {
 }
 
 async function answerOf(answer) {
+  clockSays(answer.headers.get("Date"));
   if (answer.ok) return answer.json();
   const text = await answer.text();
   throw new Error(messageOf(text));

@@ -47,31 +47,43 @@ export function show(main, id) {
     return isAtWork(table) ? (performance.now() - received) / 1000 : 0;
   }
 
-  async function loadRest() {
+  async function loadCache() {
     if (document.hidden) return;
     try {
-      [full, cache] = await Promise.all([get(path), get(`${path}/cache`)]);
+      cache = await get(`${path}/cache`);
     } catch {
       return; // the stream says what is wrong
     }
     draw();
   }
 
-  let status_ = "";
+  async function loadPayload() {
+    try {
+      full = await get(path);
+    } catch {
+      return;
+    }
+    draw();
+  }
+
+  let known = "";
   watch(`${path}/stream`, {}, {
     table: (data) => {
       table = data;
       received = performance.now();
       titled(data.run.external_id || data.run.task_def_name || id);
-      if (data.run.status !== status_) loadRest();
-      status_ = data.run.status;
+      if (data.run.status !== known) {
+        loadPayload();
+        loadCache();
+      }
+      known = data.run.status;
       draw();
     },
     change: (event) => { history.add(event); draw(); },
     restart: () => { history.clear(); draw(); },
     failed: (said) => { error = said; draw(); },
   });
-  setInterval(() => { if (table && isOpen(table.run)) loadRest(); }, CACHE_EVERY);
+  setInterval(() => { if (table && isOpen(table.run)) loadCache(); }, CACHE_EVERY);
   setInterval(() => { if (table && isOpen(table.run)) draw(); }, 1000);
   draw();
 }

@@ -13,14 +13,25 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)}d${pad(Math.floor((whole % 86400) / 3600))}h`;
 }
 
-export function secondsSince(time, end = Date.now()) {
+// The console's clock, for that of a browser may be wrong by minutes.
+let ahead = 0; // ms
+const TOLERATED = 2000;
+
+export function clockSays(date) {
+  const difference = Date.parse(date) - Date.now();
+  if (Math.abs(difference) > TOLERATED || ahead) ahead = difference;
+}
+
+const now = () => Date.now() + ahead;
+
+export function secondsSince(time, end = now()) {
   return (new Date(end) - new Date(time)) / 1000;
 }
 
 // How long a run or block took, or takes so far; "" if it has not begun.
 export function took(of) {
   if (!of.start_time) return "";
-  return duration(secondsSince(of.start_time, of.end_time ?? Date.now()));
+  return duration(secondsSince(of.start_time, of.end_time ?? now()));
 }
 
 const clock = new Intl.DateTimeFormat(language, {
