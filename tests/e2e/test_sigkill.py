@@ -67,7 +67,7 @@ async def test_what_was_acknowledged_is_there_and_watches_go_on(
         assert [event.seq for event in kept.changes] == [*seen]
         for key, version in traffic.entries.items():
             assert (await get_entry(client, run, key)).version == version
-    console.close()
+    await console.close()
     _check_demo(output)
 
 

@@ -53,11 +53,11 @@ class Console:
         self._process.kill()
         self._process.wait()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Fails if it did not end well, or was in trouble."""
         assert self._process is not None
         self._process.terminate()
-        code = self._process.wait(PATIENCE)
+        code = await asyncio.to_thread(self._process.wait, PATIENCE)
         assert code == 0, self._log.read_text()
         log = self._log.read_text()
         assert "Traceback" not in log, log

@@ -11,6 +11,7 @@ from vwed.client import Client
 from vwed_grpc.cli.target import Target, target_options
 
 _ACTOR = "console"
+_HIGHEST_PORT = (1 << 16) - 1
 _GRACE = 1
 """Seconds for answers under way once it is told to stop; streams are taken up again."""
 
@@ -72,9 +73,9 @@ def console(listen: str, *, allow_actions: bool, names: tuple[str, ...], target:
 def _bound(host: str, port: str) -> socket.socket:
     """Raises click.ClickException."""
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    if not (host and port.isdecimal() and int(port) <= _HIGHEST_PORT):
+        raise click.ClickException(f"--listen: {host}:{port} is not host:port")
     try:
         return socket.create_server((host.strip("[]"), int(port)), family=family)
-    except ValueError:
-        raise click.ClickException(f"--listen: {host}:{port} is not host:port") from None
     except OSError as exc:
         raise click.ClickException(f"{host}:{port} cannot be listened on: {exc.strerror}") from exc

@@ -4,7 +4,7 @@ from grpc import StatusCode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from vwed.client import CallError
+from vwed.client import CallError, OutOfRange
 
 _HTTP = {
     StatusCode.INVALID_ARGUMENT: 400,
@@ -34,6 +34,11 @@ def told(exc: CallError) -> dict[str, str]:
         "message": exc.details() or "",
         "request_id": exc.request_id,
     }
+
+
+def oldest_kept(exc: OutOfRange) -> int:
+    """The seq of the first event that there still is of a run."""
+    return int(exc.metadata.get("oldest_seq", 1))
 
 
 async def call_failed(_request: Request, exc: Exception) -> JSONResponse:

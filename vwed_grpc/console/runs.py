@@ -12,7 +12,8 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed.client import Client
+from vwed.client import Client, OutOfRange
+from vwed_grpc.console.errors import oldest_kept
 from vwed_grpc.console.events import event_json
 from vwed_grpc.console.filters import number, run_filter
 from vwed_grpc.console.messages import plain, plain_all
@@ -48,14 +49,16 @@ async def get_run(client: Client, request: Request) -> dict[str, Any]:
 async def list_events(client: Client, request: Request) -> dict[str, Any]:
     """A page of a run's history that ends before the event `before`, the oldest first."""
     before = number(request.query_params, "before", 1)
-    after = max(before - 1 - EVENTS_PAGE, 0)
-    answer = await client.records.ListTaskRecordEvents(
-        ListTaskRecordEventsRequest(
-            task_record_id=request.path_params["id"],
-            after_seq=after,
-            page_size=max(before - 1 - after, 1),
-        )
+    asked = ListTaskRecordEventsRequest(
+        task_record_id=request.path_params["id"],
+        after_seq=max(before - 1 - EVENTS_PAGE, 0),
+        page_size=EVENTS_PAGE,
     )
+    try:
+        answer = await client.records.ListTaskRecordEvents(asked)
+    except OutOfRange as exc:  # the first of them were not kept
+        asked.after_seq = min(oldest_kept(exc) - 1, before)
+        answer = await client.records.ListTaskRecordEvents(asked)
     return {"events": [event_json(event) for event in answer.events if event.seq < before]}
 
 

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from anyio import CancelScope
 from sse_starlette import ServerSentEvent
-from vwed.v1.record_service_pb2 import WatchTaskRecordsResponse
+from vwed.v1.record_service_pb2 import ListTaskRecordsRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed.client import CallError, Client, InvalidArgument, OutOfRange, watch_messages, watch_runs
-from vwed_grpc.console.errors import told
+from vwed_grpc.console.errors import oldest_kept, told
 from vwed_grpc.console.events import event_json
 from vwed_grpc.console.identity import Caller, Connect
 from vwed_grpc.console.messages import plain
@@ -50,9 +50,9 @@ async def run_stream(
             try:
                 async for event in _run_events(client, run_id, after_seq):
                     yield event
-            except OutOfRange:  # it was not kept
+            except OutOfRange as exc:  # it was not kept
                 yield _sse("restart", {})
-                async for event in _run_events(client, run_id, None):
+                async for event in _run_events(client, run_id, None, oldest=oldest_kept(exc)):
                     yield event
     except CallError as exc:
         yield _sse("failed", told(exc))
@@ -63,9 +63,9 @@ async def run_stream(
 async def runs_stream(
     connect: Connect, caller: Caller, wanted: TaskRecordFilter, resume_token: str
 ) -> AsyncIterator[ServerSentEvent]:
-    """`ready`: the list is to be read now, for all after it is told; `run`: a change.
+    """`ready`: the list is to be read now, for all after it is told; `run`: a change; `mark`.
 
-    Their ids are resume tokens.
+    The ids of `ready` and `mark` are resume tokens.
     """
     try:
         async with connect(caller) as client:
@@ -84,13 +84,13 @@ async def runs_stream(
 
 
 async def _run_events(
-    client: Client, run_id: str, after_seq: int | None
+    client: Client, run_id: str, after_seq: int | None, *, oldest: int = 1
 ) -> AsyncGenerator[ServerSentEvent]:
     view = await read_view(client, run_id)
     drawn = await asyncio.to_thread(table, view)
     yield _sse("table", drawn)
     if after_seq is None:
-        after_seq = max(view.run.seq - FIRST_EVENTS, 0)
+        after_seq = max(view.run.seq - FIRST_EVENTS, oldest - 1)
     next_table, is_drawn = monotonic() + _PAUSE, True
     messages = watch_messages(client, run_id, after_seq, patience=_PATIENCE)
     async for message in _with_pauses(messages, _PAUSE):
@@ -115,6 +115,8 @@ async def _runs_events(
 ) -> AsyncGenerator[ServerSentEvent]:
     # The present states are in the list that the page reads, once no more of them come.
     token_of_states = ""
+    await client.records.ListTaskRecords(ListTaskRecordsRequest(filter=wanted, page_size=1))
+    yield _sse("mark", {})  # so the service is there, though it may have nothing to say
     messages = watch_runs(client, wanted, resume_token=resume_token, patience=_PATIENCE)
     async for message in _with_pauses(messages, _PAUSE):
         if message and message.snapshot:

@@ -13,7 +13,7 @@ async def console(target: str, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     console = Console(target, tmp_path_factory.mktemp("console") / "log")
     await console.start()
     yield console
-    console.close()
+    await console.close()
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ async def acting_console(
     console = Console(target, tmp_path_factory.mktemp("console") / "log", "--allow-actions")
     await console.start()
     yield console
-    console.close()
+    await console.close()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ async def guarded(
         console = Console(f"127.0.0.1:{port}", folder / "log", "--allow-actions")
         await console.start()
         yield console
-        console.close()
+        await console.close()
 
 
 async def test_the_browser_s_token_goes_on_to_the_service(

@@ -12,6 +12,11 @@ from vwed.client import Client
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import PAUSING
 
+_LOOKED_AT = """(seen) => {
+    Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
 
 async def test_a_run_is_followed_through_the_console_s_death(
     browser: Browser, target: str, client: Client, tenant: str, tmp_path: Path
@@ -43,7 +48,7 @@ async def test_a_run_is_followed_through_the_console_s_death(
             assert seqs == list(range(last, 0, -1))
             await expect(page.locator(".summary")).to_contain_text("succeeded")
     finally:
-        console.close()
+        await console.close()
 
 
 async def test_bars_grow_and_rows_change_as_reports_come(
@@ -62,6 +67,20 @@ async def test_bars_grow_and_rows_change_as_reports_come(
         await report(client, run.id, block("a", FAILED, error_message="托盘歪了"))
         await expect(row.first).to_contain_text("failed")
         await expect(row.first.locator("td.message")).to_have_text("托盘歪了")
+
+
+async def test_a_page_that_nobody_looks_at_lets_go_and_goes_on_later(
+    browser: Browser, console: Console, client: Client, tenant: str
+) -> None:
+    run = await running(client)
+    async with browsing(browser) as page:
+        await page.goto(f"{console.url}/runs/{run.id}?tenant={tenant}")
+        await _told(page, 2)
+        await page.evaluate(_LOOKED_AT, False)
+        await report(client, run.id, *(block(f"b{n}", RUNNING) for n in range(5)))
+        async with page.expect_request("**/stream?*after=2"):
+            await page.evaluate(_LOOKED_AT, True)
+        await _told(page, 7)
 
 
 async def test_new_runs_come_first_and_change_where_they_stand(

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
 
 from tests.support.calls import finish_run
-from tests.support.console import Console, Sent, stream
-from tests.support.steps import block, create, report, running
+from tests.support.console import Console, Sent, request, stream
+from tests.support.steps import block, create, report, running, sql
 from vwed.client import Client
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
 
@@ -72,6 +72,29 @@ async def test_it_begins_anew_behind_what_there_is(
     assert kinds == ["table", "restart", "table", *["change"] * 3, "end"]
 
 
+async def test_what_was_not_kept_is_no_gap(
+    console: Console, client: Client, tenant: str, database_url: str
+) -> None:
+    run = await running(client)
+    await report(client, run.id, *(block(f"b{n}", SUCCEEDED) for n in range(20)))
+    await finish_run(client, run.id)
+    await sql(
+        database_url,
+        "DELETE FROM task_record_events"
+        " WHERE tenant = :tenant AND task_record_id = :run AND seq <= 13 RETURNING seq",
+        tenant=tenant,
+        run=run.id,
+    )
+    async with stream(console, f"/api/runs/{run.id}/stream?tenant={tenant}&after=5") as sent:
+        told = [event async for event in sent]
+    assert [event.kind for event in told][:3] == ["table", "restart", "table"]
+    assert [int(event.id) for event in told if event.kind == "change"] == list(range(14, 24))
+    at = f"/api/runs/{run.id}/events?tenant={tenant}"
+    for before, seqs in ((300, range(14, 24)), (16, range(14, 16)), (14, ()), (10, ())):
+        page = (await request(console, f"{at}&before={before}")).json["events"]
+        assert [event["seq"] for event in page] == list(seqs), before
+
+
 async def test_a_run_that_is_not_there_is_said(console: Console) -> None:
     async with stream(console, "/api/runs/none/stream") as sent:
         (failed,) = [event async for event in sent]
@@ -85,8 +108,7 @@ async def test_of_many_runs_the_changes_are_told_once_the_list_may_be_read(
     await create(client)
     at = f"/api/runs/stream?tenant={tenant}"
     async with stream(console, at) as sent:
-        ready = await anext(sent)
-        assert ready.kind == "ready"
+        assert [(await anext(sent)).kind for _ in range(2)] == ["mark", "ready"]
         later = await create(client)
         told = await anext(sent)
         assert told.kind == "run"
@@ -107,7 +129,7 @@ async def test_a_token_that_leads_nowhere_begins_anew(
 ) -> None:
     await create(client)
     async with stream(console, f"/api/runs/stream?tenant={tenant}", last_event_id="odd") as sent:
-        assert (await anext(sent)).kind == "ready"
+        await _until(sent, "ready")
 
 
 async def _until(sent: AsyncIterator[Sent], kind: str) -> Sent:

@@ -16,11 +16,16 @@ export class History {
 
   clear() {
     this.events = []; // the oldest first, without a gap
+    this.isWhole = false; // there are none before the first
     this.most = MOST;
   }
 
   get first() {
     return this.events[0]?.seq ?? 1;
+  }
+
+  get hasEarlier() {
+    return this.first > 1 && !this.isWhole;
   }
 
   add(event) {
@@ -31,6 +36,7 @@ export class History {
 
   async loadEarlier() {
     const { events } = await get(`${this.path}/events`, { before: this.first });
+    this.isWhole = !events.length;
     this.events = [...events.filter((event) => event.seq < this.first), ...this.events];
     this.most = Math.max(this.most, this.events.length);
   }
@@ -43,8 +49,9 @@ export function eventsTable(history, draw) {
       ${head("event.time", "#event.seq", "status", "event.what", "event.actor")}
       <tbody>${repeat(newest, (event) => event.seq, row)}</tbody>
     </table>`)}
-    ${history.first > 1
-      ? html`<button @click=${() => history.loadEarlier().then(draw)}>${say("events.earlier")}</button>`
+    ${history.hasEarlier
+      ? html`<button @click=${() => history.loadEarlier().then(draw, draw)}>
+          ${say("events.earlier")}</button>`
       : nothing}`;
 }
 
