@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test torture check format generate baseline protos lock bench bench-peers clean
+.PHONY: help run console demo test torture check format generate baseline protos lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,7 +23,11 @@ $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@touch $(READY)
 
 run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)
+	@echo 'In a browser: make console, then http://127.0.0.1:8080'
 	@exec $(BIN)/vwed-grpc serve
+
+console: $(READY) ## Pages of the server that runs, at http://127.0.0.1:8080, to look and not to act
+	@exec $(BIN)/vwed-grpc console
 
 demo: $(READY) ## Play robots against the server that runs
 	@$(BIN)/vwed-grpc demo

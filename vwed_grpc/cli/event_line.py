@@ -8,7 +8,7 @@ import click
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed_grpc.views.words import block_status, run_error, run_status
+from vwed_grpc.views.words import block_status, block_title, run_error, run_status
 
 STATUS_COLORS = {
     "PENDING": "bright_black",
@@ -52,13 +52,6 @@ def event_line(event: TaskRecordEvent, depths: BlockDepths) -> str:
     time = event.event_time.ToDatetime(tzinfo=UTC).astimezone()
     progress = f"{event.progress:4.0%}" if event.HasField("progress") else "    "
     return f"{time:%H:%M:%S.%f}"[:-3] + f" {event.seq:5} {progress} {_change(event, depths)}"
-
-
-def block_title(block: BlockRecord) -> str:
-    """`pick_line[1.2] 拣货`."""
-    iteration = f"[{block.iteration}]" if block.iteration else ""
-    attempt = f" #{block.attempt}" if block.attempt > 1 else ""
-    return f"{block.block_id}{iteration}{attempt} {block.name}".rstrip()
 
 
 def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:

@@ -12,10 +12,10 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.client import Client, pages
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.reading import PAGE, read_view
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.screen import columns, print_line
 from vwed_grpc.cli.target import Target, run, target_options
+from vwed_grpc.reading import PAGE, read_view
 from vwed_grpc.views.words import entry_text
 
 MOST_LINES = 500

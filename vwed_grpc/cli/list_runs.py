@@ -12,9 +12,9 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStat
 from vwed.client import pages
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.reading import PAGE
 from vwed_grpc.cli.screen import columns, print_line
 from vwed_grpc.cli.target import Command, Target, run, target_options
+from vwed_grpc.reading import PAGE
 
 _STATUSES = [name.removeprefix("TASK_RECORD_STATUS_") for name in TaskRecordStatus.keys()[1:]]
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -10,7 +10,7 @@ _COMMANDS = (
     *("serve", "migrate", "backup", "restore"),
     *("list", "get", "watch", "top", "timeline"),
     *("cancel", "pause", "resume", "retry"),
-    *("demo", "export", "import", "prune"),
+    *("console", "demo", "export", "import", "prune"),
 )
 """Each is a function of that name in a module of that name, but for those in `_ELSEWHERE`."""
 _ELSEWHERE = {

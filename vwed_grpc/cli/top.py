@@ -13,11 +13,11 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 from vwed.client import pages, watch_runs
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.reading import PAGE
 from vwed_grpc.cli.screen import columns, print_line
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.cli.watch import REFRESHES
 from vwed_grpc.domain.lifecycle import FINAL, OPEN, PENDING
+from vwed_grpc.reading import PAGE
 
 _HEADINGS = 3
 """Lines of the screen beside those of the runs."""

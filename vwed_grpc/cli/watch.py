@@ -12,9 +12,9 @@ from vwed.v1.task_record_pb2 import TaskRecordStatus
 from vwed.client import watch_run
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.reading import read_config, read_run
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.target import Target, run, target_options
+from vwed_grpc.reading import read_config, read_run
 from vwed_grpc.views.run_view import RunView
 
 Status: TypeAlias = TaskRecordStatus.ValueType

@@ -71,9 +71,12 @@ class RunView:
         """The id of a block record -> (block_id, iteration)."""
 
     def put(self, block: BlockRecord) -> None:
-        """A block record as it is now; it replaces what was known of this attempt."""
+        """A block record; it replaces what was known of this attempt, unless that is newer."""
         place = block.block_id, block.iteration
-        self._attempts.setdefault(place, {})[block.attempt] = block
+        attempts = self._attempts.setdefault(place, {})
+        if block.attempt in attempts and attempts[block.attempt].seq > block.seq:
+            return
+        attempts[block.attempt] = block
         self._places[block.id] = place
         around = block.iteration.rpartition(".")[0]
         self._iterations.setdefault((block.block_id, around), {})[block.iteration] = None

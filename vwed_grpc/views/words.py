@@ -38,6 +38,13 @@ def block_status(block: BlockRecord) -> str:
     return BlockRecordStatus.Name(block.status).removeprefix("BLOCK_RECORD_STATUS_")
 
 
+def block_title(block: BlockRecord) -> str:
+    """`pick_line[1.2] #2 拣货`: the iteration, and the attempt if it is not the first."""
+    iteration = f"[{block.iteration}]" if block.iteration else ""
+    attempt = f" #{block.attempt}" if block.attempt > 1 else ""
+    return f"{block.block_id}{iteration}{attempt} {block.name}".rstrip()
+
+
 def run_error(run: TaskRecord) -> str:
     """`JAM: the fork is stuck`; either may be missing."""
     return ": ".join(filter(None, (run.error_code, run.error_message)))

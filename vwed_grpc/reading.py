@@ -1,4 +1,4 @@
-"""What several commands read of a run."""
+"""What a terminal and a console read of a run."""
 
 from google.protobuf.json_format import MessageToDict
 from vwed.v1.common_pb2 import View
@@ -6,7 +6,7 @@ from vwed.v1.record_service_pb2 import GetTaskRecordRequest, ListBlockRecordsReq
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed.client import Client, pages
+from vwed.client import Client, PermissionDenied, pages
 from vwed_grpc.views.run_view import Config, RunView
 
 PAGE = 1_000
@@ -17,10 +17,16 @@ async def read_run(client: Client, run_id: str) -> TaskRecord:
 
 
 async def read_config(client: Client, run: TaskRecord) -> list[Config]:
-    """The blocks of the definition's version that the run is pinned to."""
-    definition = await client.definitions.GetTaskDef(
-        GetTaskDefRequest(id=run.task_def_id, version=run.task_def_version)
-    )
+    """The blocks of the definition's version that the run is pinned to.
+
+    None for whoever may not read definitions: then the run is what was reported of it.
+    """
+    try:
+        definition = await client.definitions.GetTaskDef(
+            GetTaskDefRequest(id=run.task_def_id, version=run.task_def_version)
+        )
+    except PermissionDenied:
+        return []
     blocks: list[Config] = MessageToDict(definition.config).get("blocks", [])
     return blocks
 
