@@ -15,9 +15,9 @@ from pathlib import Path
 from rich import _export_format, terminal_theme
 from rich.console import Console
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
+from vwed_grpc.cli.reading import read_config
 
 from vwed.client import Client, Executor, connect
-from vwed_grpc.cli.reading import read_config
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.session import play

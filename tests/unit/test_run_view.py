@@ -112,6 +112,19 @@ def test_iterations_stand_below_their_loop_in_their_order() -> None:
     ]
 
 
+def test_what_a_turn_has_not_come_to_yet_stands_at_its_end() -> None:
+    shown = view()
+    shown.put(record("lines", iteration="1"))
+    shown.put(record("weigh", iteration="1"))
+    shown.put(record("lines", "RUNNING", iteration="2"))
+    assert list(drawn(shown.nodes()))[-5:-1] == [
+        "  lines[2] RUNNING",
+        "    drive[2]",
+        "    pick[2]",
+        "  weigh[2]",
+    ]
+
+
 def test_the_latest_attempt_is_shown() -> None:
     shown = view()
     shown.put(record("choose", "FAILED"))

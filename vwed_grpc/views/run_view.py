@@ -106,17 +106,22 @@ class RunView:
         return [*self._configured_nodes(self.config, ""), *self._extra_nodes(None)]
 
     def _configured_nodes(self, blocks: Sequence[Config], around: str) -> Iterator[Node]:
-        looped: dict[str, list[Config]] = {}
+        turns = {turn for block in blocks for turn in self._turns(block, around)}
         for block in blocks:
-            iterations = self._iterations.get((block["id"], around), {})
-            if (block["id"], around) in self._attempts or not iterations:
+            if not turns or (block["id"], around) in self._attempts:
                 yield self._node(block["id"], around, block)
-            for iteration in iterations:
-                if iteration != around:
-                    looped.setdefault(iteration, []).append(block)
-        for iteration in sorted(looped, key=_natural):
-            for block in looped[iteration]:
-                yield self._node(block["id"], iteration, block)
+        for number, turn in enumerate(sorted(turns, key=_natural), start=1):
+            for block in blocks:
+                # What the latest turn of a loop has not come to yet is to come in it.
+                is_ahead = number == len(turns) and (block["id"], around) not in self._attempts
+                if is_ahead or (block["id"], turn) in self._attempts:
+                    yield self._node(block["id"], turn, block)
+
+    def _turns(self, block: Config, around: str) -> Iterator[str]:
+        """The iterations of a block that is in a loop."""
+        return (
+            turn for turn in self._iterations.get((block["id"], around), ()) if turn != around
+        )
 
     def _node(self, block_id: str, iteration: str, config: Config) -> Node:
         attempts = self._attempts.get((block_id, iteration), {})
