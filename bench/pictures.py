@@ -7,20 +7,23 @@ its own.
 import asyncio
 import io
 import re
+import shutil
+import socket
 import sys
 from collections import defaultdict
 from datetime import UTC
 from pathlib import Path
 
+from playwright.async_api import Error, Page, ViewportSize, async_playwright
 from rich import _export_format, terminal_theme
 from rich.console import Console
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed_grpc.cli.reading import read_config
 
 from vwed.client import Client, Executor, connect
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.session import play
+from vwed_grpc.reading import read_config
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline
@@ -33,11 +36,13 @@ SHOWN = "demo-parallel-pick"
 PROGRESS = 0.5
 """At which the watch is shown."""
 COLUMNS, LINES = 84, 24
+SIZE = ViewportSize(width=1280, height=860)
+SHOWN_BLOCK = "report_to_wms"
 SPEED = 0.1
 
 
 async def draw(target: str, folder: Path, *, speed: float) -> None:
-    """Writes watch.svg and timeline.svg."""
+    """Writes watch.svg, timeline.svg, and console.png if this machine has a Chromium."""
     events = await _played(target, speed)
     async with connect(target, tenant=TENANT) as client:
         view = await _view(client, events)
@@ -52,6 +57,8 @@ async def draw(target: str, folder: Path, *, speed: float) -> None:
     drawn = timeline(view, events[-1].event_time.ToDatetime(UTC), most=LINES)
     title = f"{view.run.task_def_name}: {run_status(view.run)}"
     (folder / "timeline.svg").write_text(svg(drawn, title), encoding="utf-8")
+    if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
+        await _console(target, view.run.id, folder / "console.png", chromium)
 
 
 async def _played(target: str, speed: float) -> list[TaskRecordEvent]:
@@ -90,6 +97,39 @@ def _watch(view: RunView, event: TaskRecordEvent) -> str:
         code_format=form,
         unique_id="watch",
     )
+
+
+async def _console(target: str, run: str, picture: Path, chromium: str) -> None:
+    """The page of a run, as a browser shows it."""
+    command = Path(sys.executable).with_name("vwed-grpc")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    console = await asyncio.create_subprocess_exec(
+        command, "console", "--listen", listen, "--target", target, "--tenant", TENANT
+    )
+    try:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox"]
+            )
+            page = await browser.new_page(viewport=SIZE, locale="en-US", color_scheme="light")
+            await _open(page, f"http://{listen}/runs/{run}")
+            await page.get_by_text(SHOWN_BLOCK).first.wait_for()
+            await page.screenshot(path=picture)
+            await browser.close()
+    finally:
+        console.terminate()
+        await console.wait()
+
+
+async def _open(page: Page, address: str) -> None:
+    while True:
+        try:
+            await page.goto(address)
+        except Error:  # the console has yet to listen
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 if __name__ == "__main__":
