@@ -74,7 +74,7 @@ lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra tracing --extra console --constraint requirements.lock --universal \
 		--python-version 3.11 --no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o deploy/requirements.lock
 
