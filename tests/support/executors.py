@@ -32,6 +32,10 @@ async def at_work(executor: Executor) -> AsyncIterator["asyncio.Task[None]"]:
     serving = asyncio.create_task(executor.serve())
     try:
         yield serving
+    except BaseException:
+        serving.cancel()
+        await asyncio.sleep(0)
+        raise  # it is cancelled once more, so it leaves everything as it is
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
