@@ -56,13 +56,20 @@ async def test_nothing_is_a_result_too(client: Client, executor: Executor) -> No
     ids=["BlockFailed", "exception", "long name", "NUL", "surrogate", "long"],
 )
 async def test_an_exception_is_a_failure(
-    client: Client, executor: Executor, exc: Exception, error_code: str, error_message: str
+    client: Client,
+    executor: Executor,
+    caplog: pytest.LogCaptureFixture,
+    exc: Exception,
+    error_code: str,
+    error_message: str,
 ) -> None:
     @executor.task(task_types=[TASK_TYPE])
     async def transport(_: Run) -> None:
         raise exc
 
-    done = await executor.run_once(await order(client))
+    # What pytest makes of logs is no text for everybody either.
+    with caplog.at_level(logging.CRITICAL, "vwed.executor"):
+        done = await executor.run_once(await order(client))
     assert (done.status, done.error_code, done.error_message) == (
         FAILED,
         error_code,
