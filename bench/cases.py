@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from bench import reads, seed, watches, workers, writes
 from bench.client.cases import client
 from bench.crowd.case import crowd, prepare
+from bench.executor.cases import executor
 from bench.measure import Result
 from bench.security import security
 from bench.sight.cases import sight
@@ -20,7 +21,8 @@ from vwed_grpc.storage.database import sync_engine
 
 Cases = Callable[[], Iterator[Result]]
 GROUPS = (
-    *("gets", "sight", "security", "client", "watches", "writes", "workers", "lists"),
+    *("gets", "sight", "security", "client", "watches", "writes", "executor"),
+    *("workers", "lists"),
     *("starvation", "crowd"),
 )
 
@@ -84,6 +86,7 @@ async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
         # Before the writes: a disk that still has those to do makes every commit wait.
         "watches": watching,
         "writes": writing,
+        "executor": lambda: executor(s, rounds, seconds),
         "workers": working,
         "lists": lists,
         "starvation": lambda: starvation(s, engine, rounds),

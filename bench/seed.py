@@ -65,6 +65,13 @@ def more_runs(target: str, prefix: str, tenant: str = "default") -> Iterator[str
         yield id_
 
 
+def pending_runs(target: str, tenant: str, count: int) -> None:
+    """Runs that no executor has; the tenant has the definition."""
+    for n in range(count):
+        body = _create(f"pending-{n}").SerializeToString()
+        answer_to(target, f"{RECORDS}/CreateTaskRecord", body, {"x-vwed-tenant": tenant})
+
+
 _tenants = itertools.count(1)
 
 

@@ -1,8 +1,8 @@
 """Work that is too long for the event loop: done beside it, one piece after another.
 
 A thread shares the interpreter with the loop, which waits for it at most `sys.getswitchinterval`
-at a time (1 ms, see `cli.serve`), or until a call into C returns: parsing a config of 240 KB takes
-6 ms. Of several threads each would take such a turn before the loop, so there is one.
+at a time (1 ms, see `cli.serving`), or until a call into C returns: to parse a config of 240 KB
+takes 6 ms. Of several threads each would take such a turn before the loop, so there is one.
 """
 
 import asyncio

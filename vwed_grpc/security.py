@@ -1,7 +1,12 @@
-"""What the settings say of security: who is let in, and how the port is opened."""
+"""What the settings say of security: who is let in, and how the port is opened.
+
+What verifies tokens and certificates is imported where a server asks for them: most do not, and it
+is a hundred modules.
+"""
 
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -10,23 +15,18 @@ from vwed_grpc.listening import check_address
 from vwed_grpc.renewal import follow
 from vwed_grpc.rpc.audit import Audit, open_audit
 from vwed_grpc.rpc.authentication import Authentication
-from vwed_grpc.rpc.certificates import BadCertificateError, Certificates
-from vwed_grpc.rpc.token_keys import BadKeysError
-from vwed_grpc.rpc.tokens import Tokens
 from vwed_grpc.settings import Settings
 from vwed_grpc.stores import CannotServeError
+
+if TYPE_CHECKING:
+    from vwed_grpc.rpc.certificates import Certificates
+    from vwed_grpc.rpc.tokens import Tokens
 
 
 def authentication(stack: AsyncExitStack, settings: Settings) -> Authentication:
     """Follows the file of keys until the stack is closed. Raises CannotServeError."""
-    tokens = None
-    if settings.token_keys is not None:
-        try:
-            tokens = Tokens(
-                settings.token_keys, audience=settings.token_audience, issuer=settings.token_issuer
-            )
-        except BadKeysError as exc:
-            raise CannotServeError(f"the keys of tokens cannot be used: {exc}") from exc
+    tokens = _tokens(settings)
+    if tokens is not None:
         keep_going(stack, partial(follow, [tokens.keys_file], tokens.read))
     return Authentication(
         tokens,
@@ -63,12 +63,31 @@ def open_port(stack: AsyncExitStack, server: grpc.aio.Server, settings: Settings
     return port
 
 
-def _certificates(settings: Settings) -> Certificates | None:
+def _tokens(settings: Settings) -> "Tokens | None":
+    if settings.token_keys is None:
+        return None
+    from vwed_grpc.rpc.token_keys import BadKeysError  # noqa: PLC0415 - see above
+    from vwed_grpc.rpc.tokens import Tokens  # noqa: PLC0415 - see above
+
+    try:
+        return Tokens(
+            settings.token_keys, audience=settings.token_audience, issuer=settings.token_issuer
+        )
+    except BadKeysError as exc:
+        raise CannotServeError(f"the keys of tokens cannot be used: {exc}") from exc
+
+
+def _certificates(settings: Settings) -> "Certificates | None":
     certificate, key = settings.tls_cert, settings.tls_key
     if certificate is None or key is None:
         if certificate or key or settings.tls_client_ca:
             raise CannotServeError("TLS needs both --tls-cert and --tls-key")
         return None
+    from vwed_grpc.rpc.certificates import (  # noqa: PLC0415 - see above
+        BadCertificateError,
+        Certificates,
+    )
+
     try:
         return Certificates(certificate, key, settings.tls_client_ca)
     except BadCertificateError as exc:

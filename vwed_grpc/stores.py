@@ -38,16 +38,15 @@ async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
     database_url, redis_url = settings.database_url, settings.redis_url
     if database_url is None or redis_url is None:
         await stack.enter_async_context(embedded.lock_data_dir(settings.data_dir))
-    if database_url is not None:
-        try:
-            await until_reachable(database_url, settings.start_timeout)
-        except NotReachable as exc:
-            raise CannotServeError(f"the database cannot be used: {exc}") from exc
-    else:
+    if database_url is None:
         database_url = await stack.enter_async_context(embedded.postgres(settings.data_dir))
+        await asyncio.to_thread(_migrate, database_url)
+    try:
+        await until_reachable(database_url, settings.start_timeout, schema.check)
+    except NotReachable as exc:
+        raise CannotServeError(f"the database cannot be used: {exc}") from exc
     if redis_url is None:
         redis_url = await stack.enter_async_context(embedded.valkey(settings.data_dir))
-    await asyncio.to_thread(_prepare_schema, database_url, migrate=settings.database_url is None)
     return Stores(
         database_url=database_url,
         redis_url=None if redis_url == NO_REDIS else redis_url,
@@ -65,13 +64,10 @@ async def first_beat(database: Database) -> None:
         raise CannotServeError(f"the database cannot be used: {said}") from exc
 
 
-def _prepare_schema(database_url: str, *, migrate: bool) -> None:
+def _migrate(database_url: str) -> None:
     engine = sync_engine(database_url)
     try:
-        if migrate:
-            schema.migrate(engine)
-        with engine.connect() as connection:
-            schema.check(connection)
+        schema.migrate(engine)
     except sa.exc.DBAPIError as exc:
         raise CannotServeError(f"the database cannot be used: {plain_reason(exc)}") from exc
     finally:

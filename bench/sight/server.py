@@ -23,6 +23,6 @@ def _export_nowhere() -> None:
 
 if __name__ == "__main__":
     with patch.multiple(
-        "vwed_grpc.cli.serve", check_extra=lambda: None, export_traces=_export_nowhere
+        "vwed_grpc.cli.serving", check_extra=lambda: None, export_traces=_export_nowhere
     ):
         main()

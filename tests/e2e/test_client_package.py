@@ -144,8 +144,8 @@ def installed(where: Path, *requirements: str) -> Path:
 
 @pytest.fixture(scope="module")
 def newest(wheel: Path, required: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As new as what is locked."""
-    pins = (f"{name}=={version(name)}" for name in required)
+    """As new as what is locked, and what the pages' tests are run with."""
+    pins = (f"{name}=={version(name)}" for name in (*required, "pytest", "pytest-asyncio"))
     return installed(tmp_path_factory.mktemp("newest"), str(wheel), *pins)
 
 

@@ -6,25 +6,35 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordsRequest
-from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
+from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from protos.archive import write
-from tests.support.calls import create_def
+from tests.support.calls import create_def, create_run, finish_run, json_object, start_run
+from tests.support.certificates import Authority
 from tests.support.process import ENVIRONMENT, Process
-from vwed.client import connect
+from tests.support.proxy import Proxy
+from tests.support.tokens import token, write_keys
+from tests.support.waiting import PATIENCE, until_true
+from vwed.client import Client, as_dict, connect
+from vwed_grpc.server import serving
+from vwed_grpc.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
 SECTIONS = {
-    head: re.findall(r"^```(?:sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    head: re.findall(r"^```(?:sh|python|ts)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     for head, text in re.findall(r"^##+ (.*?)\n(.*?)(?=^##+ |\Z)", PAGE, re.DOTALL | re.MULTILINE)
 }
 PLUGINS = {"Java": ["protoc-gen-grpc-java"], "Go": ["protoc-gen-go", "protoc-gen-go-grpc"]}
 """What no wheel has; for those who have them installed."""
+FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
+STATION = {"name": "station", "type": "string"}
 AWAY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET")
 
 
@@ -58,12 +68,11 @@ def paste(block: str, where: Path, address: str = "") -> str:
 
 
 def npm_installed(block: str, directory: Path, cache: pytest.Cache) -> str:
-    """The block without its first line, `npm install …`, which is done once for all test runs."""
-    install, _, rest = block.partition("\n")
+    """The block without its line `npm install …`, which is done once for all test runs."""
+    before, install, after = re.split(r"^(npm install .*)\n", block, flags=re.MULTILINE)
     if shutil.which("npm") is None:
         pytest.skip("there is no npm")
     packages = shlex.split(install)
-    assert packages[:2] == ["npm", "install"]
     store = cache.mkdir("npm-" + "-".join(re.sub(r"\W", "", name) for name in packages[2:]))
     if not (store / "done").exists():
         quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-timeout=60000"]
@@ -75,7 +84,7 @@ def npm_installed(block: str, directory: Path, cache: pytest.Cache) -> str:
         assert done.returncode == 0, done.stderr
         (store / "done").touch()
     (directory / "node_modules").symlink_to(store / "node_modules")
-    return rest
+    return before + after
 
 
 def test_the_archive_is_unpacked(archive: Path, tmp_path: Path) -> None:
@@ -121,49 +130,175 @@ def test_python_without_the_package(directory: Path) -> None:
     )
 
 
-def test_typescript(directory: Path, pytestconfig: pytest.Config) -> None:
-    (block,) = SECTIONS["TypeScript"]
-    paste(npm_installed(block, directory, pytestconfig.cache), directory)
-    text = (directory / "ts" / "vwed" / "v1" / "task_record_pb.ts").read_text()
-    assert "labels: { [key: string]: string };" in text
-    assert (
-        "export const RecordService:"
-        in (directory / "ts" / "vwed" / "v1" / "record_service_pb.ts").read_text()
-    )
+class Program:
+    """An example that runs: the lines that it says, one at a time or what is left of them."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        assert process.stdout
+        self._said = process.stdout
+
+    async def line(self) -> str:
+        async with asyncio.timeout(PATIENCE):
+            return (await self._said.readline()).decode().rstrip("\n")
+
+    async def ended(self) -> list[str]:
+        async with asyncio.timeout(PATIENCE):
+            said, _ = await self._process.communicate()
+        assert self._process.returncode == 0
+        return said.decode().splitlines()
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self._process.wait()
 
 
-async def has_the_definition(server: Process) -> None:
-    async with connect(server.address, tenant="plant-2", bare=True) as client:
-        if not (await client.definitions.ListTaskDefs(ListTaskDefsRequest())).task_defs:
-            await create_def(client, name="托盘配送")
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Program]]]:
+    begun: list[asyncio.subprocess.Process] = []
+
+    async def run(*command: str) -> Program:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=tmp_path, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
+        )
+        begun.append(process)
+        return Program(process)
+
+    yield run
+    for process in begun:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
-async def test_node(shared: Process, directory: Path, pytestconfig: pytest.Config) -> None:
-    await has_the_definition(shared)
+@pytest.fixture
+async def client(shared: Process, tenant: str) -> AsyncIterator[Client]:
+    """Somebody else, in the tenant that takes the place of the page's."""
+    async with connect(shared.address, tenant=tenant) as client:
+        await create_def(client, name="托盘配送", config=json_object(inputs=[STATION]))
+        yield client
+
+
+@pytest.fixture
+def python(
+    run: Callable[..., Awaitable[Program]], shared: Process, tenant: str
+) -> Callable[..., Awaitable[Program]]:
+    """Runs the program of a section of the page."""
+
+    async def python(section: str, address: str = shared.address) -> Program:
+        (program,) = SECTIONS[section]
+        return await run(sys.executable, "-c", placed(program, address, tenant))
+
+    return python
+
+
+def placed(program: str, address: str, tenant: str) -> str:
+    """The program with the tests' server and tenant."""
+    assert {"127.0.0.1:50051", '"plant-2"'} <= {*re.findall(r'127.0.0.1:50051|"plant-2"', program)}
+    return program.replace("127.0.0.1:50051", address).replace('"plant-2"', f'"{tenant}"')
+
+
+async def test_python(client: Client, python: Callable[..., Awaitable[Program]]) -> None:
+    program = await python("Python")
+    assert await program.line() == "1 task_record"
+    (order,) = (await client.records.ListTaskRecords(ListTaskRecordsRequest())).task_records
+    assert order.created_by == "陈静"
+    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=order.id))
+    assert await program.ended() == ["2 task_record"]
+
+
+async def test_python_without_an_event_loop(
+    client: Client, python: Callable[..., Awaitable[Program]]
+) -> None:
+    definition = await create_def(client)
+    for id_ in "good", "bad":
+        await create_run(client, definition.id, id=id_)
+    await finish_run(client, "bad", FAILED, error_code="BLOCKED")
+    assert await (await python("Without an event loop")).ended() == ["bad BLOCKED"]
+
+
+async def test_python_errors(client: Client, python: Callable[..., Awaitable[Program]]) -> None:
+    definition = await create_def(client)
+    for id_ in "order-4711", "order-4712":
+        await create_run(client, definition.id, id=id_)
+    await finish_run(client, "order-4712", FAILED)
+    *others, bad = await (await python("Errors")).ended()
+    assert others == [
+        "order-4711: canceled by wms",
+        "order-4712: too late, it is TASK_RECORD_STATUS_FAILED",
+        "order-4713: never heard of it",
+    ]
+    assert re.fullmatch(r"order 4714: INVALID_ARGUMENT .+: .+ \{'id': '.+'\} \(request .+\)", bad)
+
+
+async def test_python_watches(
+    client: Client, python: Callable[..., Awaitable[Program]], tmp_path: Path
+) -> None:
+    order = (await create_run(client, (await create_def(client)).id, labels={"line": "A"})).id
+    watch = await python("Watches")
+    assert await watch.line() == f"{order} 1 0.0"
+    await until_true((tmp_path / "place.txt").exists)
+    await watch.kill()
+    await start_run(client, order)
+    await finish_run(client, order)
+    watch = await python("Watches")
+    assert [await watch.line(), await watch.line()] == [f"{order} 2 0.0", f"{order} 3 1.0"]
+    await watch.kill()
+
+
+async def test_python_tls_and_tokens(
+    python: Callable[..., Awaitable[Program]], settings: Settings, tenant: str, tmp_path: Path
+) -> None:
+    shown = Authority(tmp_path, "ca").issue("server")
+    keys = write_keys(tmp_path / "keys.json", "HS256")
+    (tmp_path / "token.jwt").write_text(token("taskdefs:read", tenants=[tenant]))
+    secured = {"tls_cert": shown.certificate, "tls_key": shown.key, "token_keys": keys}
+    async with serving(settings.model_copy(update=secured)) as port:
+        program = await python("TLS and tokens", f"127.0.0.1:{port}")
+        assert await program.ended() == ["0 definitions"]
+
+
+async def test_typescript(
+    client: Client,
+    directory: Path,
+    run: Callable[..., Awaitable[Program]],
+    shared: Process,
+    tenant: str,
+    pytestconfig: pytest.Config,
+) -> None:
+    generate, program, compile_and_run = SECTIONS["TypeScript"]
+    host, _, port = shared.address.partition(":")
+    async with Proxy(host, int(port)) as link:
+        program = placed(program, f"127.0.0.1:{link.port}", tenant)
+        (directory / "orders.ts").write_text(program)
+        await asyncio.to_thread(
+            paste, npm_installed(generate, directory, pytestconfig.cache), directory
+        )
+        typescript = await run("/bin/bash", "-euc", compile_and_run)
+        assert await typescript.line() == "1 taskRecord"
+        full = ListTaskRecordsRequest(view=View.VIEW_FULL)
+        (order,) = (await client.records.ListTaskRecords(full)).task_records
+        assert (order.created_by, as_dict(order.input)) == ("陈静", {"station": "P-07"})
+        for seq in 2, 4:
+            await link.cut()
+            await start_run(client, order.id)
+            await start_run(client, order.id)
+            # Both: without a place to go on from, the latest state alone would come.
+            assert await typescript.line() == f"{seq} taskRecord"
+            assert await typescript.line() == f"{seq + 1} taskRecord"
+        await link.cut()
+        await finish_run(client, order.id)
+        assert await typescript.ended() == ["6 taskRecord"]
+
+
+async def test_node(
+    client: Client, shared: Process, directory: Path, tenant: str, pytestconfig: pytest.Config
+) -> None:
     (block,) = SECTIONS["Node, without generated code"]
-    block = npm_installed(block, directory, pytestconfig.cache)
-    said = await asyncio.to_thread(paste, block, directory, shared.address)
+    block = placed(npm_installed(block, directory, pytestconfig.cache), shared.address, tenant)
+    said = await asyncio.to_thread(paste, block, directory)
     # An object, not a list of entries.
     assert said == "陈静 TASK_RECORD_STATUS_PENDING { line: 'A' }\n"
-
-
-async def test_python(shared: Process) -> None:
-    await has_the_definition(shared)
-    (program,) = SECTIONS["Python"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program.replace("127.0.0.1:50051", shared.address),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    assert await process.stdout.readline() == b"1 task_record\n"
-    async with connect(shared.address, tenant="plant-2", bare=True) as client:
-        newest = (await client.records.ListTaskRecords(ListTaskRecordsRequest())).task_records[0]
-        assert newest.created_by == "陈静"
-        await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=newest.id))
-    assert await process.stdout.read() == b"2 task_record\n"
-    assert await process.wait() == 0
 
 
 def test_a_descriptor_set(directory: Path) -> None:

@@ -9,78 +9,114 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from tests.faults.executor_processes import LEASE, ExecutorProcess
 from tests.faults.weather import Weather
 from tests.support.proxy import Proxy
 from tests.support.replicas import Replica
 from tests.support.stores import Valkey
 
-KILLS, REDIS_OUTAGES = 3, 2
-"""At least."""
+Fault = Callable[[], Awaitable[None]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Chaos:
-    """Two strands of faults, so that they meet: processes die in one, all else in the other."""
+    """Three strands of faults, so that they meet: servers die in one, executors in another, and all
+    else is in the third.
+    """
 
     replicas: Sequence[Replica]
+    executors: Sequence[ExecutorProcess]
     valkey: Valkey
     to_redis: Sequence[Proxy]
-    to_replicas: Sequence[Proxy]
+    to_clients: Sequence[Proxy]
+    to_executors: Sequence[Proxy]
     database_url: str
     weather: Weather
     random: random.Random
     done: Counter[str] = field(default_factory=Counter)
 
     async def until(self, end: float) -> None:
-        """Goes on until `end` (monotonic seconds), and at least until it has done so much."""
-        async with asyncio.TaskGroup() as strands:
-            strands.create_task(
-                self._strand([self.kill], lambda: self.done["kill"] >= KILLS, end, pause=4.0)
-            )
-            faults = [
-                self.flush_redis,
-                self.stop_redis,
-                self.terminate_backends,
-                self.cut_redis,
-                self.cut_clients,
-                self.delay_redis,
-                self.freeze_redis,
-            ]
-            strands.create_task(
-                self._strand(
-                    faults,
-                    lambda: min(self.done["flush_redis"], self.done["stop_redis"]) >= REDIS_OUTAGES,
-                    end,
-                    pause=1.0,
-                )
-            )
+        """Goes on until `end` (monotonic seconds), and at least until each was done once."""
+        strands: Sequence[tuple[float, Sequence[Fault]]] = (
+            (2.0, (self.kill, self.stop)),
+            (
+                0.5,
+                (
+                    self.freeze_executors,
+                    self.kill_executors,
+                    self.stop_executors,
+                    self.cut_off_executors,
+                ),
+            ),
+            (
+                0.5,
+                (
+                    self.flush_redis,
+                    self.stop_redis,
+                    self.terminate_backends,
+                    self.cut_redis,
+                    self.cut_clients,
+                    self.delay_redis,
+                    self.freeze_redis,
+                ),
+            ),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for pause, faults in strands:
+                tasks.create_task(self._strand(faults, end, pause))
 
-    async def _strand(
-        self,
-        faults: Sequence[Callable[[], Awaitable[None]]],
-        enough: Callable[[], bool],
-        end: float,
-        pause: float,
-    ) -> None:
-        while time.monotonic() < end or not enough():
-            for fault in self.random.sample(faults, len(faults)):
-                await asyncio.sleep(self.random.uniform(0, 2 * pause))
-                await fault()
-                self.done[fault.__name__] += 1
-                if time.monotonic() >= end and enough():
-                    break
+    async def _strand(self, faults: Sequence[Fault], end: float, pause: float) -> None:
+        """In any order, again and again; `pause` is the seconds between two on the average."""
+        due = list[Fault]()
+        while time.monotonic() < end or not all(self.done[fault.__name__] for fault in faults):
+            due = due or self.random.sample(faults, len(faults))
+            await asyncio.sleep(self.random.uniform(0, 2 * pause))
+            fault = due.pop()
+            await fault()
+            self.done[fault.__name__] += 1
 
     async def kill(self) -> None:
-        """SIGKILL, and back after a while."""
-        replica = self.random.choice(self.replicas)
-        replica.kill()
+        """SIGKILL, and back after a while; sometimes there is no replica at all meanwhile."""
+        killed = self.random.sample(self.replicas, self.random.choice([1, 1, 2]))
+        for replica in killed:
+            replica.kill()
         await asyncio.sleep(self.random.uniform(0, 2))
+        await asyncio.gather(*(replica.start() for replica in killed))
+        self.done["kill all"] += len(killed) == len(self.replicas)
+
+    async def stop(self) -> None:
+        """SIGTERM: it drains, and is back at once."""
+        replica = self.random.choice(self.replicas)
+        await asyncio.to_thread(replica.stop)
         await replica.start()
+
+    async def kill_executors(self) -> None:
+        process = self.random.choice(self.executors)
+        await process.kill()
+        await asyncio.sleep(self.random.uniform(0, LEASE))
+        await process.start()
+
+    async def stop_executors(self) -> None:
+        process = self.random.choice(self.executors)
+        await process.stop()
+        await process.start()
+
+    async def freeze_executors(self) -> None:
+        """Within their lease, or beyond it and what follows from that."""
+        await self.random.choice(self.executors).freeze(LEASE * self.random.uniform(0.5, 2.5))
+
+    async def cut_off_executors(self) -> None:
+        """From one replica, while the other sees their leases run out."""
+        way = self.random.choice(self.to_executors)
+        way.freeze()
+        await asyncio.sleep(LEASE * self.random.uniform(0.5, 2.5))
+        await way.cut()
+        way.thaw()
 
     async def stop_redis(self) -> None:
         began = time.time()
         self.valkey.stop()
-        await asyncio.sleep(self.random.uniform(2, 5))
+        await asyncio.sleep(self.random.uniform(2, 4))
         self.weather.redis_away.append((began, time.time()))
         await self.valkey.start()
 
@@ -108,19 +144,19 @@ class Chaos:
         await self.valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def cut_clients(self) -> None:
-        for proxy in self.to_replicas:
+        for proxy in (*self.to_clients, *self.to_executors):
             await proxy.cut()
 
     async def delay_redis(self) -> None:
         """Around the time-outs, so that some answers come just too late."""
         for proxy in self.to_redis:
             proxy.delay = self.random.uniform(0.01, 0.15)
-        await asyncio.sleep(self.random.uniform(1, 3))
+        await asyncio.sleep(self.random.uniform(1, 2))
         for proxy in self.to_redis:
             proxy.delay = 0
 
     async def freeze_redis(self) -> None:
         proxy = self.random.choice(self.to_redis)
         proxy.freeze()
-        await asyncio.sleep(self.random.uniform(0.5, 5))
+        await asyncio.sleep(self.random.uniform(0.5, 3))
         proxy.thaw()

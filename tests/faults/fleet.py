@@ -83,6 +83,8 @@ class Fleet:
         self.random = random.Random(seed)
         self.runs: list[str] = []
         """In order of their creation."""
+        self.busy: list[str] = []
+        """Some that executors had when somebody looked last."""
         self.told = Told()
         self.over = asyncio.Event()
         """No new work is begun any more."""
@@ -90,10 +92,16 @@ class Fleet:
         self._messages = 0
 
     async def define(self) -> None:
-        task_def = TaskDef(name=f"torture-{uuid.uuid4().hex}", config=Struct())
-        task_def.config.update({"blocks": [{"id": f"b{n}", "type": "move"} for n in range(6)]})
-        request = CreateTaskDefRequest(task_def=task_def)
-        self.task_def = (await self.clients[0].definitions.CreateTaskDef(request)).id
+        config = Struct()
+        config.update({"blocks": [{"id": f"b{n}", "type": "move"} for n in range(6)]})
+        self.task_def = await self.new_definition(config)
+
+    async def new_definition(self, config: Struct, task_type: str = "") -> str:
+        name = f"torture-{uuid.uuid4().hex}"
+        request = CreateTaskDefRequest(
+            task_def=TaskDef(name=name, config=config, task_type=task_type)
+        )
+        return (await self.clients[0].definitions.CreateTaskDef(request)).id
 
     async def ask(self, verb: str, request: Message) -> Any:
         """Until some replica answers. Raises Refused with the service's reason."""
@@ -125,11 +133,13 @@ class Fleet:
         return f"{code.name} {info.reason if info else exc.details()}"
 
     async def create(self, **given: Any) -> TaskRecord:
+        """A run, of the robots' definition unless another is given."""
+        given.setdefault("task_def_id", self.task_def)
         record: TaskRecord = self.told.changed(
             await self.ask(
                 "CreateTaskRecord",
                 CreateTaskRecordRequest(
-                    task_record=TaskRecord(task_def_id=self.task_def, **given),
+                    task_record=TaskRecord(**given),
                     request_id=str(uuid.uuid4()),
                 ),
             )

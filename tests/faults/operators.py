@@ -24,10 +24,12 @@ MODES = [
     RetryTaskRecordRequest.MODE_FROM_FAILURE,
 ]
 RECENT = 40
+BUSY = 0.7
+"""Share of those that executors have."""
 
 
 async def operator(fleet: Fleet) -> None:
-    """Does this and that to recent runs until the fleet is over."""
+    """Does this and that to recent runs, and to busy ones, until the fleet is over."""
     rng = random.Random(fleet.random.random())
     verbs = [_pause, _resume, _cancel, _signal, _retry, _update]
     while not fleet.over.is_set():
@@ -35,7 +37,8 @@ async def operator(fleet: Fleet) -> None:
         if fleet.runs:
             (verb,) = rng.choices(verbs, [3, 3, 1, 4, 3, 2])
             try:
-                await verb(fleet, rng.choice(fleet.runs[-RECENT:]), rng)
+                some = fleet.busy if fleet.busy and rng.random() < BUSY else fleet.runs[-RECENT:]
+                await verb(fleet, rng.choice(some), rng)
             except Refused as refusal:
                 if not refusal.reason.startswith("FAILED_PRECONDITION"):
                     raise

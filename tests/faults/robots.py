@@ -23,7 +23,7 @@ from vwed.v1.record_service_pb2 import (
     StartTaskRecordRequest,
     StreamBlockReportsRequest,
 )
-from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.faults.fleet import Fleet, Refused, seconds
 from vwed_grpc.domain.lifecycle import (
@@ -99,6 +99,7 @@ async def _next_run(fleet: Fleet, name: str, rng: random.Random) -> TaskRecord |
         "ClaimTaskRecords",
         ClaimTaskRecordsRequest(
             executor_id=name,
+            filter=TaskRecordFilter(task_def_ids=[fleet.task_def]),
             include_interrupted=True,
             lease=seconds(LEASE),
             wait=seconds(1),
@@ -143,7 +144,7 @@ class _Shift:
                 continue
             (way,) = self._rng.choices(ways, weights)
             await way()
-            if self._rng.random() < 0.012:
+            if self._rng.random() < 0.02:
                 await self._rng.choice([self._large, self._many])()
             await asyncio.sleep(self._rng.uniform(0, 0.25))
         await self._finish()

@@ -20,7 +20,7 @@ from tests.faults import registers
 from tests.faults.fleet import Fleet
 from tests.faults.redis_log import RedisLog
 from tests.faults.register_clients import Clients, Door
-from tests.faults.test_watch_torture import TENANT, Stage, torture
+from tests.faults.torture import TENANT, Stage, torture
 from tests.faults.weather import Weather
 from tests.support import register_checker
 from tests.support.redis_servers import Redundant, cluster_of_three, sentinel_set
@@ -32,6 +32,7 @@ from vwed.client import connect
 
 SHORT_SECONDS = 4.0
 READERS, ENOUGH = 24, 1_000
+ROBOTS = 10
 ENOUGH_BLOCKS = 500
 LAG = 1.0
 """Seconds by which a replica may be behind."""
@@ -193,7 +194,7 @@ async def watch(start: Start, home: Path, seconds: float) -> None:
             fleet = Fleet(clients, seed)
             await fleet.define()
             failovers.enough = lambda: len(fleet.told.blocks) >= ENOUGH_BLOCKS
-            yield Stage(servers, failovers, fleet, database_url)
+            yield Stage(servers, failovers, fleet, database_url, ROBOTS)
 
     verdict = await torture(home, seconds, stage)
     print(verdict)  # noqa: T201 - the counts are what one runs it for

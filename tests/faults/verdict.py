@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.faults import checker, feed_checker
+from tests.faults import checker, executor_checker, feed_checker
 from tests.faults.checker import WatchLog
+from tests.faults.executor_checker import Story
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Told
 from tests.faults.history import History
@@ -22,6 +23,9 @@ class Verdict:
     feeds: Sequence[FeedLog]
     done: Counter[str] = field(default_factory=Counter)
     told: Told = field(default_factory=Told)
+    stories: Sequence[Story] = ()
+    """Of runs that executors drove."""
+    ended_within: float = 0.0
     memory: int = 0
     seconds: list[float] = field(default_factory=list)
     """For setting up, for playing, for judging."""
@@ -34,6 +38,10 @@ class Verdict:
     @property
     def events(self) -> int:
         return sum(map(len, self.table.values()))
+
+    @property
+    def driven(self) -> Counter[str]:
+        return executor_checker.counts(self.stories)
 
     @property
     def resumes(self) -> int:
@@ -62,6 +70,8 @@ class Verdict:
             f"{self.resumes} resumes",
             f"acknowledged: {len(told.blocks):,} blocks, {len(told.runs):,} transitions",
             f"answers lost, and asked again: {told.lost_answers}",
+            f"{len(self.stories)} runs by executors: {dict(self.driven.most_common())}",
+            f"all of them at their end after {self.ended_within:.1f} s in peace",
             f"verbs: {dict(told.verbs.most_common())}",
             f"refusals: {dict(told.refusals.most_common(12))}",
             f"faults: {dict(self.done.most_common())}",

@@ -153,6 +153,7 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
         stream.closed = time.time()
         if LOST in stream.ending:
             token = ""
+        await asyncio.sleep(rng.uniform(0, 0.2))
 
 
 def _seen(message: WatchTaskRecordsResponse) -> list[Seen]:

@@ -68,15 +68,15 @@ class Cluster:
         """Returns when it takes connections."""
         settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.home)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._account.prefix, program("postgres"), "-D", self.data, *options],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        command = [*self._account.prefix, program("postgres"), "-D", self.data, *options]
         until = time.monotonic() + 60
         while time.monotonic() < until:
+            # It does not start while what a killed one has left is about to go.
+            if self._process is None or self._process.poll() is not None:
+                with self._log.open("ab") as log:
+                    self._process = subprocess.Popen(
+                        command, stdout=log, stderr=log, start_new_session=True
+                    )
             with suppress(psycopg.OperationalError):
                 self.execute("SELECT 1")
                 return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from vwed_grpc import garbage
-from vwed_grpc.garbage import ShortCollections
+from vwed_grpc.garbage import THRESHOLD, ShortCollections, importing
 
 
 class Circle:
@@ -67,3 +67,12 @@ def test_what_lives_is_left_out_again_however_much_it_is() -> None:
     for _ in range(3):
         gc.collect()
     assert not looked_at(living[0])
+
+
+def test_what_is_imported_is_gone_over_neither_then_nor_later() -> None:
+    before = gc.get_stats()
+    with importing():
+        living = [Circle() for _ in range(2 * THRESHOLD)]
+    assert gc.get_stats() == before
+    assert not looked_at(living[0])
+    assert gc.isenabled()

@@ -5,6 +5,8 @@ from keyword import iskeyword
 
 import click
 
+from vwed_grpc.garbage import importing
+
 _COMMANDS = (
     *("serve", "migrate", "backup", "restore"),
     *("demo", "watch", "export", "import", "prune"),
@@ -26,7 +28,8 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = getattr(import_module(f"vwed_grpc.cli.{name}"), name)
+        with importing():
+            command: click.Command = getattr(import_module(f"vwed_grpc.cli.{name}"), name)
         return command
 
 

@@ -1,7 +1,7 @@
 """Who calls, and whether they may: before a request is read, or anything else is said."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor
 
@@ -10,7 +10,9 @@ from vwed_grpc.rpc.call import Call, is_actor
 from vwed_grpc.rpc.call_classes import may_wait
 from vwed_grpc.rpc.expiry import Expiry
 from vwed_grpc.rpc.scopes import ACTOR_SET, of_tenants, scopes_of
-from vwed_grpc.rpc.tokens import Tokens
+
+if TYPE_CHECKING:
+    from vwed_grpc.rpc.tokens import Tokens
 
 AUTHORIZATION = "authorization"
 
@@ -31,7 +33,7 @@ class Authentication:
 
     def __init__(
         self,
-        tokens: Tokens | None = None,
+        tokens: "Tokens | None" = None,
         *,
         certificates: bool = False,
         introspection_open: bool = True,
@@ -54,7 +56,7 @@ class Authentication:
         return _by_certificate if self._certificates else None
 
 
-def _by_token(tokens: Tokens, needed: Sequence[str], *, tenants: bool, waits: bool) -> Guard:
+def _by_token(tokens: "Tokens", needed: Sequence[str], *, tenants: bool, waits: bool) -> Guard:
     def guard(call: Call, metadata: Metadata, _: Any) -> None:
         claimed, call.actor = call.actor, ""  # nobody's, as long as the token is not good
         identity = tokens.identity(_authorization(metadata))

@@ -3,11 +3,15 @@
 import asyncio
 import time
 
-from vwed_grpc.rpc.tokens import expired
+from vwed_grpc.domain.errors import Unauthenticated, VwedError
 from vwed_grpc.rpc.waits import OpenCall
 
 _LOOK_SECONDS = 60.0
 """The token ends by the clock of the day, which may be set; the loop's own is not."""
+
+
+def expired() -> VwedError:
+    return Unauthenticated("TOKEN_EXPIRED", "the token has expired")
 
 
 class Expiry:

@@ -10,8 +10,9 @@ from typing import Any
 import jwt
 import structlog
 
-from vwed_grpc.domain.errors import Unauthenticated, VwedError
+from vwed_grpc.domain.errors import Unauthenticated
 from vwed_grpc.rpc.call import is_actor
+from vwed_grpc.rpc.expiry import expired
 from vwed_grpc.rpc.token_keys import Key, read_keys
 
 TENANTS_CLAIM = "vwed_tenants"
@@ -35,10 +36,6 @@ class Identity:
 
     def has_tenant(self, tenant: str) -> bool:
         return tenant in self.tenants or ALL_TENANTS in self.tenants
-
-
-def expired() -> VwedError:
-    return Unauthenticated("TOKEN_EXPIRED", "the token has expired")
 
 
 @dataclass(slots=True)

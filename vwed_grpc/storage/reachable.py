@@ -1,13 +1,13 @@
-"""Whether PostgreSQL is there at all, asked before anything else is."""
+"""Whether PostgreSQL is there at all, and is what it should be, asked before anything else is."""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 
-from vwed_grpc.storage.connector import Connector, NotSetUpError
+from vwed_grpc.storage.connector import Connection, Connector, NotSetUpError
 from vwed_grpc.storage.errors import DRIVER_ERRORS, sqlstate
 
 log = structlog.get_logger("vwed")
@@ -28,10 +28,12 @@ class NeverReachable(NotReachable):
     """What waiting does not mend: a wrong password, a database that there is not."""
 
 
-async def until_reachable(url: str, patience: float) -> None:
+async def until_reachable(
+    url: str, patience: float, check: Callable[[Connection], Awaitable[None]]
+) -> None:
     """Returns once a server of the URL takes writes; tries at least once, for `patience` seconds.
 
-    Raises NotReachable.
+    Raises NotReachable, and what `check` raises of the database.
     """
     connector = Connector(url)
     until = time.monotonic() + patience
@@ -39,7 +41,7 @@ async def until_reachable(url: str, patience: float) -> None:
     while True:
         try:
             with _reasons():
-                return await _connect(connector)
+                return await _look(connector, check)
         except NeverReachable:
             raise
         except NotReachable as away:
@@ -53,13 +55,16 @@ async def until_reachable(url: str, patience: float) -> None:
             pause = min(pause * 2, _LAST_PAUSE)
 
 
-async def _connect(connector: Connector) -> None:
+async def _look(connector: Connector, check: Callable[[Connection], Awaitable[None]]) -> None:
     connection = await connector.connect(
         timeout=_ANSWER_SECONDS,
         statement_cache_size=0,  # a pooler may be in between
         server_settings={"application_name": "vwed-grpc start"},
     )
-    await connection.close(timeout=_ANSWER_SECONDS)
+    try:
+        await check(connection)
+    finally:
+        await connection.close(timeout=_ANSWER_SECONDS)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ Example:
         run = await client.records.CreateTaskRecord(request)
         async for event in watch_run(client, run.id):
             ...
+
+`vwed.client.blocking` has the same for code without an event loop.
 """
 
 from vwed.client.connection import Client, connect
@@ -36,11 +38,11 @@ from vwed.client.executor import (
     Step,
     StopReason,
 )
-from vwed.client.feed import watch_runs
 from vwed.client.identity import Token
 from vwed.client.paging import pages
 from vwed.client.values import as_dict, as_struct, data_cache, entry_value
-from vwed.client.watch import watch_messages, watch_run
+from vwed.client.watch_many import watch_runs
+from vwed.client.watch_one import watch_messages, watch_run
 
 __all__ = [
     "Aborted",

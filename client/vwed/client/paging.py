@@ -65,19 +65,25 @@ async def pages(method: Callable[[Any], Awaitable[Any]], request: Any) -> AsyncI
     The request stays as it is; it may begin at a page of its own. A page is fetched when the one
     before is used up. Raises what the method does.
     """
-    page = type(request)()
-    page.CopyFrom(request)
-    page.page_size = page.page_size or PAGE_SIZE
+    page = first_page(request)
     while True:
         answer = await method(page)
-        for item in getattr(answer, _items(answer)):
+        for item in items(answer):
             yield item
         if not answer.next_page_token:
             return
         page.page_token = answer.next_page_token
 
 
-def _items(answer: Any) -> str:
-    """The one field of a list's answer that has the items."""
+def first_page(request: Any) -> Any:
+    """A request of the list's first page, which becomes that of each further one."""
+    page = type(request)()
+    page.CopyFrom(request)
+    page.page_size = page.page_size or PAGE_SIZE
+    return page
+
+
+def items(answer: Any) -> Any:
+    """What a list's answer has in its one repeated field."""
     (field,) = (field.name for field in answer.DESCRIPTOR.fields if field.is_repeated)
-    return str(field)
+    return getattr(answer, field)

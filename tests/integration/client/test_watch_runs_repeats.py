@@ -10,7 +10,7 @@ from grpc import StatusCode
 from vwed.v1.record_service_pb2 import WatchTaskRecordsRequest, WatchTaskRecordsResponse
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed.client import connect, feed, watch_runs
+from vwed.client import connect, watch_many, watch_runs
 
 Told = tuple[str, int]
 """Run and seq."""
@@ -108,7 +108,7 @@ async def test_the_next_run_of_a_deleted_one_s_id_is_another() -> None:
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "REMEMBERED_RUNS", 2)
+    monkeypatch.setattr(watch_many, "REMEMBERED_RUNS", 2)
     first = [message("t", (run, 1)) for run in ("a", "b", "c")] + [message("t", ("b", 2))]
     again = [message("t", told) for told in (("b", 2), ("c", 1), ("a", 1), ("b", 2))]
     told = [told for _, told in await heard(Repeating(first, again))]

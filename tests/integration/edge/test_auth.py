@@ -299,11 +299,13 @@ async def test_introspection_is_for_whom_it_is_said(
     standard = [rpc for rpc in found if not rpc.ours and "health" not in rpc.service]
     assert len(standard) == 9
     async with serving(own) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        assert {await _code(channel, rpc) for rpc in standard} == expected
+        sends = introspection == "open"
+        assert {await _code(channel, rpc, sends=sends) for rpc in standard} == expected
 
 
-async def _code(channel: grpc.aio.Channel, rpc: Rpc) -> StatusCode:
-    call: Any = rpc.open(channel, b"", [])
+async def _code(channel: grpc.aio.Channel, rpc: Rpc, *, sends: bool = True) -> StatusCode:
+    # What a stream still sends when it is refused already, gRPC's own client ends with INTERNAL.
+    call: Any = rpc.open(channel, b"" if sends or not rpc.streams_in else None, [])
     if rpc.streams_out:
         with suppress(grpc.aio.AioRpcError):
             await _end(call)

@@ -120,7 +120,10 @@ async def owner(
             assert line, "it ended"
         yield process, Servers(*line.decode().split()[1:])
     finally:
-        await process.communicate(b"")
+        assert process.stdin
+        process.stdin.close()
+        await process.stdout.read()
+        await process.wait()
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -298,7 +301,7 @@ async def test_stale_lock_files_do_not_stop_postgres(data_dir: Path, content: st
         pass
     # A process of PostgreSQL's own user has the id by now.
     user = "nobody" if os.geteuid() == 0 else None
-    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=user)
+    stranger = subprocess.Popen(["sleep", "60"], user=user)  # noqa: ASYNC220 - uvloop's own has no `user`
     try:
         pgdata = data_dir / "postgres/data"
         stale = content.format(pid=stranger.pid, data=pgdata)
@@ -309,7 +312,7 @@ async def test_stale_lock_files_do_not_stop_postgres(data_dir: Path, content: st
             assert await query(database, "SELECT 1") == "1"
     finally:
         stranger.kill()
-        await stranger.wait()
+        stranger.wait()
 
 
 def data_dir_made(data_dir: Path) -> Path:

@@ -8,7 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.support.databases import empty_database, incarnation_of, migrated_database
+from tests.support.waiting import PATIENCE
 from vwed_grpc.storage import models, schema
+from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.database import sync_engine
 
 
@@ -76,20 +78,25 @@ def test_every_key_begins_with_the_tenant(database_url: str) -> None:
     engine.dispose()
 
 
-def test_an_older_schema_is_refused_and_a_compatible_newer_one_taken(database_url: str) -> None:
-    engine = sync_engine(database_url)
-    with engine.connect() as connection, connection.begin() as transaction:
-        schema.check(connection)
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-        with pytest.raises(schema.SchemaMismatchError, match="run `vwed-grpc migrate`"):
-            schema.check(connection)
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-        schema.check(connection)
-        connection.execute(sa.text("COMMENT ON TABLE alembic_version IS 'compatible_since=9998'"))
-        with pytest.raises(schema.SchemaMismatchError, match="does not know"):
-            schema.check(connection)
-        transaction.rollback()
-    engine.dispose()
+async def test_an_older_schema_is_refused_and_a_compatible_newer_one_taken(
+    database_url: str,
+) -> None:
+    connection = await Connector(database_url).connect(
+        timeout=PATIENCE, server_settings={"application_name": "test"}
+    )
+    transaction = connection.transaction()
+    await transaction.start()
+    await schema.check(connection)
+    await connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(schema.SchemaMismatchError, match="run `vwed-grpc migrate`"):
+        await schema.check(connection)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await schema.check(connection)
+    await connection.execute("COMMENT ON TABLE alembic_version IS 'compatible_since=9998'")
+    with pytest.raises(schema.SchemaMismatchError, match="does not know"):
+        await schema.check(connection)
+    await transaction.rollback()
+    await connection.close()
 
 
 def test_migrating_twice_changes_nothing(database_url: str) -> None:

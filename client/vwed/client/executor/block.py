@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -14,7 +15,7 @@ from vwed.client.values import as_struct
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
 
-    from vwed.client.executor.ledger import Ledger
+    from vwed.client.executor.block_reporter import BlockReporter
 
 inside: ContextVar["BlockTry | None"] = ContextVar("inside", default=None)
 """The block whose code this is."""
@@ -24,17 +25,17 @@ class BlockTry:
     """One try of one block, as it is reported."""
 
     __slots__ = (
-        "_ledger",
         "_outer",
-        "ahead",
+        "_reporter",
         "attempt",
-        "below",
+        "clock_offset",
         "had_blocks",
         "id",
         "input_data",
         "inputs",
         "iteration",
         "name",
+        "open_children",
         "output",
         "parent",
         "parent_key",
@@ -45,7 +46,7 @@ class BlockTry:
 
     def __init__(
         self,
-        ledger: "Ledger",
+        reporter: "BlockReporter",
         step: Step,
         *,
         iteration: str,
@@ -53,7 +54,7 @@ class BlockTry:
         parent: "BlockTry | BlockRecordKey | None",
         inputs: Mapping[str, Any] | None,
     ) -> None:
-        self._ledger = ledger
+        self._reporter = reporter
         self.id = step.id
         self.type = step.type
         self.name = step.name
@@ -71,15 +72,15 @@ class BlockTry:
             parent.key if isinstance(parent, BlockTry) else parent
         )
         self._outer: BlockTry | None = None
-        self.below = 0
+        self.open_children = 0
         self.had_blocks = False
-        self.ahead = 0.0
+        self.clock_offset = 0.0
         self.report: BlockRecord = BlockRecord()
         self.report_number = 0
 
-    def is_of(self, ledger: "Ledger") -> bool:
-        """Whether it is a block of the run that the ledger is of."""
-        return self._ledger is ledger
+    def is_of(self, reporter: "BlockReporter") -> bool:
+        """Whether it is a block of the same run."""
+        return self._reporter is reporter
 
     @property
     def key(self) -> BlockRecordKey:
@@ -91,25 +92,28 @@ class BlockTry:
 
         It costs next to nothing: say it as often as it changes.
         """
-        self._ledger.progress(self, min(1.0, max(0.0, fraction)), text(message, MESSAGE))
+        self._reporter.progress(self, min(1.0, max(0.0, fraction)), text(message, MESSAGE))
 
     async def begin(self) -> None:
         """Waits until the block may begin, and reports that it does."""
-        gate = self._ledger.gate
-        if not gate.is_open():
-            await gate.wait(self.parent)
-        self._ledger.begin(self)
+        entry = self._reporter.entry
+        if entry.is_turn_over():
+            # Code whose blocks take no time would else keep heartbeats and cancels from going on.
+            await asyncio.sleep(0)
+        if not entry.is_open():
+            await entry.wait(self.parent)
+        self._reporter.begin(self)
 
     def end(self, exc: BaseException | None) -> None:
         """Reports how its code ended. Raises what is wrong with its output, if it is no JSON."""
         try:
             output = None if self.output is None else as_struct(self.output)
         except (TypeError, ValueError) as wrong:
-            self._ledger.end(self, BLOCK_FAILED, output=None, error_message=said_of(exc or wrong))
+            self._reporter.end(self, BLOCK_FAILED, output=None, error_message=said_of(exc or wrong))
             if exc is None:
                 raise
             return
-        self._ledger.end(self, _status(exc), output=output, error_message=said_of(exc))
+        self._reporter.end(self, _status(exc), output=output, error_message=said_of(exc))
 
     def enter(self) -> None:
         """From here on, what this context enters is nested in it."""

@@ -11,14 +11,14 @@ from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
 from vwed.client.executor.attempts import Tries
 from vwed.client.executor.block import BlockTry
-from vwed.client.executor.driving import Work
 from vwed.client.executor.ending import Result
-from vwed.client.executor.facts import Parent, RunFacts
-from vwed.client.executor.keeping import Words
+from vwed.client.executor.heartbeats import Words
 from vwed.client.executor.run import Run
 from vwed.client.executor.run_cache import Number, RunCache
+from vwed.client.executor.run_driver import Work
+from vwed.client.executor.run_facts import Parent, RunFacts
 from vwed.client.executor.steps import Step
-from vwed.client.executor.threads import Bridge, in_thread
+from vwed.client.executor.threads import ThreadBridge, in_thread
 
 
 class BlockingBlock(BlockTry):
@@ -26,7 +26,7 @@ class BlockingBlock(BlockTry):
 
     __slots__ = ("_bridge",)
 
-    def __init__(self, bridge: Bridge, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, bridge: ThreadBridge, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bridge = bridge
 
@@ -74,7 +74,7 @@ class BlockingAttempt:
 class BlockingRunCache:
     """As RunCache, without `await`."""
 
-    def __init__(self, bridge: Bridge, cache: RunCache) -> None:
+    def __init__(self, bridge: ThreadBridge, cache: RunCache) -> None:
         self._bridge = bridge
         self._cache = cache
 
@@ -97,8 +97,8 @@ class BlockingRun(RunFacts):
     When the run is to stop, the next call raises RunStopped, or the one that waits.
     """
 
-    def __init__(self, run: Run, bridge: Bridge) -> None:
-        super().__init__(run._drive)  # noqa: SLF001 - the same run's
+    def __init__(self, run: Run, bridge: ThreadBridge) -> None:
+        super().__init__(run._driver)  # noqa: SLF001 - the same run's
         self.cache = BlockingRunCache(bridge, run.cache)
         self._bridge = bridge
         self._run = run
@@ -140,7 +140,7 @@ class BlockingRun(RunFacts):
             yield BlockingAttempt(block, tries)
 
     def checkpoint(self) -> None:
-        self._bridge.call(self._drive.gate.wait(self._inside()))
+        self._bridge.call(self._driver.entry.wait(self._inside()))
 
     def signals(self) -> Iterator[TaskRecordSignal]:
         signals = self._run.signals()
@@ -158,7 +158,7 @@ def work_of(code: Any) -> Work:
         return work
 
     async def in_its_thread(run: Run) -> Result:
-        bridge = Bridge(lambda: run.stop_reason)
+        bridge = ThreadBridge(lambda: run.stop_reason)
         return await in_thread(bridge, partial(code, BlockingRun(run, bridge)))
 
     return in_its_thread

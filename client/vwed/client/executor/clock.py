@@ -25,17 +25,17 @@ class ServiceClock:
 
     def __init__(self) -> None:
         self.is_known = False
-        self.ahead = 0.0
+        self.clock_offset = 0.0
         """Seconds between this machine's `now` and UNIX time as the service has it."""
 
     def learn(self, sent: float, received: float, told: Timestamp) -> None:
         """`told`: the service's time at some moment between the two."""
         if not self.is_known or received - sent < _LONGEST_TRIP:
             self.is_known = True
-            self.ahead = told.ToNanoseconds() / 1e9 - (sent + received) / 2
+            self.clock_offset = told.ToNanoseconds() / 1e9 - (sent + received) / 2
 
 
-def timestamp(ahead: float) -> Timestamp:
+def timestamp(clock_offset: float) -> Timestamp:
     """This moment, as the service has it."""
-    seconds, part = divmod(now() + ahead, 1.0)
+    seconds, part = divmod(now() + clock_offset, 1.0)
     return Timestamp(seconds=int(seconds), nanos=int(part * 1e6) * 1000)

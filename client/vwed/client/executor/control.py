@@ -11,15 +11,15 @@ from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed.client.connection import Client
 from vwed.client.errors import CallError
-from vwed.client.executor.asking import Asking
 from vwed.client.executor.clock import now
-from vwed.client.feed import watch_runs
+from vwed.client.executor.persistent_calls import PersistentCalls
+from vwed.client.watch_many import watch_runs
 
 _PAUSE = 1.0
 
 
 async def follow(
-    client: Client, asking: Asking, executor_id: str, see: Callable[[TaskRecordEvent], None]
+    client: Client, calls: PersistentCalls, executor_id: str, see: Callable[[TaskRecordEvent], None]
 ) -> NoReturn:
     """Tells every change of a run that the executor has; runs it lost may be missing.
 
@@ -34,5 +34,5 @@ async def follow(
                     for event in message.events:
                         see(event)
         except CallError as exc:  # a token of the stream that is too old, or a limit
-            asking.failed(exc, since=since)
+            calls.failed(exc, since=since)
         await asyncio.sleep(_PAUSE)

@@ -6,7 +6,7 @@ from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
+from vwed.client.executor.persistent_calls import PersistentCalls
 from vwed.client.executor.steps import Step, steps_of
 
 _KEPT = 100
@@ -21,9 +21,9 @@ class Pinned:
 class Definitions:
     """The versions that runs are pinned to, the last of them kept: a version never changes."""
 
-    def __init__(self, client: Client, asking: Asking) -> None:
+    def __init__(self, client: Client, calls: PersistentCalls) -> None:
         self._client = client
-        self._asking = asking
+        self._calls = calls
         self._kept: OrderedDict[tuple[str, int], Pinned] = OrderedDict()
 
     async def of(self, record: TaskRecord) -> Pinned:
@@ -31,7 +31,7 @@ class Definitions:
         key = record.task_def_id, record.task_def_version
         if key not in self._kept:
             request = GetTaskDefRequest(id=key[0], version=key[1])
-            answer = await self._asking.ask(self._client.definitions.GetTaskDef, request)
+            answer = await self._calls.ask(self._client.definitions.GetTaskDef, request)
             self._kept[key] = Pinned(answer.response, steps_of(answer.response))
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

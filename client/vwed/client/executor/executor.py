@@ -12,8 +12,8 @@ from vwed.client.executor.blocking_run import BlockingRun, work_of
 from vwed.client.executor.ending import Result
 from vwed.client.executor.process import stopping_on_signals
 from vwed.client.executor.run import Run
-from vwed.client.executor.shift import Shift
 from vwed.client.executor.tasks import Task
+from vwed.client.executor.worker import Worker
 from vwed.client.identity import Token
 
 Code = Callable[[Run], Awaitable[Result]] | Callable[[BlockingRun], Result]
@@ -118,7 +118,7 @@ class Executor:
         """
         if not self._tasks:
             raise ValueError("the executor has no task: declare one with @executor.task()")
-        async with self._shift() as (_, shift):
+        async with self._worker() as (_, shift):
             await shift.work(self._grace)
 
     async def run_once(self, run_id: str) -> TaskRecord:
@@ -130,11 +130,11 @@ class Executor:
         Raises CallError: RunTaken, IllegalTransition of a run that has ended, NotFound. LookupError
         if it is no run of the executor's tasks.
         """
-        async with self._shift() as (client, shift):
+        async with self._worker() as (client, shift):
             return await shift.drive_one(await self._task_of(client, run_id), run_id)
 
     @asynccontextmanager
-    async def _shift(self) -> AsyncIterator[tuple[Client, Shift]]:
+    async def _worker(self) -> AsyncIterator[tuple[Client, Worker]]:
         async with connect(
             self._target,
             tenant=self._tenant,
@@ -144,7 +144,7 @@ class Executor:
         ) as client:
             yield (
                 client,
-                Shift(
+                Worker(
                     client,
                     self._tasks,
                     executor_id=self._executor_id,

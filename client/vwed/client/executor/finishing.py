@@ -6,7 +6,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.client.connection import Client
 from vwed.client.errors import CallError, IllegalTransition
 from vwed.client.executor.ending import Ending
-from vwed.client.executor.holding import Holding
+from vwed.client.executor.fenced_calls import FencedCalls
 from vwed.client.executor.statuses import CANCELED, FAILED
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.texts import ERROR_MESSAGE, text
@@ -15,9 +15,9 @@ from vwed.client.executor.texts import ERROR_MESSAGE, text
 class Finishing:
     """Raises RunOver where the run is not this process's any more."""
 
-    def __init__(self, client: Client, holding: Holding, run_id: str) -> None:
+    def __init__(self, client: Client, holding: FencedCalls, run_id: str) -> None:
         self._records = client.records
-        self._holding = holding
+        self._fenced = holding
         self._run_id = run_id
 
     async def finish(self, ending: Ending) -> TaskRecord:
@@ -38,14 +38,14 @@ class Finishing:
             error_code=ending.error_code,
             error_message=ending.error_message,
         )
-        answer = await self._holding.call(self._records.FinishTaskRecord, request)
+        answer = await self._fenced.call(self._records.FinishTaskRecord, request)
         return answer.response
 
-    async def hand_back(self, reason: StopReason) -> TaskRecord:
+    async def release(self, reason: StopReason) -> TaskRecord:
         """The run, which others may go on with at once, unless it was canceled meanwhile."""
         request = ReleaseTaskRecordRequest(id=self._run_id, reason=reason.value)
         try:
-            answer = await self._holding.call(self._records.ReleaseTaskRecord, request)
+            answer = await self._fenced.call(self._records.ReleaseTaskRecord, request)
         except IllegalTransition:  # it is CANCELING: the holder alone can end it
             return await self._finish(Ending(CANCELED))
         return answer.response

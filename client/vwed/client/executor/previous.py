@@ -6,7 +6,7 @@ from vwed.v1.record_service_pb2 import ListBlockRecordsRequest
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 
 from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
+from vwed.client.executor.persistent_calls import PersistentCalls
 
 Key = tuple[str, str]
 """(block_id, iteration)."""
@@ -14,7 +14,7 @@ _PAGE = 1000
 
 
 async def previous_blocks(
-    client: Client, asking: Asking, record: TaskRecord
+    client: Client, calls: PersistentCalls, record: TaskRecord
 ) -> dict[Key, BlockRecord]:
     """The latest attempt of each block, in full. Raises CallError."""
     found: dict[Key, BlockRecord] = {}
@@ -27,7 +27,7 @@ async def previous_blocks(
         view=View.VIEW_FULL,
     )
     while True:
-        page = (await asking.ask(client.records.ListBlockRecords, request)).response
+        page = (await calls.ask(client.records.ListBlockRecords, request)).response
         found.update(((block.block_id, block.iteration), block) for block in page.block_records)
         if not page.next_page_token:
             return found

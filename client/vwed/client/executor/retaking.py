@@ -15,8 +15,8 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed.client.connection import Client
 from vwed.client.errors import CallError, NotFound
-from vwed.client.executor.asking import Asking
 from vwed.client.executor.lease import Lease
+from vwed.client.executor.persistent_calls import PersistentCalls
 from vwed.client.executor.statuses import CANCELED, FINAL, HELD
 from vwed.client.executor.stopping import RunOver, StopReason
 
@@ -33,7 +33,7 @@ class Retaking:
     def __init__(
         self,
         client: Client,
-        asking: Asking,
+        calls: PersistentCalls,
         lease: Lease,
         run_id: str,
         *,
@@ -46,7 +46,7 @@ class Retaking:
         how the run is once it was retaken.
         """
         self._client = client
-        self._asking = asking
+        self._calls = calls
         self._lease = lease
         self._run_id = run_id
         self._claims_settled = claims_settled
@@ -73,7 +73,7 @@ class Retaking:
 
     async def _look(self) -> TaskRecord:
         try:
-            answer = await self._asking.ask(
+            answer = await self._calls.ask(
                 self._client.records.GetTaskRecord,
                 GetTaskRecordRequest(id=self._run_id),
                 metadata=STRONG,
@@ -106,7 +106,7 @@ class Retaking:
             request_id=str(uuid4()),
             reason="the executor takes up again the run that it had",
         )
-        answer = await self._asking.ask(self._client.records.ClaimTaskRecords, request)
+        answer = await self._calls.ask(self._client.records.ClaimTaskRecords, request)
         for record in answer.response.task_records:
             if lease.take_over(record, answer.sent):
                 log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
@@ -114,12 +114,14 @@ class Retaking:
                 return True
             if lease.executor_id == record.executor_id and record.status in HELD:
                 why = "another executor had the run in between"
-                await hand_back(self._client, self._asking, record, reason=why)
+                await release(self._client, self._calls, record, reason=why)
             raise RunOver(StopReason.LEASE_LOST)
         return False
 
 
-async def hand_back(client: Client, asking: Asking, record: TaskRecord, *, reason: str) -> None:
+async def release(
+    client: Client, calls: PersistentCalls, record: TaskRecord, *, reason: str
+) -> None:
     """Releases a run that a claim of this executor was given, and that nobody drives."""
     request = ReleaseTaskRecordRequest(
         id=record.id,
@@ -128,7 +130,7 @@ async def hand_back(client: Client, asking: Asking, record: TaskRecord, *, reaso
         reason=reason,
     )
     try:
-        await asking.ask(client.records.ReleaseTaskRecord, request)
+        await calls.ask(client.records.ReleaseTaskRecord, request)
     except CallError as exc:  # it is not ours any more, which is what was wanted
         log.info("run %s: not handed back: %s", record.id, exc)
 

@@ -7,24 +7,24 @@ from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
 from vwed.client.executor.attempts import Attempts
 from vwed.client.executor.block import Block
-from vwed.client.executor.facts import Parent, RunFacts
 from vwed.client.executor.run_cache import RunCache
+from vwed.client.executor.run_facts import Parent, RunFacts
 from vwed.client.executor.steps import Step
-from vwed.client.watch import watch_run
+from vwed.client.watch_one import watch_run
 
 if TYPE_CHECKING:
     from vwed.client.connection import Client
-    from vwed.client.executor.driving import Drive
+    from vwed.client.executor.run_driver import RunDriver
 
 
 class Run(RunFacts):
     """One run in this executor's hands, as the code of a task sees it."""
 
-    def __init__(self, drive: "Drive") -> None:
+    def __init__(self, drive: "RunDriver") -> None:
         super().__init__(drive)
         self.client: Client = drive.client
         """For calls of your own, under this executor's name."""
-        self.cache = RunCache(drive.client, drive.asking, self.id)
+        self.cache = RunCache(drive.client, drive.calls, self.id)
 
     def block(
         self,
@@ -73,14 +73,14 @@ class Run(RunFacts):
 
     async def checkpoint(self) -> None:
         """Stands here while the run is paused, and until it is certain that it is still ours."""
-        await self._drive.gate.wait(self._inside())
+        await self._driver.entry.wait(self._inside())
 
     async def signals(self) -> AsyncIterator[TaskRecordSignal]:
         """What was signalled since the run was claimed, and what will be, until the run ends.
 
         A stream of its own, by which the run's reports come back as well.
         """
-        after = self._drive.claimed_seq
+        after = self._driver.claimed_seq
         async with aclosing(watch_run(self.client, self.id, after, patience=inf)) as events:
             async for event in events:
                 if event.HasField("signal"):

@@ -11,7 +11,7 @@ from vwed.v1.cache_service_pb2 import (
 
 from vwed.client.connection import Client
 from vwed.client.errors import NotFound
-from vwed.client.executor.asking import Asking
+from vwed.client.executor.persistent_calls import PersistentCalls
 from vwed.client.values import data_cache, entry_value
 
 Number = int | float
@@ -24,16 +24,16 @@ class RunCache:
     A service that is away is waited for. What it refuses is raised as CallError.
     """
 
-    def __init__(self, client: Client, asking: Asking, run_id: str) -> None:
+    def __init__(self, client: Client, calls: PersistentCalls, run_id: str) -> None:
         self._cache = client.cache
-        self._asking = asking
+        self._calls = calls
         self._run_id = run_id
 
     async def get(self, key: str, default: Any = None) -> Any:
         """The value with its type, `default` if there is none (any more)."""
         request = GetDataCacheRequest(task_record_id=self._run_id, key=key)
         try:
-            answer = await self._asking.ask(self._cache.GetDataCache, request)
+            answer = await self._calls.ask(self._cache.GetDataCache, request)
         except NotFound:
             return default
         return entry_value(answer.response)
@@ -47,7 +47,7 @@ class RunCache:
         if ttl is not None:
             span = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)
             request.ttl.FromTimedelta(span)
-        await self._asking.ask(self._cache.SetDataCache, request)
+        await self._calls.ask(self._cache.SetDataCache, request)
 
     async def increment(self, key: str, delta: Number = 1, initial: Number | None = None) -> Number:
         """Adds to a number in one step, and answers the sum; an absent one counts from `initial`.
@@ -66,13 +66,13 @@ class RunCache:
             request.double_initial = initial
         elif initial is not None:
             request.initial = initial
-        entry = (await self._asking.ask(self._cache.IncrementDataCache, request)).response
+        entry = (await self._calls.ask(self._cache.IncrementDataCache, request)).response
         return entry.int_value if entry.HasField("int_value") else entry.double_value
 
     async def delete(self, key: str) -> None:
         """Whether or not there is such an entry."""
         request = DeleteDataCacheRequest(task_record_id=self._run_id, key=key)
         try:
-            await self._asking.ask(self._cache.DeleteDataCache, request)
+            await self._calls.ask(self._cache.DeleteDataCache, request)
         except NotFound:
             return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed.client.executor.driving import Work
+from vwed.client.executor.run_driver import Work
 
 _LISTS = {
     "ids": "id",
@@ -35,7 +35,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ClaimFilter:
     """One kind of claim, and whose runs it brings."""
 
     filter: TaskRecordFilter
@@ -48,12 +48,12 @@ class Lane:
         return next(task for task in self.tasks if task.matches(record))
 
 
-def lanes_of(tasks: Sequence[Task]) -> list[Lane]:
+def lanes_of(tasks: Sequence[Task]) -> list[ClaimFilter]:
     """One for all tasks whose filters have one list each, and the same; else one for each."""
     lists = {task.one_list for task in tasks}
     if len(tasks) == 1 or len(lists) > 1 or None in lists:
-        return [Lane(task.filter, [task]) for task in tasks]
+        return [ClaimFilter(task.filter, [task]) for task in tasks]
     union = TaskRecordFilter()
     for task in tasks:
         union.MergeFrom(task.filter)
-    return [Lane(union, tasks)]
+    return [ClaimFilter(union, tasks)]

@@ -12,7 +12,7 @@ from vwed.client.executor.stopping import RunStopped, StopReason
 T = TypeVar("T")
 
 
-class Bridge:
+class ThreadBridge:
     """Makes the calls of one run's thread in the event loop, which waits for it meanwhile."""
 
     def __init__(self, stop_reason: Callable[[], StopReason | None]) -> None:
@@ -58,7 +58,7 @@ class Bridge:
             future.cancel()
 
 
-async def in_thread(bridge: Bridge, code: Callable[[], T]) -> T:
+async def in_thread(bridge: ThreadBridge, code: Callable[[], T]) -> T:
     """What `code` returns, in a thread of its own; when cancelled, once it has stopped."""
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     context = copy_context()

@@ -1,7 +1,7 @@
 import asyncio
 
 
-class Bell:
+class Notifier:
     """Wakes all who wait for something to change, so that they look again."""
 
     def __init__(self) -> None:

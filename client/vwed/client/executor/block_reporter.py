@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 
+from vwed.client.executor.block_entry import BlockEntry
 from vwed.client.executor.clock import ServiceClock, timestamp
-from vwed.client.executor.gate import Gate
 from vwed.client.executor.previous import Key
 from vwed.client.executor.reports import Reports
 from vwed.client.executor.statuses import (
@@ -27,9 +27,9 @@ DONE = frozenset({BLOCK_SUCCEEDED, BLOCK_SKIPPED})
 _BEGUN = frozenset({BLOCK_RUNNING, BLOCK_PAUSED})
 
 
-class Ledger:
-    def __init__(self, reports: Reports, gate: Gate, clock: ServiceClock) -> None:
-        self.gate = gate
+class BlockReporter:
+    def __init__(self, reports: Reports, entry: BlockEntry, clock: ServiceClock) -> None:
+        self.entry = entry
         self.robot_id = ""
         self.previous: Mapping[Key, BlockRecord] = {}
         """The latest attempts that there were before this process had the run."""
@@ -46,7 +46,7 @@ class Ledger:
     def begin(self, block: "BlockTry") -> None:
         """Numbers the attempt, unless it has a number, and reports that it goes on."""
         self._number(block)
-        block.ahead = self._clock.ahead
+        block.clock_offset = self._clock.clock_offset
         block.report = BlockRecord(
             block_id=block.id,
             block_type=block.type,
@@ -56,11 +56,11 @@ class Ledger:
             status=BLOCK_RUNNING,
             input_data=block.input_data,
             robot_id=self.robot_id,
-            start_time=timestamp(block.ahead),
+            start_time=timestamp(block.clock_offset),
             parent=block.parent_key,
         )
         block.report_number = self._reports.put(block.report)
-        self.gate.begin(block)
+        self.entry.begin(block)
         if block.parent is not None:
             block.parent.had_blocks = True
 
@@ -109,10 +109,10 @@ class Ledger:
         report = block.report
         report.status = status
         report.error_message = error_message
-        report.end_time.CopyFrom(timestamp(block.ahead))
+        report.end_time.CopyFrom(timestamp(block.clock_offset))
         if output is not None:
             report.output_data.CopyFrom(output)
-        self.gate.end(block)
+        self.entry.end(block)
 
     def _report_more(self, block: "BlockTry") -> None:
         block.report = BlockRecord(

@@ -10,18 +10,18 @@ from vwed.v1.record_service_pb2 import ReportBlocksRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed.client.errors import CallError
+from vwed.client.executor.block_entry import BlockEntry
+from vwed.client.executor.block_reporter import BlockReporter
 from vwed.client.executor.ending import Ending, Result, ending_of
+from vwed.client.executor.fenced_calls import FencedCalls
 from vwed.client.executor.finishing import Finishing
-from vwed.client.executor.gate import Gate
-from vwed.client.executor.holding import Holding
-from vwed.client.executor.keeping import Keeping, Words
+from vwed.client.executor.heartbeats import Heartbeats, Words
 from vwed.client.executor.lease import Lease
-from vwed.client.executor.ledger import Ledger
 from vwed.client.executor.previous import previous_blocks
+from vwed.client.executor.process_parts import ProcessParts
 from vwed.client.executor.reports import Reports
 from vwed.client.executor.retaking import Retaking, ended
 from vwed.client.executor.run import Run
-from vwed.client.executor.shared import Shared
 from vwed.client.executor.statuses import (
     CANCELED,
     CANCELING,
@@ -45,18 +45,23 @@ Work = Callable[[Run], Awaitable[Result]]
 """The code of a task."""
 
 
-class Drive:
+class RunDriver:
     """Begins when it is made; `done` is over when all is said that there is to say."""
 
     def __init__(
-        self, shared: Shared, work: Work, record: TaskRecord, sent: float, after: "Drive | None"
+        self,
+        shared: ProcessParts,
+        work: Work,
+        record: TaskRecord,
+        sent: float,
+        after: "RunDriver | None",
     ) -> None:
         """Of the run as the call that took it answered it; `sent`: when that call was made.
 
         `after`: the drive that had the run before, and lost it: its code is waited for.
         """
         self.client = shared.client
-        self.asking = shared.asking
+        self.calls = shared.calls
         self.record = record
         self.claimed_seq = record.seq
         self.stop_reason: StopReason | None = None
@@ -70,47 +75,47 @@ class Drive:
         """The last call of the run is under way, and what is heard may be its echo."""
         retaking = Retaking(
             self.client,
-            self.asking,
+            self.calls,
             self.lease,
             record.id,
             claims_settled=shared.claims_settled,
             see=self.see,
         )
-        holding = Holding(self.asking, self.lease, retaking)
-        self._holding = holding
-        self._keeping = Keeping(
+        holding = FencedCalls(self.calls, self.lease, retaking)
+        self._fenced = holding
+        self._heartbeats = Heartbeats(
             self.client, holding, retaking, shared.clock, run_id=record.id, see=self.see
         )
         self._finishing = Finishing(self.client, holding, record.id)
         self._reports = Reports(
             self._deliver, taken=self._reports_taken, refused=self._report_refused
         )
-        self.gate = Gate(self.lease, self._reports, self._keeping.look)
-        self.ledger = Ledger(self._reports, self.gate, shared.clock)
+        self.entry = BlockEntry(self.lease, self._reports, self._heartbeats.look)
+        self.reporter = BlockReporter(self._reports, self.entry, shared.clock)
         self.code: asyncio.Task[Result] = asyncio.create_task(self._code(after))
-        self.done = asyncio.create_task(self._drive())
+        self.done = asyncio.create_task(self._driver())
         self.see(record)
 
     @property
     def words(self) -> Words:
-        return self._keeping.words
+        return self._heartbeats.words
 
     def say(self, words: Words) -> None:
-        self.ledger.robot_id = words.robot_id
-        self._keeping.say(words)
+        self.reporter.robot_id = words.robot_id
+        self._heartbeats.say(words)
 
-    async def _code(self, after: "Drive | None") -> Result:
+    async def _code(self, after: "RunDriver | None") -> Result:
         if after is not None:
             await asyncio.wait([after.code])
         self.pinned = await self._shared.definitions.of(self.record)
-        self.ledger.previous = await previous_blocks(self.client, self.asking, self.record)
-        while not self._shared.clock.is_known and self.gate.closed is None:
-            await self.gate.bell.wait()
-        await self.gate.wait(None)
+        self.reporter.previous = await previous_blocks(self.client, self.calls, self.record)
+        while not self._shared.clock.is_known and self.entry.closed is None:
+            await self.entry.changed.wait()
+        await self.entry.wait(None)
         return await self._work(Run(self))
 
-    async def _drive(self) -> None:
-        keeping = asyncio.create_task(self._tend(self._keeping.keep(self.gate)))
+    async def _driver(self) -> None:
+        keeping = asyncio.create_task(self._tend(self._heartbeats.keep(self.entry)))
         sending = asyncio.create_task(self._tend(self._reports.send()))
         try:
             await asyncio.wait([self.code])
@@ -121,13 +126,13 @@ class Drive:
             if ending is None:
                 keeping.cancel()  # else it would take the run again
                 await asyncio.wait([keeping])
-                self.record = await self._finishing.hand_back(StopReason.RELEASED)
+                self.record = await self._finishing.release(StopReason.RELEASED)
             else:
                 self.record = await self._finishing.finish(ending)
         except RunOver as over:
             self.lose(over.reason)
         finally:
-            self.gate.close(StopReason.ENDED)
+            self.entry.close(StopReason.ENDED)
             for task in (self.code, keeping, sending):
                 task.cancel()
             await asyncio.wait([keeping, sending])
@@ -146,43 +151,43 @@ class Drive:
     def see(self, record: TaskRecord) -> None:
         """Acts upon the newest that is known of the run; whatever is older is ignored."""
         if record.lease_epoch > self.lease.epoch:
-            self._keeping.look()  # by another, or by a claim of our own: the answer decides
+            self._heartbeats.look()  # by another, or by a claim of our own: the answer decides
             return
-        if (record.lease_epoch, record.seq) < self._seen or self.gate.closed is not None:
+        if (record.lease_epoch, record.seq) < self._seen or self.entry.closed is not None:
             return
         self._seen = record.lease_epoch, record.seq
         if not record.HasField("input") and self.record.HasField("input"):
             record.input.CopyFrom(self.record.input)  # events come without it
         self.record = record
-        self._ACTS[record.status](self)
+        self._ON_STATUS[record.status](self)
 
-    def _go_on(self) -> None:
-        self.gate.resume()
+    def _on_running(self) -> None:
+        self.entry.resume()
 
-    def _stand(self) -> None:
-        self.gate.pause()
+    def _on_pause(self) -> None:
+        self.entry.pause()
 
-    def _cancel(self) -> None:
-        self.gate.resume()
+    def _on_canceling(self) -> None:
+        self.entry.resume()
         self.stop(StopReason.CANCELED)
 
-    def _doubt(self) -> None:
+    def _on_interrupted(self) -> None:
         self.lease.end()
-        self._keeping.look()
+        self._heartbeats.look()
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         if not self._is_ending:
             self.lose(ended(self.record))
 
-    _ACTS: ClassVar[Mapping[TaskRecordStatus.ValueType, Callable[["Drive"], None]]] = {
-        RUNNING: _go_on,
-        PAUSING: _stand,
-        PAUSED: _stand,
-        CANCELING: _cancel,
-        INTERRUPTED: _doubt,
-        SUCCEEDED: _end,
-        FAILED: _end,
-        CANCELED: _end,
+    _ON_STATUS: ClassVar[Mapping[TaskRecordStatus.ValueType, Callable[["RunDriver"], None]]] = {
+        RUNNING: _on_running,
+        PAUSING: _on_pause,
+        PAUSED: _on_pause,
+        CANCELING: _on_canceling,
+        INTERRUPTED: _on_interrupted,
+        SUCCEEDED: _on_end,
+        FAILED: _on_end,
+        CANCELED: _on_end,
     }
     """What follows from a status of the run."""
 
@@ -196,17 +201,17 @@ class Drive:
 
     def lose(self, reason: StopReason) -> None:
         """The run is not ours any more: nothing more is written, and no block begins."""
-        if self.gate.closed is not None:
+        if self.entry.closed is not None:
             return
         log.warning("run %s: %s", self.record.id, reason.value)
-        self.gate.close(reason)
+        self.entry.close(reason)
         self._reports.close(reason)
         self.stop(reason)
         self.stop_reason = reason
 
-    def hand_over(self, record: TaskRecord, sent: float) -> bool:
+    def adopt(self, record: TaskRecord, sent: float) -> bool:
         """A claim was given this very run; whether it is the one that this drive has."""
-        if self.gate.closed is not None or not self.lease.take_over(record, sent):
+        if self.entry.closed is not None or not self.lease.take_over(record, sent):
             return False
         log.warning("run %s: retaken, epoch %d", record.id, record.lease_epoch)
         self.see(record)
@@ -216,16 +221,16 @@ class Drive:
 
     async def _deliver(self, batch: Sequence[BlockRecord]) -> None:
         request = ReportBlocksRequest(task_record_id=self.record.id, block_records=batch)
-        answer = await self._holding.call(self.client.records.ReportBlocks, request)
+        answer = await self._fenced.call(self.client.records.ReportBlocks, request)
         status = answer.response.task_record_status
         if status in HELD:
             self.lease.renew_if_in_time(answer.sent, answer.received)
         if status != self.record.status:
-            self._keeping.look()
+            self._heartbeats.look()
 
     def _reports_taken(self) -> None:
-        self.gate.bell.ring()
-        self.gate.look_if_all_stand()
+        self.entry.changed.ring()
+        self.entry.look_if_all_stand()
 
     def _report_refused(self, report: BlockRecord, refusal: CallError) -> None:
         log.error("run %s: a report of block %s: %s", self.record.id, report.block_id, refusal)

@@ -10,14 +10,14 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.executor.attempts import Tries
 from vwed.client.executor.block import BlockTry, inside
-from vwed.client.executor.keeping import Words
+from vwed.client.executor.heartbeats import Words
 from vwed.client.executor.steps import Step
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.texts import MESSAGE, ROBOT_ID, text
 from vwed.client.values import as_dict
 
 if TYPE_CHECKING:
-    from vwed.client.executor.driving import Drive
+    from vwed.client.executor.run_driver import RunDriver
 
 BlockT = TypeVar("BlockT", bound=BlockTry)
 Parent = BlockTry | BlockRecordKey | None
@@ -26,28 +26,28 @@ Parent = BlockTry | BlockRecordKey | None
 class RunFacts:
     """What can be known of a run without asking anybody."""
 
-    def __init__(self, drive: "Drive") -> None:
-        self._drive = drive
+    def __init__(self, drive: "RunDriver") -> None:
+        self._driver = drive
         self.id: str = drive.record.id
 
     @property
     def record(self) -> TaskRecord:
         """The newest that is known of the run."""
-        return self._drive.record
+        return self._driver.record
 
     @cached_property
     def input(self) -> dict[str, Any]:
-        return as_dict(self._drive.record.input)
+        return as_dict(self._driver.record.input)
 
     @property
     def definition(self) -> TaskDef:
         """The version that the run is pinned to. Runs share it: leave it as it is."""
-        return self._drive.pinned.definition
+        return self._driver.pinned.definition
 
     @property
     def blocks(self) -> list[Step]:
         """The tree of the definition's blocks."""
-        return self._drive.pinned.steps
+        return self._driver.pinned.steps
 
     @property
     def pausing(self) -> asyncio.Event:
@@ -55,37 +55,37 @@ class RunFacts:
 
         When it has, it waits by `checkpoint()`. A thread only looks whether it `is_set()`.
         """
-        return self._drive.gate.pausing
+        return self._driver.entry.pausing
 
     @property
     def stop_reason(self) -> StopReason | None:
         """Why the code was stopped; None: it was not."""
-        return self._drive.stop_reason
+        return self._driver.stop_reason
 
     @property
     def robot_id(self) -> str:
         """Which robot does it: kept with the run, and with blocks that begin from now on."""
-        return self._drive.words.robot_id
+        return self._driver.words.robot_id
 
     @robot_id.setter
     def robot_id(self, robot_id: str) -> None:
-        self._say(replace(self._drive.words, robot_id=text(robot_id, ROBOT_ID)))
+        self._say(replace(self._driver.words, robot_id=text(robot_id, ROBOT_ID)))
 
     @property
     def message(self) -> str:
         """The executor's last word about the run, for people; 512 characters of it are kept."""
-        return self._drive.words.message
+        return self._driver.words.message
 
     @message.setter
     def message(self, message: str) -> None:
-        self._say(replace(self._drive.words, message=text(message, MESSAGE)))
+        self._say(replace(self._driver.words, message=text(message, MESSAGE)))
 
     def previous(self, block_id: str, iteration: str = "") -> BlockRecord | None:
         """The latest attempt at the block that earlier executors of the run left, in full."""
-        return self._drive.ledger.previous.get((block_id, iteration))
+        return self._driver.reporter.previous.get((block_id, iteration))
 
     def _say(self, words: Words) -> None:
-        self._drive.say(words)
+        self._driver.say(words)
 
     def _make(
         self,
@@ -103,7 +103,7 @@ class RunFacts:
         if type_ is not None or name is not None:
             step = replace(step, type=type_ or step.type, name=name or step.name)
         return kind(
-            self._drive.ledger,
+            self._driver.reporter,
             step,
             iteration=iteration,
             attempt=attempt or 0,
@@ -125,10 +125,10 @@ class RunFacts:
             return self._make(kind, step, iteration=iteration, parent=parent, inputs=inputs)
 
         block_id = step.id if isinstance(step, Step) else step
-        done = self._drive.ledger.is_done((block_id, iteration))
+        done = self._driver.reporter.is_done((block_id, iteration))
         return Tries(make, 0 if done else count)
 
     def _inside(self) -> BlockTry | None:
         """The block whose code is running, if it is one of this run."""
         block = inside.get()
-        return block if block is not None and block.is_of(self._drive.ledger) else None
+        return block if block is not None and block.is_of(self._driver.reporter) else None

@@ -2,17 +2,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
 from vwed.client.executor.clock import ServiceClock
 from vwed.client.executor.definitions import Definitions
+from vwed.client.executor.persistent_calls import PersistentCalls
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ProcessParts:
     """What the runs of one process have in common."""
 
     client: Client
-    asking: Asking
+    calls: PersistentCalls
     clock: ServiceClock
     definitions: Definitions
     lease: float

@@ -4,37 +4,46 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from vwed.client.executor.bell import Bell
 from vwed.client.executor.lease import Lease
+from vwed.client.executor.notifier import Notifier
 from vwed.client.executor.reports import Reports
 from vwed.client.executor.stopping import StopReason
 
+_BLOCKS_A_TURN = 64
+"""They take about 2 ms."""
 
-class Place(Protocol):
+
+class OpenBlock(Protocol):
     """A block that has begun and not ended."""
 
-    below: int
+    open_children: int
     """How many blocks that are nested in it are open."""
 
     @property
-    def parent(self) -> "Place | None": ...
+    def parent(self) -> "OpenBlock | None": ...
 
 
-class Gate:
+class BlockEntry:
     def __init__(self, lease: Lease, reports: Reports, look: Callable[[], None]) -> None:
         """`look` asks the service how the run is, soon."""
         self.pausing = asyncio.Event()
         """The run is to stand; code may stop in mid-motion for it."""
-        self.bell = Bell()
+        self.changed = Notifier()
         """Rings when what code waits for may have come."""
         self.closed: StopReason | None = None
         """No block of the run begins any more."""
         self._lease = lease
         self._reports = reports
         self._look = look
-        self._open: set[Place] = set()
-        self._standing: list[Place | None] = []
+        self._begun = 0
+        self._open: set[OpenBlock] = set()
+        self._standing: list[OpenBlock | None] = []
         """The blocks in which a branch of the code stands, None outside of all."""
+
+    def is_turn_over(self) -> bool:
+        """Whether so many blocks have begun that others on the event loop are to have a turn."""
+        self._begun = (self._begun + 1) % _BLOCKS_A_TURN
+        return self._begun == 0
 
     def is_open(self) -> bool:
         """Whether a block may begin this very moment."""
@@ -45,7 +54,7 @@ class Gate:
             or not self._lease.is_valid()
         )
 
-    async def wait(self, inside: Place | None) -> None:
+    async def wait(self, inside: OpenBlock | None) -> None:
         """Until a block may begin; raises CancelledError if none may, ever."""
         while not self.is_open():
             if self.closed is not None:
@@ -55,38 +64,38 @@ class Gate:
             else:
                 if not self._lease.is_valid():
                     self._look()
-                await self.bell.wait()
+                await self.changed.wait()
 
-    async def _stand(self, inside: Place | None) -> None:
+    async def _stand(self, inside: OpenBlock | None) -> None:
         self._standing.append(inside)
         try:
             self.look_if_all_stand()
             while self.pausing.is_set() and self.closed is None:
-                await self.bell.wait()
+                await self.changed.wait()
         finally:
             self._standing.remove(inside)
 
     def pause(self) -> None:
         self.pausing.set()
-        self.bell.ring()
+        self.changed.ring()
 
     def resume(self) -> None:
         self.pausing.clear()
-        self.bell.ring()
+        self.changed.ring()
 
     def close(self, reason: StopReason) -> None:
         self.closed = reason
-        self.bell.ring()
+        self.changed.ring()
 
-    def begin(self, block: Place) -> None:
+    def begin(self, block: OpenBlock) -> None:
         self._open.add(block)
         if block.parent is not None:
-            block.parent.below += 1
+            block.parent.open_children += 1
 
-    def end(self, block: Place) -> None:
+    def end(self, block: OpenBlock) -> None:
         self._open.discard(block)
         if block.parent is not None:
-            block.parent.below -= 1
+            block.parent.open_children -= 1
         self.look_if_all_stand()
 
     def look_if_all_stand(self) -> None:
@@ -102,5 +111,5 @@ class Gate:
             self.pausing.is_set()
             and bool(self._standing)
             and self._reports.is_empty
-            and all(block.below or block in self._standing for block in self._open)
+            and all(block.open_children or block in self._standing for block in self._open)
         )

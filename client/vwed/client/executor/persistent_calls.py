@@ -68,7 +68,7 @@ class Answer(Generic[Response]):
     received: float
 
 
-class Asking:
+class PersistentCalls:
     """Makes the calls of one process, and says once a minute that the service fails it."""
 
     def __init__(self, *, longest_pause: float = _LONGEST_PAUSE) -> None:

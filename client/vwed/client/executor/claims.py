@@ -13,12 +13,12 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
 from vwed.client.errors import AlreadyExists, CallError
-from vwed.client.executor.asking import TRY_SECONDS, Asking
 from vwed.client.executor.clock import now
-from vwed.client.executor.retaking import duration, hand_back
+from vwed.client.executor.persistent_calls import TRY_SECONDS, PersistentCalls
+from vwed.client.executor.retaking import duration, release
 from vwed.client.executor.statuses import HELD
 from vwed.client.executor.stopping import StopReason
-from vwed.client.executor.tasks import Lane, Task, lanes_of
+from vwed.client.executor.tasks import ClaimFilter, Task, lanes_of
 
 log = logging.getLogger("vwed.executor")
 
@@ -31,7 +31,7 @@ _LAST_TRY = 1.0
 _MOST = 100
 
 
-class Floor(Protocol):
+class RunSink(Protocol):
     """Where runs go."""
 
     async def places(self) -> int:
@@ -40,24 +40,24 @@ class Floor(Protocol):
     def take(self, task: Task, record: TaskRecord, sent: float) -> None:
         """The run is this process's, by a claim that was made then."""
 
-    def hand_over(self, record: TaskRecord, sent: float) -> bool:
+    def adopt(self, record: TaskRecord, sent: float) -> bool:
         """Whether it is a run that is driven here already, and goes on."""
 
 
-class Claiming:
+class Claims:
     def __init__(
         self,
         client: Client,
-        asking: Asking,
-        floor: Floor,
+        calls: PersistentCalls,
+        sink: RunSink,
         tasks: Sequence[Task],
         *,
         executor_id: str,
         lease: float,
     ) -> None:
         self._client = client
-        self._asking = asking
-        self._floor = floor
+        self._calls = calls
+        self._sink = sink
         self._lanes = lanes_of(tasks)
         self._executor_id = executor_id
         self._lease = lease
@@ -68,12 +68,12 @@ class Claiming:
     async def claim(self) -> NoReturn:
         """Until cancelled. Raises CallError if the service has something against the claim."""
         for lane in cycle(self._lanes):
-            places = await self._floor.places()
+            places = await self._sink.places()
             request = self._request(lane, places)
             self._unanswered = request
             self._settled.clear()
             try:
-                answer = await self._asking.ask(
+                answer = await self._calls.ask(
                     self._client.records.ClaimTaskRecords,
                     request,
                     seconds=request.wait.seconds + TRY_SECONDS,
@@ -84,7 +84,7 @@ class Claiming:
                 log.warning("the answer to a claim was lost")
             else:
                 for record in self._ours(answer.response):
-                    self._floor.take(lane.task_of(record), record, answer.sent)
+                    self._sink.take(lane.task_of(record), record, answer.sent)
             self._unanswered = None
             self._settled.set()
         raise AssertionError  # an executor without tasks does not begin
@@ -111,11 +111,11 @@ class Claiming:
         with suppress(TimeoutError):  # the same
             async with asyncio.timeout(self._lease):
                 for record in self._ours(response):
-                    if not self._floor.hand_over(record, sent):
+                    if not self._sink.adopt(record, sent):
                         why = StopReason.RELEASED.value
-                        await hand_back(self._client, self._asking, record, reason=why)
+                        await release(self._client, self._calls, record, reason=why)
 
-    def _request(self, lane: Lane, places: int) -> ClaimTaskRecordsRequest:
+    def _request(self, lane: ClaimFilter, places: int) -> ClaimTaskRecordsRequest:
         wait = WAIT if len(self._lanes) == 1 else _WAIT_IN_TURN
         return ClaimTaskRecordsRequest(
             executor_id=self._executor_id,

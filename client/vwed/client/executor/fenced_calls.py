@@ -3,8 +3,8 @@
 from typing import Protocol, TypeVar
 
 from vwed.client.errors import FailedPrecondition, LeaseLost, NotFound
-from vwed.client.executor.asking import TRY_SECONDS, Answer, Asking, Method
 from vwed.client.executor.lease import Lease
+from vwed.client.executor.persistent_calls import TRY_SECONDS, Answer, Method, PersistentCalls
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.stopping import RunOver, StopReason
 
@@ -28,12 +28,12 @@ _ENDS = {
 """What it comes to when a refusal names this as the run's status."""
 
 
-class Holding:
+class FencedCalls:
     """Every call that changes the run goes through here, so none is made under a lost lease."""
 
-    def __init__(self, asking: Asking, lease: Lease, retaking: Retaking) -> None:
+    def __init__(self, calls: PersistentCalls, lease: Lease, retaking: Retaking) -> None:
         self.lease = lease
-        self.asking = asking
+        self.calls = calls
         self._retaking = retaking
 
     async def call(
@@ -48,7 +48,7 @@ class Holding:
             epoch = self.lease.epoch
             request.executor_id, request.lease_epoch = self.lease.executor_id, epoch
             try:
-                return await self.asking.ask(method, request, seconds=seconds)
+                return await self.calls.ask(method, request, seconds=seconds)
             except LeaseLost:
                 self.lease.end()
                 await self._retaking.retake(epoch)

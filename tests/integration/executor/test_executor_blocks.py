@@ -8,7 +8,7 @@ import pytest
 from vwed.v1.block_record_pb2 import BlockRecord
 
 from tests.support.executors import TASK_TYPE, content, name_of, order, story
-from tests.support.steps import blocks_of, create, define, history
+from tests.support.steps import blocks_of, create, define, get, history
 from tests.support.waiting import until_true
 from vwed.client import BlockFailed, Client, Executor, Run
 from vwed_grpc.domain import blocks
@@ -265,3 +265,27 @@ async def test_a_block_named_again_is_a_next_try(client: Client, executor: Execu
         "a#2 SUCCEEDED",
         "SUCCEEDED",
     ]
+
+
+async def test_blocks_that_take_no_time_leave_the_loop_to_others(
+    client: Client, executor: Executor
+) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def code(run: Run) -> None:
+        before = turns
+        for n in range(500):
+            async with run.block("b", "move", iteration=str(n)):
+                pass
+        assert turns - before >= 5
+
+    beside = asyncio.create_task(other())
+    run = await drive(client, executor, code)
+    beside.cancel()
+    assert (await get(client, run)).status == SUCCEEDED

@@ -10,10 +10,10 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
 from vwed.client.errors import Aborted, CallError, IllegalTransition
-from vwed.client.executor.asking import TRY_SECONDS
+from vwed.client.executor.block_entry import BlockEntry
 from vwed.client.executor.clock import ServiceClock, now
-from vwed.client.executor.gate import Gate
-from vwed.client.executor.holding import Holding
+from vwed.client.executor.fenced_calls import FencedCalls
+from vwed.client.executor.persistent_calls import TRY_SECONDS
 from vwed.client.executor.retaking import Retaking
 from vwed.client.executor.statuses import FINAL, INTERRUPTED, PAUSING
 
@@ -31,7 +31,7 @@ class Words:
     message: str = ""
 
 
-class Keeping:
+class Heartbeats:
     """One run's heartbeats: each third of the lease, unless reports do it, and when asked to look.
 
     Whatever is learned of the run elsewhere only asks for a heartbeat; its answer decides.
@@ -40,7 +40,7 @@ class Keeping:
     def __init__(
         self,
         client: Client,
-        holding: Holding,
+        holding: FencedCalls,
         retaking: Retaking,
         clock: ServiceClock,
         *,
@@ -50,7 +50,7 @@ class Keeping:
         self.words = Words()
         self._said = Words()
         self._client = client
-        self._holding = holding
+        self._fenced = holding
         self._lease = holding.lease
         self._retaking = retaking
         self._clock = clock
@@ -71,20 +71,20 @@ class Keeping:
         self.words = words
         self._woken.set()
 
-    async def keep(self, gate: Gate) -> None:
+    async def keep(self, entry: BlockEntry) -> None:
         """For as long as the run is this executor's; raises RunOver."""
-        while gate.closed is None:
+        while entry.closed is None:
             await self._until_due()
             self._asked = False
             try:
                 record = await self._beat()
-                gate.bell.ring()
+                entry.changed.ring()
                 if record.status in FINAL:
                     return
-                if record.status == PAUSING and gate.may_say_paused():
+                if record.status == PAUSING and entry.may_say_paused():
                     await self._say_paused(record)
             except CallError as exc:  # nothing that we know of; the lease may run out over it
-                self._holding.asking.failed(exc, since=self._beaten)
+                self._fenced.calls.failed(exc, since=self._beaten)
                 await asyncio.sleep(_AFTER_REFUSAL)
 
     async def _until_due(self) -> None:
@@ -106,7 +106,7 @@ class Keeping:
             id=self._run_id, message=words.message, robot_id=words.robot_id
         )
         method = self._client.records.HeartbeatTaskRecord
-        answer = await self._holding.call(method, request, seconds=self._try)
+        answer = await self._fenced.call(method, request, seconds=self._try)
         self._said = words
         record = answer.response
         if self._lease.is_held_by(record):
@@ -122,7 +122,7 @@ class Keeping:
         """Of the pause that was seen; if it was resumed meanwhile, this is refused."""
         request = PauseTaskRecordRequest(id=self._run_id, etag=pausing.etag)
         try:
-            answer = await self._holding.call(self._client.records.PauseTaskRecord, request)
+            answer = await self._fenced.call(self._client.records.PauseTaskRecord, request)
         except (Aborted, IllegalTransition):
             self.look()
         else:

@@ -12,15 +12,15 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed.client.connection import Client
-from vwed.client.executor.asking import Asking
-from vwed.client.executor.bell import Bell
-from vwed.client.executor.claiming import Claiming
+from vwed.client.executor.claims import Claims
 from vwed.client.executor.clock import ServiceClock, now
 from vwed.client.executor.control import follow
 from vwed.client.executor.definitions import Definitions
-from vwed.client.executor.driving import Drive
+from vwed.client.executor.notifier import Notifier
+from vwed.client.executor.persistent_calls import PersistentCalls
+from vwed.client.executor.process_parts import ProcessParts
 from vwed.client.executor.retaking import STRONG, duration
-from vwed.client.executor.shared import Shared
+from vwed.client.executor.run_driver import RunDriver
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.tasks import Task
 
@@ -30,7 +30,7 @@ _LEAST_SECONDS = 5.0
 """Last words are tried this long at least, or a whole lease."""
 
 
-class Shift:
+class Worker:
     def __init__(
         self,
         client: Client,
@@ -40,25 +40,25 @@ class Shift:
         lease: float,
         concurrency: int,
     ) -> None:
-        self._asking = Asking(longest_pause=lease / 6)
+        self._calls = PersistentCalls(longest_pause=lease / 6)
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._client = client
-        self._claiming = Claiming(
-            client, self._asking, self, tasks, executor_id=executor_id, lease=lease
+        self._claims = Claims(
+            client, self._calls, self, tasks, executor_id=executor_id, lease=lease
         )
-        self._shared = Shared(
+        self._shared = ProcessParts(
             client=client,
-            asking=self._asking,
+            calls=self._calls,
             clock=ServiceClock(),
-            definitions=Definitions(client, self._asking),
+            definitions=Definitions(client, self._calls),
             lease=lease,
-            claims_settled=self._claiming.settled,
+            claims_settled=self._claims.settled,
         )
-        self._drives: set[Drive] = set()
-        self._by_run: dict[str, Drive] = {}
+        self._drives: set[RunDriver] = set()
+        self._by_run: dict[str, RunDriver] = {}
         """Of each run the newest."""
-        self._freed = Bell()
+        self._freed = Notifier()
 
     async def work(self, grace: float) -> NoReturn:
         """Claims runs and drives them, until cancelled.
@@ -68,7 +68,7 @@ class Shift:
 
         Raises CallError if the service refuses the executor's first claims for good.
         """
-        claiming = asyncio.create_task(self._claiming.claim())
+        claiming = asyncio.create_task(self._claims.claim())
         async with self._following():
             try:
                 await asyncio.wait([claiming])
@@ -99,7 +99,7 @@ class Shift:
     @asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:
         following = asyncio.create_task(
-            follow(self._client, self._asking, self._executor_id, self._see)
+            follow(self._client, self._calls, self._executor_id, self._see)
         )
         try:
             yield
@@ -112,7 +112,7 @@ class Shift:
     async def _end(self, grace: float) -> None:
         """Of a service that is away, it awaits the end of the leases: then others have the runs."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._claiming.end())
+            group.create_task(self._claims.end())
             if self._drives:
                 await asyncio.wait([drive.done for drive in self._drives], timeout=grace)
             for drive in self._drives:
@@ -152,25 +152,25 @@ class Shift:
         return self._concurrency - len(self._drives)
 
     def take(self, task: Task, record: TaskRecord, sent: float) -> None:
-        if not self.hand_over(record, sent):
+        if not self.adopt(record, sent):
             self.drive(task, record, sent)
 
-    def hand_over(self, record: TaskRecord, sent: float) -> bool:
+    def adopt(self, record: TaskRecord, sent: float) -> bool:
         known = self._by_run.get(record.id)
-        return known is not None and known.hand_over(record, sent)
+        return known is not None and known.adopt(record, sent)
 
-    def drive(self, task: Task, record: TaskRecord, sent: float) -> Drive:
+    def drive(self, task: Task, record: TaskRecord, sent: float) -> RunDriver:
         before = self._by_run.get(record.id)
         if before is not None:
             before.lose(StopReason.LEASE_LOST)  # others had the run in between
         log.info("run %s: taken, epoch %d", record.id, record.lease_epoch)
-        drive = Drive(self._shared, task.work, record, sent, before)
+        drive = RunDriver(self._shared, task.work, record, sent, before)
         self._drives.add(drive)
         self._by_run[record.id] = drive
         drive.done.add_done_callback(lambda done: self._left(drive, done))
         return drive
 
-    def _left(self, drive: Drive, done: asyncio.Task[None]) -> None:
+    def _left(self, drive: RunDriver, done: asyncio.Task[None]) -> None:
         self._drives.discard(drive)
         if self._by_run.get(drive.record.id) is drive:
             del self._by_run[drive.record.id]

@@ -1,0 +1,1 @@
+"""What one executor process reports, and how long it keeps its own loop."""
