@@ -33,9 +33,9 @@ async def at_work(executor: Executor) -> AsyncIterator["asyncio.Task[None]"]:
     try:
         yield serving
     except BaseException:
-        serving.cancel()
+        serving.cancel()  # and once more below: a test that has failed does not wait for last words
         await asyncio.sleep(0)
-        raise  # it is cancelled once more, so it leaves everything as it is
+        raise
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
