@@ -119,9 +119,7 @@ class RunView:
 
     def _turns(self, block: Config, around: str) -> Iterator[str]:
         """The iterations of a block that is in a loop."""
-        return (
-            turn for turn in self._iterations.get((block["id"], around), ()) if turn != around
-        )
+        return (turn for turn in self._iterations.get((block["id"], around), ()) if turn != around)
 
     def _node(self, block_id: str, iteration: str, config: Config) -> Node:
         attempts = self._attempts.get((block_id, iteration), {})

@@ -349,7 +349,8 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportBlocks(self, request, context):
-        """Up to 1,000 blocks of one run, applied in order, all or none.
+        """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+        also when blocks have begun and ended in it: it changes nothing then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -107,7 +107,9 @@ class RecordServiceStub:
     row.
     """
     ReportBlocks: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlocksRequest, _record_service_pb2.ReportBlocksResponse]
-    """Up to 1,000 blocks of one run, applied in order, all or none."""
+    """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+    also when blocks have begun and ended in it: it changes nothing then.
+    """
     StreamBlockReports: _grpc.StreamStreamMultiCallable[_record_service_pb2.StreamBlockReportsRequest, _record_service_pb2.StreamBlockReportsResponse]
     """Each message is one ReportBlocks request; a bad one does not end the stream. Batches of one run
     are applied in sending order.
@@ -203,7 +205,9 @@ class RecordServiceAsyncStub(RecordServiceStub):
     row.
     """
     ReportBlocks: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlocksRequest, _record_service_pb2.ReportBlocksResponse]  # type: ignore[assignment]
-    """Up to 1,000 blocks of one run, applied in order, all or none."""
+    """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+    also when blocks have begun and ended in it: it changes nothing then.
+    """
     StreamBlockReports: _aio.StreamStreamMultiCallable[_record_service_pb2.StreamBlockReportsRequest, _record_service_pb2.StreamBlockReportsResponse]  # type: ignore[assignment]
     """Each message is one ReportBlocks request; a bad one does not end the stream. Batches of one run
     are applied in sending order.
@@ -422,7 +426,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.ReportBlocksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.ReportBlocksResponse, _abc.Awaitable[_record_service_pb2.ReportBlocksResponse]]:
-        """Up to 1,000 blocks of one run, applied in order, all or none."""
+        """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+        also when blocks have begun and ended in it: it changes nothing then.
+        """
 
     @_abc_1.abstractmethod
     def StreamBlockReports(
