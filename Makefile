@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test torture check format generate baseline protos lock bench bench-peers clean
+.PHONY: help run console demo test torture check format generate baseline protos lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,7 +23,11 @@ $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@touch $(READY)
 
 run: $(READY) ## Set up and serve (VWED_LISTEN, VWED_DATA_DIR, VWED_DATABASE_URL, VWED_REDIS_URL)
+	@echo 'In a browser: make console, then http://127.0.0.1:8080'
 	@exec $(BIN)/vwed-grpc serve
+
+console: $(READY) ## Pages of the server that runs, at http://127.0.0.1:8080, to look and not to act
+	@exec $(BIN)/vwed-grpc console
 
 demo: $(READY) ## Play robots against the server that runs
 	@$(BIN)/vwed-grpc demo
@@ -37,7 +41,7 @@ test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0
 
-check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, deploy/, advisories
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -45,7 +49,8 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	cd protos && ../$(BIN)/buf format --diff --exit-code .
 	cd protos && ../$(BIN)/buf lint ../vwed_grpc/rpc/vwed.binpb
 	cd protos && ../$(BIN)/buf breaking ../vwed_grpc/rpc/vwed.binpb --against baseline.binpb
-	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m protos.generate --check
+	$(BIN)/zensical build --strict
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	@.ci/audit
@@ -56,7 +61,7 @@ format: $(READY) ## Format everything
 	cd protos && ../$(BIN)/buf format --write .
 
 generate: $(READY) ## Write generated/ from protos/
-	$(BIN)/python protos/generate.py
+	$(BIN)/python -m protos.generate
 
 baseline: generate ## Accept the protos as they are as what must not break
 	cp vwed_grpc/rpc/vwed.binpb protos/baseline.binpb
@@ -69,7 +74,7 @@ lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint requirements.lock --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra tracing --extra console --constraint requirements.lock --universal \
 		--python-version 3.11 --no-emit-package vwed-client --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o deploy/requirements.lock
 
@@ -80,4 +85,4 @@ bench-peers: $(READY) ## The same work with Prefect and etcd, each in an environ
 	@$(BIN)/python -m bench.peers
 
 clean: ## Remove the environment and all caches, not the data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache site

@@ -26,10 +26,13 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]  # has no type
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
 
+from protos.reference import pages
+
 PROTOS = Path(__file__).parent
 ROOT = PROTOS.parent
 STUBS = Path("generated/vwed/v1")
 IMAGE = Path("vwed_grpc/rpc/vwed.binpb")
+REFERENCE = Path("docs/reference")
 WELL_KNOWN = files("grpc_tools") / "_proto"
 GOOGLEAPIS = Path(status_pb2.__file__).parents[2]
 VALIDATE = "buf/validate/validate.proto"
@@ -85,6 +88,11 @@ def generate(root: Path) -> int:
         )
     if code:
         return code
+    reference = root / REFERENCE
+    shutil.rmtree(reference, ignore_errors=True)
+    reference.mkdir(parents=True)
+    for name, text in pages(image.read_bytes()).items():
+        (reference / name).write_text(text, encoding="utf-8")
     source = stubs.parents[1]
     with _file_of(without_validate(image.read_bytes())) as protos:
         code = _protoc(
@@ -133,7 +141,7 @@ def _contents(root: Path) -> dict[Path, bytes]:
     """Of all that `generate` writes."""
     return {
         path.relative_to(root): path.read_bytes()
-        for path in (root / IMAGE, *(root / STUBS).rglob("*"))
+        for path in (root / IMAGE, *(root / STUBS).rglob("*"), *(root / REFERENCE).iterdir())
         if path.is_file() and path.suffix != ".pyc"
     }
 

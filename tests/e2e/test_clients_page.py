@@ -237,7 +237,8 @@ async def test_python_watches(
     order = (await create_run(client, (await create_def(client)).id, labels={"line": "A"})).id
     watch = await python("Watches")
     assert await watch.line() == f"{order} 1 0.0"
-    await until_true((tmp_path / "place.txt").exists)
+    place = tmp_path / "place.txt"
+    await until_true(lambda: place.exists() and place.stat().st_size)
     await watch.kill()
     await start_run(client, order)
     await finish_run(client, order)

@@ -1,4 +1,4 @@
-"""The README's calls and its robot, as they are pasted."""
+"""The README's commands, calls and robot, as they are pasted."""
 
 import asyncio
 import re
@@ -12,23 +12,38 @@ from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.grpcurl import messages, shell
 from tests.support.process import ENVIRONMENT, Process
+from tests.support.steps import define, running
 from vwed.client import connect, watch_run
 from vwed_grpc.domain import lifecycle
 
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(?:sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SECTIONS = {
-    head: re.findall(r"^```(?:sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    head: BLOCK.findall(text)
     for head, text in re.findall(
         r"^## (.*?)\n(.*?)(?=^## |\Z)",
-        (Path(__file__).parents[2] / "README.md").read_text(),
+        (ROOT / "README.md").read_text(),
         re.DOTALL | re.MULTILINE,
     )
 }
 
 
-async def test_the_calls_work_and_the_watch_shows_them(shared: Process) -> None:
-    calls = _at(shared, SECTIONS["Look around with grpcurl"])[1:]
-    assert len(calls) == 7, "six calls, and the one that ends the run"
-    *calls, watch, finish = calls
+def test_what_is_pasted_is_the_same_in_both_languages() -> None:
+    assert BLOCK.findall((ROOT / "README.zh.md").read_text()) == [
+        block for blocks in SECTIONS.values() for block in blocks
+    ]
+
+
+def test_the_pages_begin_as_the_readme() -> None:
+    assert BLOCK.findall((ROOT / "docs" / "index.md").read_text()) == [
+        *SECTIONS["Start"],
+        *SECTIONS["In the terminal"],
+    ]
+
+
+async def test_the_calls_work_and_the_watch_shows_them(shared: Process, tmp_path: Path) -> None:
+    *calls, watch, finish, look = _at(shared, SECTIONS["Look around with grpcurl"])
+    assert len(calls) == 5
 
     for call in calls:
         assert (done := _paste(call)).returncode == 0, done.stderr
@@ -53,14 +68,30 @@ async def test_the_calls_work_and_the_watch_shows_them(shared: Process) -> None:
         assert seqs == sorted(set(seqs))
         assert await asyncio.wait_for(watching.wait(), 60) == 0
 
+    done = await asyncio.to_thread(_paste, look, shared, tmp_path)
+    assert done.returncode == 0, done.stderr
+    tree, history = done.stdout.split('robot = "AMR-03"\n')
+    assert tree.startswith("托盘配送 WMS-4711  SUCCEEDED")
+    assert len(history.splitlines()) == 6 + 3, "all events, and the present states of the watch"
+    assert (tmp_path / "timeline.svg").read_text().startswith("<svg")
+
+
+async def test_the_terminal_lists_the_runs(shared: Process, tmp_path: Path) -> None:
+    async with connect(shared.address) as client:
+        open_run = await running(client, (await define(client)).id)
+    (block,) = SECTIONS["In the terminal"]
+    done = await asyncio.to_thread(_paste, block, shared, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(open_run.id) == 2
+
 
 async def test_the_robot_drives_a_run_and_ends_at_sigterm(shared: Process, tmp_path: Path) -> None:
     program, start, order = _at(shared, SECTIONS["A robot of your own"])
     assert start == ".venv/bin/python robot.py\n"
     assert len(program.splitlines()) == 20
     (tmp_path / "robot.py").write_text(program)
-    define = _at(shared, SECTIONS["Look around with grpcurl"])[1]
-    _paste(define)  # it is there already, unless this test runs alone
+    draw = _at(shared, SECTIONS["Look around with grpcurl"])[0]
+    _paste(draw)  # it is there already, unless this test runs alone
 
     robot = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -94,9 +125,19 @@ def _at(server: Process, blocks: Sequence[str]) -> list[str]:
     return [block.replace("127.0.0.1:50051", server.address) for block in blocks]
 
 
-def _paste(call: str) -> subprocess.CompletedProcess[str]:
+def _paste(
+    call: str, server: Process | None = None, where: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`server` is for what does not name one."""
     return subprocess.run(
-        call, shell=True, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+        call,
+        shell=True,
+        cwd=where,
+        env=ENVIRONMENT | ({"VWED_TARGET": server.address} if server else {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import grpc
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
@@ -11,6 +12,7 @@ from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import ReportBlockRequest, WatchTaskRecordRequest
 
 from tests.support.calls import create_def, create_run, finish_run, get_entry, start_run
+from tests.support.console import Console, follow
 from tests.support.grpcurl import shell
 from tests.support.process import Process
 from tests.support.waiting import until_true
@@ -21,12 +23,17 @@ LINES = 25
 """So many more the demo prints before each kill."""
 
 
-async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process) -> None:
+async def test_what_was_acknowledged_is_there_and_watches_go_on(
+    server: Process, tmp_path: Path
+) -> None:
     demo = f"vwed-grpc demo --speed 0.02 --target {server.address}"
+    console = Console(server.address, tmp_path / "console.log")
+    await console.start()
     async with shell(demo) as playing, connect(server.address, deadline=5) as client:
         run = (await create_run(client, (await create_def(client)).id)).id
         await start_run(client, run)
         watching = asyncio.create_task(_watch(client, run))
+        browsing = asyncio.create_task(follow(console, f"/api/runs/{run}/stream?after=0"))
         traffic = _Traffic(client, run)
         reporting = asyncio.create_task(traffic.report())
 
@@ -55,10 +62,12 @@ async def test_what_was_acknowledged_is_there_and_watches_go_on(server: Process)
         assert [*seen] == list(range(1, len(seen) + 1)), "no gap, no repeat"
         assert traffic.blocks.items() <= seen.items(), "nothing acknowledged is lost"
         assert [block for block in seen.values() if block] == [*traffic.blocks.values()]
+        assert await asyncio.wait_for(browsing, 30) == [*seen], "nor in a browser"
         kept = await watch_to_end(client, run, after_seq=0)
         assert [event.seq for event in kept.changes] == [*seen]
         for key, version in traffic.entries.items():
             assert (await get_entry(client, run, key)).version == version
+    await console.close()
     _check_demo(output)
 
 

@@ -32,6 +32,10 @@ async def at_work(executor: Executor) -> AsyncIterator["asyncio.Task[None]"]:
     serving = asyncio.create_task(executor.serve())
     try:
         yield serving
+    except BaseException:
+        serving.cancel()  # and once more below: a test that has failed does not wait for last words
+        await asyncio.sleep(0)
+        raise
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):

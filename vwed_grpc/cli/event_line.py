@@ -5,9 +5,10 @@ from datetime import UTC
 from typing import Any
 
 import click
-from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
+from vwed_grpc.views.words import block_status, block_title, run_error, run_status
 
 STATUS_COLORS = {
     "PENDING": "bright_black",
@@ -51,28 +52,6 @@ def event_line(event: TaskRecordEvent, depths: BlockDepths) -> str:
     time = event.event_time.ToDatetime(tzinfo=UTC).astimezone()
     progress = f"{event.progress:4.0%}" if event.HasField("progress") else "    "
     return f"{time:%H:%M:%S.%f}"[:-3] + f" {event.seq:5} {progress} {_change(event, depths)}"
-
-
-def run_status(run: TaskRecord) -> str:
-    """`RUNNING` and so on."""
-    return TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
-
-
-def run_error(run: TaskRecord) -> str:
-    """`JAM: the fork is stuck`; either may be missing."""
-    return ": ".join(filter(None, (run.error_code, run.error_message)))
-
-
-def block_status(block: BlockRecord) -> str:
-    """`RUNNING` and so on."""
-    return BlockRecordStatus.Name(block.status).removeprefix("BLOCK_RECORD_STATUS_")
-
-
-def block_title(block: BlockRecord) -> str:
-    """`pick_line[1.2] 拣货`."""
-    iteration = f"[{block.iteration}]" if block.iteration else ""
-    attempt = f" #{block.attempt}" if block.attempt > 1 else ""
-    return f"{block.block_id}{iteration}{attempt} {block.name}".rstrip()
 
 
 def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:

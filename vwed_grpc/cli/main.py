@@ -1,7 +1,6 @@
 """The command `vwed-grpc`; each of its commands stands in a file of its own."""
 
 from importlib import import_module
-from keyword import iskeyword
 
 import click
 
@@ -9,9 +8,16 @@ from vwed_grpc.garbage import importing
 
 _COMMANDS = (
     *("serve", "migrate", "backup", "restore"),
-    *("demo", "watch", "export", "import", "prune"),
+    *("list", "get", "watch", "top", "timeline"),
+    *("cancel", "pause", "resume", "retry"),
+    *("console", "demo", "export", "import", "prune"),
 )
-"""Each is a module beside this one, and the function of that name in it; "import" is `import_`."""
+"""Each is a function of that name in a module of that name, but for those in `_ELSEWHERE`."""
+_ELSEWHERE = {
+    "import": ("import_", "import_"),
+    "list": ("list_runs", "list_runs"),
+    **{name: ("run_actions", name) for name in ("cancel", "pause", "resume", "retry")},
+}
 
 
 class _Commands(click.Group):
@@ -27,9 +33,9 @@ class _Commands(click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module, name = _ELSEWHERE.get(cmd_name, (cmd_name, cmd_name))
         with importing():
-            command: click.Command = getattr(import_module(f"vwed_grpc.cli.{name}"), name)
+            command: click.Command = getattr(import_module(f"vwed_grpc.cli.{module}"), name)
         return command
 
 

@@ -13,17 +13,10 @@ from rich.text import Text
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.cli.event_line import (
-    STATUS_COLORS,
-    BlockDepths,
-    block_status,
-    block_title,
-    event_line,
-    run_error,
-    run_status,
-)
+from vwed_grpc.cli.event_line import STATUS_COLORS, BlockDepths, event_line
 from vwed_grpc.demo.session import Spectator
 from vwed_grpc.domain import lifecycle
+from vwed_grpc.views.words import block_status, block_title, run_error, run_status
 
 
 @contextmanager

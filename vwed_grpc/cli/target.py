@@ -15,6 +15,7 @@ from vwed.client import Client, Token, connect
 from vwed_grpc.cli.options import settings_from
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
+T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _PATIENCE = 3.0
@@ -91,15 +92,37 @@ def target_options(command: Command) -> Callable[..., Any]:
     return with_target
 
 
-def run(target: Target, work: Coroutine[Any, Any, None]) -> None:
-    """Run a client to its end: errors of calls become one line, Ctrl-C is a quiet end."""
-    try:
-        asyncio.run(work)
-    except grpc.aio.AioRpcError as exc:
+_EXIT_CODES = {
+    grpc.StatusCode.NOT_FOUND: 3,
+    grpc.StatusCode.FAILED_PRECONDITION: 4,
+    grpc.StatusCode.ABORTED: 4,
+    grpc.StatusCode.ALREADY_EXISTS: 4,
+}
+"""Of a call that failed, else 1; 2 is a wrong command line's."""
+
+
+class CallFailed(click.ClickException):
+    """A call's error as one line, and the exit code that scripts tell it by."""
+
+    def __init__(self, target: Target, exc: grpc.aio.AioRpcError) -> None:
         said = (exc.details() or "").partition("\n")[0]
         if exc.code() is grpc.StatusCode.UNAVAILABLE:
-            raise click.ClickException(f"{target.address} is not reachable: {said}") from exc
-        raise click.ClickException(f"{exc.code().name}: {said}") from exc
+            super().__init__(f"{target.address} is not reachable: {said}")
+        else:
+            super().__init__(f"{exc.code().name}: {said}")
+        self.code = exc.code()
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click reads it from the error itself
+        return _EXIT_CODES.get(self.code, 1)
+
+
+def run(target: Target, work: Coroutine[Any, Any, T]) -> T:
+    """Run a client to its end: errors of calls become one line, Ctrl-C is a quiet end."""
+    try:
+        return asyncio.run(work)
+    except grpc.aio.AioRpcError as exc:
+        raise CallFailed(target, exc) from exc
     except BrokenPipeError:
         raise  # whoever read it has enough, which click knows
     except OSError as exc:

@@ -1,11 +1,29 @@
-import click
-from google.protobuf.json_format import MessageToDict
-from vwed.v1.record_service_pb2 import GetTaskRecordRequest
-from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
+"""`vwed-grpc watch`: a run live, through restarts of the server."""
 
-from vwed.client import Client, watch_run
+import sys
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from vwed.v1.task_record_pb2 import TaskRecordStatus
+
+from vwed.client import watch_run
 from vwed_grpc.cli.event_line import BlockDepths, event_line
+from vwed_grpc.cli.output import output_option, print_json
+from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.target import Target, run, target_options
+from vwed_grpc.reading import read_config, read_run
+from vwed_grpc.views.run_view import RunView
+
+Status: TypeAlias = TaskRecordStatus.ValueType
+REFRESHES = 4
+"""A second."""
+_EXIT_CODES = {
+    TaskRecordStatus.TASK_RECORD_STATUS_FAILED: 10,
+    TaskRecordStatus.TASK_RECORD_STATUS_CANCELED: 11,
+}
 
 
 @click.command()
@@ -15,23 +33,59 @@ from vwed_grpc.cli.target import Target, run, target_options
     type=click.IntRange(min=0),
     help="Only the events after this one, 0: all that are kept. Else the present states first.",
 )
+@click.option("--lines", is_flag=True, help="A line for each event on a terminal, too.")
+@click.option("--exit-status", is_flag=True, help="Ends with 10 if the run FAILED, 11: CANCELED.")
+@output_option
 @target_options
-def watch(run_id: str, after_seq: int | None, target: Target) -> None:
-    """Print what happens in a run, a line for each event, until it ends."""
-    run(target, _watch(target, run_id, after_seq))
+def watch(
+    run_id: str,
+    after_seq: int | None,
+    *,
+    lines: bool,
+    exit_status: bool,
+    output: str,
+    target: Target,
+) -> None:
+    """Show what happens in a run until it ends.
+
+    On a terminal as a tree, else as a line for each event; with -o json each is an object.
+    """
+    as_tree = sys.stdout.isatty() and not lines and after_seq is None and output == "text"
+    shown = _tree(target, run_id) if as_tree else _lines(target, run_id, after_seq, output)
+    ended = run(target, shown)
+    if exit_status:
+        raise SystemExit(_EXIT_CODES.get(ended, 0))
 
 
-async def _watch(target: Target, run_id: str, after_seq: int | None) -> None:
+async def _lines(target: Target, run_id: str, after_seq: int | None, output: str) -> Status:
     async with target.connect() as client:
-        depths = BlockDepths(await _blocks(client, run_id))
+        record = await read_run(client, run_id)
+        depths = BlockDepths(await read_config(client, record))
+        status = record.status
         async for event in watch_run(client, run_id, after_seq):
-            click.echo(event_line(event, depths))
+            if output == "json":
+                print_json(event, indent=None)
+            else:
+                click.echo(event_line(event, depths))
+            if event.HasField("task_record"):
+                status = event.task_record.status
+        return status
 
 
-async def _blocks(client: Client, run_id: str) -> list[dict[str, object]]:
-    record = await client.records.GetTaskRecord(GetTaskRecordRequest(id=run_id))
-    definition = await client.definitions.GetTaskDef(
-        GetTaskDefRequest(id=record.task_def_id, version=record.task_def_version)
-    )
-    blocks: list[dict[str, object]] = MessageToDict(definition.config).get("blocks", [])
-    return blocks
+async def _tree(target: Target, run_id: str) -> Status:
+    async with target.connect() as client:
+        record = await read_run(client, run_id)
+        view = RunView(record, await read_config(client, record))
+        console = Console(highlight=False)
+
+        def screen() -> Group:
+            # One line less than there are: the cursor stands below.
+            size = console.size
+            now = datetime.now(UTC)
+            return Group(*run_lines(view, now, width=size.width, height=size.height - 1))
+
+        with Live(get_renderable=screen, console=console, refresh_per_second=REFRESHES) as live:
+            async for event in watch_run(client, run_id):
+                view.apply(event)
+            live.refresh()
+        return view.run.status

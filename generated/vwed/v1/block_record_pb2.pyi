@@ -28,9 +28,13 @@ class _BlockRecordStatus:
 class _BlockRecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockRecordStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BLOCK_RECORD_STATUS_UNSPECIFIED: _BlockRecordStatus.ValueType  # 0
+    """In a report: what is stored stays."""
     BLOCK_RECORD_STATUS_PENDING: _BlockRecordStatus.ValueType  # 1
+    """Announced, not begun."""
     BLOCK_RECORD_STATUS_RUNNING: _BlockRecordStatus.ValueType  # 2
+    """At work."""
     BLOCK_RECORD_STATUS_PAUSED: _BlockRecordStatus.ValueType  # 3
+    """Begun, standing still."""
     BLOCK_RECORD_STATUS_SUCCEEDED: _BlockRecordStatus.ValueType  # 4
     """Final."""
     BLOCK_RECORD_STATUS_FAILED: _BlockRecordStatus.ValueType  # 5
@@ -46,9 +50,13 @@ class BlockRecordStatus(_BlockRecordStatus, metaclass=_BlockRecordStatusEnumType
     """
 
 BLOCK_RECORD_STATUS_UNSPECIFIED: BlockRecordStatus.ValueType  # 0
+"""In a report: what is stored stays."""
 BLOCK_RECORD_STATUS_PENDING: BlockRecordStatus.ValueType  # 1
+"""Announced, not begun."""
 BLOCK_RECORD_STATUS_RUNNING: BlockRecordStatus.ValueType  # 2
+"""At work."""
 BLOCK_RECORD_STATUS_PAUSED: BlockRecordStatus.ValueType  # 3
+"""Begun, standing still."""
 BLOCK_RECORD_STATUS_SUCCEEDED: BlockRecordStatus.ValueType  # 4
 """Final."""
 BLOCK_RECORD_STATUS_FAILED: BlockRecordStatus.ValueType  # 5
@@ -110,6 +118,7 @@ class BlockRecord(_message.Message):
     attempt: _builtins.int
     """A new try of the same block is a new attempt; 0 in a report means 1."""
     robot_id: _builtins.str
+    """Which robot did it, if the executor says so."""
     message: _builtins.str
     """For people, at most 512 characters."""
     error_message: _builtins.str
@@ -200,7 +209,9 @@ class BlockRecordKey(_message.Message):
     ITERATION_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     block_id: _builtins.str
+    """The block's id in the configuration."""
     iteration: _builtins.str
+    """As of the block record: "", "3", "3.1" in nested loops."""
     attempt: _builtins.int
     """0 means 1."""
     def __init__(
@@ -232,18 +243,27 @@ class BlockRecordFilter(_message.Message):
     ROBOT_IDS_FIELD_NUMBER: _builtins.int
     LATEST_ATTEMPT_ONLY_FIELD_NUMBER: _builtins.int
     parent_block_record_id: _builtins.str
+    """Directly below this block record; "": not looked at."""
     iteration_prefix: _builtins.str
     """"3" matches "3" and "3.1", not "30"; "" every iteration, and none."""
     latest_attempt_only: _builtins.bool
     """Of each (block_id, iteration) the latest attempt alone."""
     @_builtins.property
-    def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___BlockRecordStatus.ValueType]: ...
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___BlockRecordStatus.ValueType]:
+        """Any of these."""
+
     @_builtins.property
-    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these, as in the configuration."""
+
     @_builtins.property
-    def block_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def block_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
-    def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     def __init__(
         self,
         *,

@@ -78,7 +78,9 @@ class GetDataCacheRequest(_message.Message):
     TASK_RECORD_ID_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     key: _builtins.str
+    """Of which entry."""
     def __init__(
         self,
         *,
@@ -100,6 +102,7 @@ class BatchSetDataCacheRequest(_message.Message):
     TASK_RECORD_ID_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetDataCacheRequest]:
         """All of this run, whose id they may leave out; a key may stand once."""
@@ -148,9 +151,13 @@ class BatchGetDataCacheRequest(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     @_builtins.property
-    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Each may stand several times."""
+
     def __init__(
         self,
         *,
@@ -177,7 +184,9 @@ class BatchGetDataCacheResponse(_message.Message):
         """In the order of the request."""
 
     @_builtins.property
-    def missing_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def missing_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of which there is no entry, in the order of the request."""
+
     def __init__(
         self,
         *,
@@ -204,15 +213,19 @@ class ListDataCacheRequest(_message.Message):
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     KEY_PREFIX_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """key; default "key"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     key_prefix: _builtins.str
+    """Only keys that begin so; "": all."""
     def __init__(
         self,
         *,
@@ -244,7 +257,9 @@ class ListDataCacheResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def data_caches(self) -> _containers.RepeatedCompositeFieldContainer[_data_cache_pb2.DataCache]: ...
+    def data_caches(self) -> _containers.RepeatedCompositeFieldContainer[_data_cache_pb2.DataCache]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -272,12 +287,15 @@ class IncrementDataCacheRequest(_message.Message):
     DOUBLE_INITIAL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     key: _builtins.str
+    """Of which entry."""
     int_delta: _builtins.int
     """For an int_value."""
     double_delta: _builtins.float
     """For a double_value."""
     initial: _builtins.int
+    """Only with int_delta."""
     double_initial: _builtins.float
     """Only with double_delta."""
     request_id: _builtins.str
@@ -317,7 +335,9 @@ class TouchDataCacheRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     key: _builtins.str
+    """Of which entry."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """In the future, at most 366 days away."""
@@ -352,7 +372,9 @@ class DeleteDataCacheRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     IF_VERSION_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     key: _builtins.str
+    """Of which entry."""
     if_version: _builtins.int
     """Only if the entry has this version."""
     def __init__(
@@ -379,6 +401,7 @@ class ClearDataCacheRequest(_message.Message):
     TASK_RECORD_ID_FIELD_NUMBER: _builtins.int
     KEY_PREFIX_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     key_prefix: _builtins.str
     """Empty: all."""
     def __init__(
@@ -401,6 +424,7 @@ class ClearDataCacheResponse(_message.Message):
 
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
+    """How many entries there were."""
     def __init__(
         self,
         *,

@@ -102,7 +102,8 @@ class CacheServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetDataCache(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One entry, with its value.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -122,7 +123,8 @@ class CacheServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDataCache(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The entries of a run, by key.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -142,7 +144,8 @@ class CacheServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataCache(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """NOT_FOUND if there is no such entry.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

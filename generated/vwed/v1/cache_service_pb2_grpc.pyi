@@ -42,16 +42,19 @@ class CacheServiceStub:
     SetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.SetDataCacheRequest, _data_cache_pb2.DataCache]
     """A failed precondition is FAILED_PRECONDITION."""
     GetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.GetDataCacheRequest, _data_cache_pb2.DataCache]
+    """One entry, with its value."""
     BatchSetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchSetDataCacheRequest, _cache_service_pb2.BatchSetDataCacheResponse]
     """All or none."""
     BatchGetDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.BatchGetDataCacheRequest, _cache_service_pb2.BatchGetDataCacheResponse]
     """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list."""
     ListDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ListDataCacheRequest, _cache_service_pb2.ListDataCacheResponse]
+    """The entries of a run, by key."""
     IncrementDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.IncrementDataCacheRequest, _data_cache_pb2.DataCache]
     """Atomic. Another type of value, or an overflow: FAILED_PRECONDITION."""
     TouchDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.TouchDataCacheRequest, _data_cache_pb2.DataCache]
     """A new expiration; the value stays."""
     DeleteDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.DeleteDataCacheRequest, _empty_pb2.Empty]
+    """NOT_FOUND if there is no such entry."""
     ClearDataCache: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ClearDataCacheRequest, _cache_service_pb2.ClearDataCacheResponse]
     """All entries of a run, or those under a prefix."""
 
@@ -67,16 +70,19 @@ class CacheServiceAsyncStub(CacheServiceStub):
     SetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.SetDataCacheRequest, _data_cache_pb2.DataCache]  # type: ignore[assignment]
     """A failed precondition is FAILED_PRECONDITION."""
     GetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.GetDataCacheRequest, _data_cache_pb2.DataCache]  # type: ignore[assignment]
+    """One entry, with its value."""
     BatchSetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchSetDataCacheRequest, _cache_service_pb2.BatchSetDataCacheResponse]  # type: ignore[assignment]
     """All or none."""
     BatchGetDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.BatchGetDataCacheRequest, _cache_service_pb2.BatchGetDataCacheResponse]  # type: ignore[assignment]
     """What is there, and the keys of what is not. A missing run is NOT_FOUND, as in a list."""
     ListDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ListDataCacheRequest, _cache_service_pb2.ListDataCacheResponse]  # type: ignore[assignment]
+    """The entries of a run, by key."""
     IncrementDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.IncrementDataCacheRequest, _data_cache_pb2.DataCache]  # type: ignore[assignment]
     """Atomic. Another type of value, or an overflow: FAILED_PRECONDITION."""
     TouchDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.TouchDataCacheRequest, _data_cache_pb2.DataCache]  # type: ignore[assignment]
     """A new expiration; the value stays."""
     DeleteDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.DeleteDataCacheRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """NOT_FOUND if there is no such entry."""
     ClearDataCache: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ClearDataCacheRequest, _cache_service_pb2.ClearDataCacheResponse]  # type: ignore[assignment]
     """All entries of a run, or those under a prefix."""
 
@@ -100,7 +106,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _cache_service_pb2.GetDataCacheRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_data_cache_pb2.DataCache, _abc.Awaitable[_data_cache_pb2.DataCache]]: ...
+    ) -> _typing.Union[_data_cache_pb2.DataCache, _abc.Awaitable[_data_cache_pb2.DataCache]]:
+        """One entry, with its value."""
 
     @_abc_1.abstractmethod
     def BatchSetDataCache(
@@ -123,7 +130,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _cache_service_pb2.ListDataCacheRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_cache_service_pb2.ListDataCacheResponse, _abc.Awaitable[_cache_service_pb2.ListDataCacheResponse]]: ...
+    ) -> _typing.Union[_cache_service_pb2.ListDataCacheResponse, _abc.Awaitable[_cache_service_pb2.ListDataCacheResponse]]:
+        """The entries of a run, by key."""
 
     @_abc_1.abstractmethod
     def IncrementDataCache(
@@ -146,7 +154,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _cache_service_pb2.DeleteDataCacheRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]: ...
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """NOT_FOUND if there is no such entry."""
 
     @_abc_1.abstractmethod
     def ClearDataCache(

@@ -83,7 +83,9 @@ class TimeRange(_message.Message):
     FROM_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def to(self) -> _timestamp_pb2.Timestamp: ...
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """Exclusive; unset: without end."""
+
     def __init__(
         self,
         *,

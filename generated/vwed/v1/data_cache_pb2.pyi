@@ -26,24 +26,40 @@ class _DataCacheType:
 class _DataCacheTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataCacheType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DATA_CACHE_TYPE_UNSPECIFIED: _DataCacheType.ValueType  # 0
+    """Of no entry."""
     DATA_CACHE_TYPE_STRING_VALUE: _DataCacheType.ValueType  # 1
+    """string_value is set."""
     DATA_CACHE_TYPE_INT_VALUE: _DataCacheType.ValueType  # 2
+    """int_value is set."""
     DATA_CACHE_TYPE_DOUBLE_VALUE: _DataCacheType.ValueType  # 3
+    """double_value is set."""
     DATA_CACHE_TYPE_BOOL_VALUE: _DataCacheType.ValueType  # 4
+    """bool_value is set."""
     DATA_CACHE_TYPE_BYTES_VALUE: _DataCacheType.ValueType  # 5
+    """bytes_value is set."""
     DATA_CACHE_TYPE_JSON_VALUE: _DataCacheType.ValueType  # 6
+    """json_value is set."""
     DATA_CACHE_TYPE_TIME_VALUE: _DataCacheType.ValueType  # 7
+    """time_value is set."""
 
 class DataCacheType(_DataCacheType, metaclass=_DataCacheTypeEnumTypeWrapper): ...
 
 DATA_CACHE_TYPE_UNSPECIFIED: DataCacheType.ValueType  # 0
+"""Of no entry."""
 DATA_CACHE_TYPE_STRING_VALUE: DataCacheType.ValueType  # 1
+"""string_value is set."""
 DATA_CACHE_TYPE_INT_VALUE: DataCacheType.ValueType  # 2
+"""int_value is set."""
 DATA_CACHE_TYPE_DOUBLE_VALUE: DataCacheType.ValueType  # 3
+"""double_value is set."""
 DATA_CACHE_TYPE_BOOL_VALUE: DataCacheType.ValueType  # 4
+"""bool_value is set."""
 DATA_CACHE_TYPE_BYTES_VALUE: DataCacheType.ValueType  # 5
+"""bytes_value is set."""
 DATA_CACHE_TYPE_JSON_VALUE: DataCacheType.ValueType  # 6
+"""json_value is set."""
 DATA_CACHE_TYPE_TIME_VALUE: DataCacheType.ValueType  # 7
+"""time_value is set."""
 Global___DataCacheType: _TypeAlias = DataCacheType  # noqa: Y015
 
 @_typing.final
@@ -76,11 +92,15 @@ class DataCache(_message.Message):
     key: _builtins.str
     """Required, 1-256 characters."""
     string_value: _builtins.str
+    """Text."""
     int_value: _builtins.int
     """64 bits, kept exact."""
     double_value: _builtins.float
+    """A double, for IncrementDataCache's double_delta."""
     bool_value: _builtins.bool
+    """True or false."""
     bytes_value: _builtins.bytes
+    """Bytes, as they are."""
     type: Global___DataCacheType.ValueType
     """Output only: which of the values is set; also in VIEW_BASIC."""
     version: _builtins.int
@@ -90,7 +110,9 @@ class DataCache(_message.Message):
         """JSON limits are checked by the service"""
 
     @_builtins.property
-    def time_value(self) -> _timestamp_pb2.Timestamp: ...
+    def time_value(self) -> _timestamp_pb2.Timestamp:
+        """A moment, in microseconds."""
+
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Output only: when the entry ceases to exist; unset if never."""

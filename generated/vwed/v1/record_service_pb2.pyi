@@ -74,6 +74,7 @@ class GetTaskRecordRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     def __init__(
         self,
         *,
@@ -94,8 +95,11 @@ class BatchGetTaskRecordsRequest(_message.Message):
     IDS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     @_builtins.property
-    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the order in which they are answered."""
+
     def __init__(
         self,
         *,
@@ -116,7 +120,9 @@ class BatchGetTaskRecordsResponse(_message.Message):
 
     TASK_RECORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def task_records(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_pb2.TaskRecord]: ...
+    def task_records(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_pb2.TaskRecord]:
+        """In the order of the request."""
+
     def __init__(
         self,
         *,
@@ -143,13 +149,17 @@ class ListTaskRecordsRequest(_message.Message):
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """create_time, start_time, end_time, priority; default "create_time desc"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     @_builtins.property
-    def filter(self) -> _task_record_pb2.TaskRecordFilter: ...
+    def filter(self) -> _task_record_pb2.TaskRecordFilter:
+        """Which runs; unset: all."""
+
     def __init__(
         self,
         *,
@@ -180,7 +190,9 @@ class ListTaskRecordsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def task_records(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_pb2.TaskRecord]: ...
+    def task_records(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_pb2.TaskRecord]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -248,6 +260,7 @@ class DeleteTaskRecordRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -283,6 +296,7 @@ class ClaimTaskRecordsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     executor_id: _builtins.str
+    """Who takes them: what holds their lease from then on."""
     include_interrupted: _builtins.bool
     """Also INTERRUPTED runs, whose executor was lost."""
     max_count: _builtins.int
@@ -355,7 +369,9 @@ class StartTaskRecordRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
+    """Who takes it: what holds its lease from then on."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -392,6 +408,7 @@ class HeartbeatTaskRecordRequest(_message.Message):
     ROBOT_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Set by the holder, with lease_epoch: without both nothing is renewed. Set and not the run's
     present one: FAILED_PRECONDITION LEASE_LOST, nothing written.
@@ -432,6 +449,7 @@ class ReleaseTaskRecordRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Required. Not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     lease_epoch: _builtins.int
@@ -467,6 +485,7 @@ class PauseTaskRecordRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Given by the holder, with lease_epoch, once it has stopped. Set and not the run's present one:
     FAILED_PRECONDITION LEASE_LOST, nothing written.
@@ -502,6 +521,7 @@ class ResumeTaskRecordRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -531,6 +551,7 @@ class CancelTaskRecordRequest(_message.Message):
     CASCADE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     reason: _builtins.str
     """Why, at most 512 characters."""
     force: _builtins.bool
@@ -570,11 +591,13 @@ class FinishTaskRecordRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     status: _task_record_pb2.TaskRecordStatus.ValueType
     """SUCCEEDED, FAILED or CANCELED."""
     error_message: _builtins.str
     """Cut at 64 KiB, never refused."""
     error_code: _builtins.str
+    """A stable word for machines, such as BLOCKED."""
     executor_id: _builtins.str
     """Set and not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     lease_epoch: _builtins.int
@@ -621,6 +644,7 @@ class RetryTaskRecordRequest(_message.Message):
         MODE_UNSPECIFIED: RetryTaskRecordRequest._Mode.ValueType  # 0
         """The same as MODE_FROM_START."""
         MODE_FROM_START: RetryTaskRecordRequest._Mode.ValueType  # 1
+        """All blocks again."""
         MODE_FROM_FAILURE: RetryTaskRecordRequest._Mode.ValueType  # 2
         """Copies SUCCEEDED and SKIPPED blocks and the data cache. A block above one of these that is
         neither comes along as PENDING.
@@ -630,6 +654,7 @@ class RetryTaskRecordRequest(_message.Message):
     MODE_UNSPECIFIED: RetryTaskRecordRequest.Mode.ValueType  # 0
     """The same as MODE_FROM_START."""
     MODE_FROM_START: RetryTaskRecordRequest.Mode.ValueType  # 1
+    """All blocks again."""
     MODE_FROM_FAILURE: RetryTaskRecordRequest.Mode.ValueType  # 2
     """Copies SUCCEEDED and SKIPPED blocks and the data cache. A block above one of these that is
     neither comes along as PENDING.
@@ -643,7 +668,9 @@ class RetryTaskRecordRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     UNIQUE_EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     mode: Global___RetryTaskRecordRequest.Mode.ValueType
+    """From where; unset: FROM_START."""
     task_def_version: _builtins.int
     """0: the pinned one."""
     request_id: _builtins.str
@@ -685,9 +712,11 @@ class SignalTaskRecordRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which run."""
     name: _builtins.str
     """retry_block, skip_block and complete_block are the documented names."""
     block_record_id: _builtins.str
+    """Which block it is about, if any."""
     reason: _builtins.str
     """Why, at most 512 characters."""
     request_id: _builtins.str
@@ -730,19 +759,31 @@ class SummarizeTaskRecordsRequest(_message.Message):
     class _GroupByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SummarizeTaskRecordsRequest._GroupBy.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         GROUP_BY_UNSPECIFIED: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 0
+        """Refused."""
         GROUP_BY_STATUS: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 1
+        """By how they ended."""
         GROUP_BY_TASK_DEF: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 2
+        """By definition."""
         GROUP_BY_ROBOT: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 3
+        """By robot."""
         GROUP_BY_HOUR: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 4
+        """By the hour in which they ended, in time_zone."""
         GROUP_BY_DAY: SummarizeTaskRecordsRequest._GroupBy.ValueType  # 5
+        """By the day on which they ended, in time_zone."""
 
     class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper): ...
     GROUP_BY_UNSPECIFIED: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 0
+    """Refused."""
     GROUP_BY_STATUS: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 1
+    """By how they ended."""
     GROUP_BY_TASK_DEF: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 2
+    """By definition."""
     GROUP_BY_ROBOT: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 3
+    """By robot."""
     GROUP_BY_HOUR: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 4
+    """By the hour in which they ended, in time_zone."""
     GROUP_BY_DAY: SummarizeTaskRecordsRequest.GroupBy.ValueType  # 5
+    """By the day on which they ended, in time_zone."""
 
     FILTER_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
@@ -751,7 +792,9 @@ class SummarizeTaskRecordsRequest(_message.Message):
     time_zone: _builtins.str
     """IANA name for HOUR and DAY; default UTC."""
     @_builtins.property
-    def filter(self) -> _task_record_pb2.TaskRecordFilter: ...
+    def filter(self) -> _task_record_pb2.TaskRecordFilter:
+        """Which runs are counted."""
+
     @_builtins.property
     def end_time(self) -> _common_pb2.TimeRange:
         """Both ends, at most 92 days apart."""
@@ -813,9 +856,13 @@ class TaskRecordSummary(_message.Message):
     QUEUE_TIME_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     status: _task_record_pb2.TaskRecordStatus.ValueType
+    """Of the group, if grouped by it."""
     task_def_id: _builtins.str
+    """Of the group, if grouped by it."""
     robot_id: _builtins.str
+    """Of the group, if grouped by it; "": runs without one."""
     count: _builtins.int
+    """Runs of the group."""
     success_rate: _builtins.float
     """SUCCEEDED / (SUCCEEDED + FAILED); unset if there is neither."""
     @_builtins.property
@@ -865,11 +912,17 @@ class DurationFigures(_message.Message):
     P95_FIELD_NUMBER: _builtins.int
     MAX_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def p50(self) -> _duration_pb2.Duration: ...
+    def p50(self) -> _duration_pb2.Duration:
+        """The median."""
+
     @_builtins.property
-    def p95(self) -> _duration_pb2.Duration: ...
+    def p95(self) -> _duration_pb2.Duration:
+        """What 95 of 100 do not exceed."""
+
     @_builtins.property
-    def max(self) -> _duration_pb2.Duration: ...
+    def max(self) -> _duration_pb2.Duration:
+        """The longest."""
+
     def __init__(
         self,
         *,
@@ -944,7 +997,9 @@ class BlockRecordSummary(_message.Message):
     FAILURE_RATE_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     block_type: _builtins.str
+    """Of the group."""
     count: _builtins.int
+    """Block records of the group."""
     failure_rate: _builtins.float
     """FAILED / count."""
     @_builtins.property
@@ -980,7 +1035,9 @@ class PruneTaskRecordsRequest(_message.Message):
     reason: _builtins.str
     """Why, at most 512 characters."""
     @_builtins.property
-    def ended_before(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_before(self) -> _timestamp_pb2.Timestamp:
+        """Runs that ended before it."""
+
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_task_record_pb2.TaskRecordStatus.ValueType]:
         """Final ones; empty: all of them."""
@@ -1034,12 +1091,15 @@ class ReportBlockRequest(_message.Message):
     EXECUTOR_ID_FIELD_NUMBER: _builtins.int
     LEASE_EPOCH_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Set and not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     lease_epoch: _builtins.int
     """Set and not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     @_builtins.property
-    def block_record(self) -> _block_record_pb2.BlockRecord: ...
+    def block_record(self) -> _block_record_pb2.BlockRecord:
+        """What to set; the rest stays as it is stored."""
+
     def __init__(
         self,
         *,
@@ -1095,6 +1155,7 @@ class ReportBlocksRequest(_message.Message):
     EXECUTOR_ID_FIELD_NUMBER: _builtins.int
     LEASE_EPOCH_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Set and not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     lease_epoch: _builtins.int
@@ -1163,6 +1224,7 @@ class StreamBlockReportsRequest(_message.Message):
     LEASE_EPOCH_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     executor_id: _builtins.str
     """Set and not the run's present one: FAILED_PRECONDITION LEASE_LOST, nothing written."""
     lease_epoch: _builtins.int
@@ -1170,7 +1232,9 @@ class StreamBlockReportsRequest(_message.Message):
     batch_id: _builtins.str
     """The caller's; comes back in the answer."""
     @_builtins.property
-    def block_records(self) -> _containers.RepeatedCompositeFieldContainer[_block_record_pb2.BlockRecord]: ...
+    def block_records(self) -> _containers.RepeatedCompositeFieldContainer[_block_record_pb2.BlockRecord]:
+        """What to set, all or none, in this order."""
+
     def __init__(
         self,
         *,
@@ -1197,7 +1261,9 @@ class StreamBlockReportsResponse(_message.Message):
     TASK_RECORD_STATUS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
+    """Of the request that is answered."""
     task_record_status: _task_record_pb2.TaskRecordStatus.ValueType
+    """The run's present status."""
     @_builtins.property
     def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """One for each block of the batch."""
@@ -1229,7 +1295,9 @@ class GetBlockRecordRequest(_message.Message):
     TASK_RECORD_ID_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     id: _builtins.str
+    """Of which block record, as the service named it."""
     def __init__(
         self,
         *,
@@ -1256,16 +1324,21 @@ class ListBlockRecordsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """first_seq; default "first_seq"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     @_builtins.property
-    def filter(self) -> _block_record_pb2.BlockRecordFilter: ...
+    def filter(self) -> _block_record_pb2.BlockRecordFilter:
+        """Which block records; unset: all of the run."""
+
     def __init__(
         self,
         *,
@@ -1297,7 +1370,9 @@ class ListBlockRecordsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def block_records(self) -> _containers.RepeatedCompositeFieldContainer[_block_record_pb2.BlockRecord]: ...
+    def block_records(self) -> _containers.RepeatedCompositeFieldContainer[_block_record_pb2.BlockRecord]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -1325,6 +1400,7 @@ class ListTaskRecordEventsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     after_seq: _builtins.int
     """Events with a greater seq. Before what retention kept, or after what exists: OUT_OF_RANGE with
     oldest_seq and current_seq.
@@ -1332,9 +1408,11 @@ class ListTaskRecordEventsRequest(_message.Message):
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """seq; default "seq"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     def __init__(
@@ -1368,7 +1446,9 @@ class ListTaskRecordEventsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def events(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_event_pb2.TaskRecordEvent]: ...
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_task_record_event_pb2.TaskRecordEvent]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -1393,9 +1473,11 @@ class WatchTaskRecordRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     BOOKMARK_INTERVAL_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Of which run."""
     after_seq: _builtins.int
     """Set: exactly the events with a greater seq (0: everything kept). Unset: the present states first."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     @_builtins.property
     def bookmark_interval(self) -> _duration_pb2.Duration:
         """How often an idle stream says how far it is; 1-60 s, 15 s unless told."""
@@ -1468,6 +1550,7 @@ class WatchTaskRecordsRequest(_message.Message):
     resume_token: _builtins.str
     """Of the last message seen: all changes since."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     @_builtins.property
     def filter(self) -> _task_record_pb2.TaskRecordFilter:
         """Its statuses must be empty: a run is watched through all of them."""

@@ -205,7 +205,8 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetTaskRecord(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One run, with its input and result.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -218,7 +219,8 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTaskRecords(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Runs, the newest first unless told.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -347,7 +349,8 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportBlocks(self, request, context):
-        """Up to 1,000 blocks of one run, applied in order, all or none.
+        """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+        also when blocks have begun and ended in it: it changes nothing then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -362,13 +365,15 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetBlockRecord(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One block record, with its input and output.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBlockRecords(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The block records of a run, in the order of their first report unless told.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

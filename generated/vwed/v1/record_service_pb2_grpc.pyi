@@ -49,9 +49,11 @@ class RecordServiceStub:
     CreateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.CreateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """A PENDING run of an ENABLED definition."""
     GetTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.GetTaskRecordRequest, _task_record_pb2.TaskRecord]
+    """One run, with its input and result."""
     BatchGetTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.BatchGetTaskRecordsRequest, _record_service_pb2.BatchGetTaskRecordsResponse]
     """All of them in the order of the request, or NOT_FOUND."""
     ListTaskRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordsRequest, _record_service_pb2.ListTaskRecordsResponse]
+    """Runs, the newest first unless told."""
     UpdateTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]
@@ -105,13 +107,17 @@ class RecordServiceStub:
     row.
     """
     ReportBlocks: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlocksRequest, _record_service_pb2.ReportBlocksResponse]
-    """Up to 1,000 blocks of one run, applied in order, all or none."""
+    """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+    also when blocks have begun and ended in it: it changes nothing then.
+    """
     StreamBlockReports: _grpc.StreamStreamMultiCallable[_record_service_pb2.StreamBlockReportsRequest, _record_service_pb2.StreamBlockReportsResponse]
     """Each message is one ReportBlocks request; a bad one does not end the stream. Batches of one run
     are applied in sending order.
     """
     GetBlockRecord: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.GetBlockRecordRequest, _block_record_pb2.BlockRecord]
+    """One block record, with its input and output."""
     ListBlockRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListBlockRecordsRequest, _record_service_pb2.ListBlockRecordsResponse]
+    """The block records of a run, in the order of their first report unless told."""
     ListTaskRecordEvents: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordEventsRequest, _record_service_pb2.ListTaskRecordEventsResponse]
     """The history of one run, by seq."""
     WatchTaskRecord: _grpc.UnaryStreamMultiCallable[_record_service_pb2.WatchTaskRecordRequest, _record_service_pb2.WatchTaskRecordResponse]
@@ -141,9 +147,11 @@ class RecordServiceAsyncStub(RecordServiceStub):
     CreateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.CreateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """A PENDING run of an ENABLED definition."""
     GetTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
+    """One run, with its input and result."""
     BatchGetTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.BatchGetTaskRecordsRequest, _record_service_pb2.BatchGetTaskRecordsResponse]  # type: ignore[assignment]
     """All of them in the order of the request, or NOT_FOUND."""
     ListTaskRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordsRequest, _record_service_pb2.ListTaskRecordsResponse]  # type: ignore[assignment]
+    """Runs, the newest first unless told."""
     UpdateTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.UpdateTaskRecordRequest, _task_record_pb2.TaskRecord]  # type: ignore[assignment]
     """labels, priority, external_id, pinned; whatever the status."""
     DeleteTaskRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.DeleteTaskRecordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -197,13 +205,17 @@ class RecordServiceAsyncStub(RecordServiceStub):
     row.
     """
     ReportBlocks: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ReportBlocksRequest, _record_service_pb2.ReportBlocksResponse]  # type: ignore[assignment]
-    """Up to 1,000 blocks of one run, applied in order, all or none."""
+    """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+    also when blocks have begun and ended in it: it changes nothing then.
+    """
     StreamBlockReports: _aio.StreamStreamMultiCallable[_record_service_pb2.StreamBlockReportsRequest, _record_service_pb2.StreamBlockReportsResponse]  # type: ignore[assignment]
     """Each message is one ReportBlocks request; a bad one does not end the stream. Batches of one run
     are applied in sending order.
     """
     GetBlockRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetBlockRecordRequest, _block_record_pb2.BlockRecord]  # type: ignore[assignment]
+    """One block record, with its input and output."""
     ListBlockRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListBlockRecordsRequest, _record_service_pb2.ListBlockRecordsResponse]  # type: ignore[assignment]
+    """The block records of a run, in the order of their first report unless told."""
     ListTaskRecordEvents: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListTaskRecordEventsRequest, _record_service_pb2.ListTaskRecordEventsResponse]  # type: ignore[assignment]
     """The history of one run, by seq."""
     WatchTaskRecord: _aio.UnaryStreamMultiCallable[_record_service_pb2.WatchTaskRecordRequest, _record_service_pb2.WatchTaskRecordResponse]  # type: ignore[assignment]
@@ -241,7 +253,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.GetTaskRecordRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]: ...
+    ) -> _typing.Union[_task_record_pb2.TaskRecord, _abc.Awaitable[_task_record_pb2.TaskRecord]]:
+        """One run, with its input and result."""
 
     @_abc_1.abstractmethod
     def BatchGetTaskRecords(
@@ -256,7 +269,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.ListTaskRecordsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_record_service_pb2.ListTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.ListTaskRecordsResponse]]: ...
+    ) -> _typing.Union[_record_service_pb2.ListTaskRecordsResponse, _abc.Awaitable[_record_service_pb2.ListTaskRecordsResponse]]:
+        """Runs, the newest first unless told."""
 
     @_abc_1.abstractmethod
     def UpdateTaskRecord(
@@ -412,7 +426,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.ReportBlocksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.ReportBlocksResponse, _abc.Awaitable[_record_service_pb2.ReportBlocksResponse]]:
-        """Up to 1,000 blocks of one run, applied in order, all or none."""
+        """Up to 1,000 blocks of one run, applied in order, all or none. The same request may be sent again,
+        also when blocks have begun and ended in it: it changes nothing then.
+        """
 
     @_abc_1.abstractmethod
     def StreamBlockReports(
@@ -429,14 +445,16 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _record_service_pb2.GetBlockRecordRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_block_record_pb2.BlockRecord, _abc.Awaitable[_block_record_pb2.BlockRecord]]: ...
+    ) -> _typing.Union[_block_record_pb2.BlockRecord, _abc.Awaitable[_block_record_pb2.BlockRecord]]:
+        """One block record, with its input and output."""
 
     @_abc_1.abstractmethod
     def ListBlockRecords(
         self,
         request: _record_service_pb2.ListBlockRecordsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_record_service_pb2.ListBlockRecordsResponse, _abc.Awaitable[_record_service_pb2.ListBlockRecordsResponse]]: ...
+    ) -> _typing.Union[_record_service_pb2.ListBlockRecordsResponse, _abc.Awaitable[_record_service_pb2.ListBlockRecordsResponse]]:
+        """The block records of a run, in the order of their first report unless told."""
 
     @_abc_1.abstractmethod
     def ListTaskRecordEvents(

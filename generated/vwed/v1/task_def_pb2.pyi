@@ -28,6 +28,7 @@ class _TaskDefStatus:
 class _TaskDefStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskDefStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_DEF_STATUS_UNSPECIFIED: _TaskDefStatus.ValueType  # 0
+    """On create: ENABLED."""
     TASK_DEF_STATUS_DRAFT: _TaskDefStatus.ValueType  # 1
     """Being drawn; cannot be run yet."""
     TASK_DEF_STATUS_ENABLED: _TaskDefStatus.ValueType  # 2
@@ -39,6 +40,7 @@ class TaskDefStatus(_TaskDefStatus, metaclass=_TaskDefStatusEnumTypeWrapper):
     """DRAFT -> ENABLED <-> DISABLED. Runs can be created of ENABLED definitions alone."""
 
 TASK_DEF_STATUS_UNSPECIFIED: TaskDefStatus.ValueType  # 0
+"""On create: ENABLED."""
 TASK_DEF_STATUS_DRAFT: TaskDefStatus.ValueType  # 1
 """Being drawn; cannot be run yet."""
 TASK_DEF_STATUS_ENABLED: TaskDefStatus.ValueType  # 2

@@ -36,7 +36,9 @@ class CreateTaskDefRequest(_message.Message):
     validate_only: _builtins.bool
     """Every check, no write."""
     @_builtins.property
-    def task_def(self) -> _task_def_pb2.TaskDef: ...
+    def task_def(self) -> _task_def_pb2.TaskDef:
+        """What it is to be; name is required."""
+
     def __init__(
         self,
         *,
@@ -59,6 +61,7 @@ class GetTaskDefRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     version: _builtins.int
     """0: the latest."""
     def __init__(
@@ -82,8 +85,11 @@ class BatchGetTaskDefsRequest(_message.Message):
     IDS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     @_builtins.property
-    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the order in which they are answered."""
+
     def __init__(
         self,
         *,
@@ -104,7 +110,9 @@ class BatchGetTaskDefsResponse(_message.Message):
 
     TASK_DEFS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def task_defs(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]: ...
+    def task_defs(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]:
+        """In the order of the request."""
+
     def __init__(
         self,
         *,
@@ -132,15 +140,19 @@ class ListTaskDefsRequest(_message.Message):
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """name, create_time, update_time, task_type; default "create_time"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     show_deleted: _builtins.bool
     """Also soft-deleted ones."""
     @_builtins.property
-    def filter(self) -> Global___TaskDefFilter: ...
+    def filter(self) -> Global___TaskDefFilter:
+        """Which definitions; unset: all."""
+
     def __init__(
         self,
         *,
@@ -172,7 +184,9 @@ class ListTaskDefsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def task_defs(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]: ...
+    def task_defs(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -227,9 +241,13 @@ class TaskDefFilter(_message.Message):
         """Exact."""
 
     @_builtins.property
-    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
-    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_task_def_pb2.TaskDefStatus.ValueType]: ...
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_task_def_pb2.TaskDefStatus.ValueType]:
+        """Any of these."""
+
     @_builtins.property
     def task_template_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The instances of these templates."""
@@ -301,6 +319,7 @@ class DeleteTaskDefRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -331,6 +350,7 @@ class UndeleteTaskDefRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -358,6 +378,7 @@ class EnableTaskDefRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -385,6 +406,7 @@ class DisableTaskDefRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -415,12 +437,15 @@ class ListTaskDefVersionsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """version; default "version desc"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     def __init__(
@@ -453,7 +478,9 @@ class ListTaskDefVersionsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def task_def_versions(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]: ...
+    def task_def_versions(self) -> _containers.RepeatedCompositeFieldContainer[_task_def_pb2.TaskDef]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -478,6 +505,7 @@ class RollbackTaskDefRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     version: _builtins.int
     """The version whose content becomes the newest."""
     etag: _builtins.str
@@ -508,8 +536,11 @@ class DiffTaskDefVersionsRequest(_message.Message):
     FROM_VERSION_FIELD_NUMBER: _builtins.int
     TO_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which definition."""
     from_version: _builtins.int
+    """One of the two, usually the older."""
     to_version: _builtins.int
+    """The other."""
     def __init__(
         self,
         *,
@@ -564,9 +595,13 @@ class TaskDefChange(_message.Message):
     class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TaskDefChange._Kind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: TaskDefChange._Kind.ValueType  # 0
+        """Of no change."""
         KIND_ADDED: TaskDefChange._Kind.ValueType  # 1
+        """It is in to_version alone."""
         KIND_REMOVED: TaskDefChange._Kind.ValueType  # 2
+        """It is in from_version alone."""
         KIND_CHANGED: TaskDefChange._Kind.ValueType  # 3
+        """It has another value."""
         KIND_MOVED: TaskDefChange._Kind.ValueType  # 4
         """A block has another parent, branch or index: `before` in from_version, `after` in to_version.
         Without `before` it says where an added block stands (else: at the end of the root list).
@@ -574,9 +609,13 @@ class TaskDefChange(_message.Message):
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: TaskDefChange.Kind.ValueType  # 0
+    """Of no change."""
     KIND_ADDED: TaskDefChange.Kind.ValueType  # 1
+    """It is in to_version alone."""
     KIND_REMOVED: TaskDefChange.Kind.ValueType  # 2
+    """It is in from_version alone."""
     KIND_CHANGED: TaskDefChange.Kind.ValueType  # 3
+    """It has another value."""
     KIND_MOVED: TaskDefChange.Kind.ValueType  # 4
     """A block has another parent, branch or index: `before` in from_version, `after` in to_version.
     Without `before` it says where an added block stands (else: at the end of the root list).
@@ -589,6 +628,7 @@ class TaskDefChange(_message.Message):
     path: _builtins.str
     """By field and block id: "name", "config.inputs", "config.blocks[drive-1].inputs.target"."""
     kind: Global___TaskDefChange.Kind.ValueType
+    """What happened there."""
     @_builtins.property
     def before(self) -> _struct_pb2.Value:
         """Unset if ADDED. Of a move: {parent, branch, index}."""
@@ -625,7 +665,9 @@ class CreateTaskTemplateRequest(_message.Message):
     validate_only: _builtins.bool
     """Every check, no write."""
     @_builtins.property
-    def task_template(self) -> _task_template_pb2.TaskTemplate: ...
+    def task_template(self) -> _task_template_pb2.TaskTemplate:
+        """What it is to be; name is required."""
+
     def __init__(
         self,
         *,
@@ -648,6 +690,7 @@ class GetTaskTemplateRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which template."""
     version: _builtins.int
     """0: the latest."""
     def __init__(
@@ -678,15 +721,19 @@ class ListTaskTemplatesRequest(_message.Message):
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """name, create_time, update_time, task_type; default "create_time"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     show_deleted: _builtins.bool
     """Also soft-deleted ones."""
     @_builtins.property
-    def filter(self) -> Global___TaskTemplateFilter: ...
+    def filter(self) -> Global___TaskTemplateFilter:
+        """Which templates; unset: all."""
+
     def __init__(
         self,
         *,
@@ -718,7 +765,9 @@ class ListTaskTemplatesResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def task_templates(self) -> _containers.RepeatedCompositeFieldContainer[_task_template_pb2.TaskTemplate]: ...
+    def task_templates(self) -> _containers.RepeatedCompositeFieldContainer[_task_template_pb2.TaskTemplate]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -771,7 +820,9 @@ class TaskTemplateFilter(_message.Message):
         """Exact."""
 
     @_builtins.property
-    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Every pair must be present; with the value "" the key is absent, or has no text."""
@@ -836,6 +887,7 @@ class DeleteTaskTemplateRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which template."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -863,6 +915,7 @@ class UndeleteTaskTemplateRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which template."""
     etag: _builtins.str
     """The resource's present etag, or empty."""
     reason: _builtins.str
@@ -893,12 +946,15 @@ class ListTaskTemplateVersionsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which template."""
     page_size: _builtins.int
     """0 means 50; above 1000 is lowered to 1000."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same other arguments; empty: the first page."""
     order_by: _builtins.str
     """version; default "version desc"."""
     view: _common_pb2.View.ValueType
+    """How much of each; unset: VIEW_BASIC."""
     include_total: _builtins.bool
     """Asks for total_size, which costs a count."""
     def __init__(
@@ -931,7 +987,9 @@ class ListTaskTemplateVersionsResponse(_message.Message):
     total_size: _builtins.int
     """Only if include_total was set."""
     @_builtins.property
-    def task_template_versions(self) -> _containers.RepeatedCompositeFieldContainer[_task_template_pb2.TaskTemplate]: ...
+    def task_template_versions(self) -> _containers.RepeatedCompositeFieldContainer[_task_template_pb2.TaskTemplate]:
+        """Of this page."""
+
     def __init__(
         self,
         *,
@@ -959,6 +1017,7 @@ class InstantiateTaskTemplateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Of which template."""
     version: _builtins.int
     """The template's version; 0: the latest."""
     request_id: _builtins.str
@@ -1030,9 +1089,13 @@ class ExportTaskDefsResponse(_message.Message):
     TASK_TEMPLATE_FIELD_NUMBER: _builtins.int
     TASK_DEF_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def task_template(self) -> _task_template_pb2.TaskTemplate: ...
+    def task_template(self) -> _task_template_pb2.TaskTemplate:
+        """A version of a template."""
+
     @_builtins.property
-    def task_def(self) -> _task_def_pb2.TaskDef: ...
+    def task_def(self) -> _task_def_pb2.TaskDef:
+        """A version of a definition."""
+
     def __init__(
         self,
         *,
@@ -1096,6 +1159,7 @@ class ImportTaskDefsOptions(_message.Message):
     class _ConflictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImportTaskDefsOptions._Conflict.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         CONFLICT_UNSPECIFIED: ImportTaskDefsOptions._Conflict.ValueType  # 0
+        """Refused: who imports has to choose."""
         CONFLICT_SKIP: ImportTaskDefsOptions._Conflict.ValueType  # 1
         """Keep what is there."""
         CONFLICT_OVERWRITE: ImportTaskDefsOptions._Conflict.ValueType  # 2
@@ -1105,6 +1169,7 @@ class ImportTaskDefsOptions(_message.Message):
 
     class Conflict(_Conflict, metaclass=_ConflictEnumTypeWrapper): ...
     CONFLICT_UNSPECIFIED: ImportTaskDefsOptions.Conflict.ValueType  # 0
+    """Refused: who imports has to choose."""
     CONFLICT_SKIP: ImportTaskDefsOptions.Conflict.ValueType  # 1
     """Keep what is there."""
     CONFLICT_OVERWRITE: ImportTaskDefsOptions.Conflict.ValueType  # 2
@@ -1141,8 +1206,11 @@ class ImportTaskDefsResponse(_message.Message):
     SKIPPED_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     created: _builtins.int
+    """Definitions and templates that were not there."""
     updated: _builtins.int
+    """Those that got a further version."""
     skipped: _builtins.int
+    """Those that stayed as they were."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportError]:
         """By item; the first 1,000 of them."""
@@ -1178,10 +1246,13 @@ class ImportError(_message.Message):
     kind: _builtins.str
     """"task_def" or "task_template"."""
     id: _builtins.str
+    """Of the item."""
     version: _builtins.int
+    """Of the item."""
     reason: _builtins.str
     """As ErrorInfo's."""
     message: _builtins.str
+    """What is wrong with it."""
     def __init__(
         self,
         *,

@@ -176,7 +176,8 @@ class TaskDefServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTaskDefs(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Definitions, in the order in which they were made unless told.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -253,7 +254,8 @@ class TaskDefServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTaskTemplates(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Templates, in the order in which they were made unless told.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -266,7 +268,8 @@ class TaskDefServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTaskTemplate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """As UpdateTaskDef.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -279,7 +282,8 @@ class TaskDefServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UndeleteTaskTemplate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """ALREADY_EXISTS if the name was taken meanwhile.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -44,6 +44,7 @@ class TaskDefServiceStub:
     RESPONSE_TOO_LARGE.
     """
     ListTaskDefs: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskDefsRequest, _task_def_service_pb2.ListTaskDefsResponse]
+    """Definitions, in the order in which they were made unless told."""
     UpdateTaskDef: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.UpdateTaskDefRequest, _task_def_pb2.TaskDef]
     """A change of content writes the next version; an update that changes nothing writes nothing."""
     DeleteTaskDef: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.DeleteTaskDefRequest, _task_def_pb2.TaskDef]
@@ -67,12 +68,15 @@ class TaskDefServiceStub:
     GetTaskTemplate: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.GetTaskTemplateRequest, _task_template_pb2.TaskTemplate]
     """The latest content, or that of a version."""
     ListTaskTemplates: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskTemplatesRequest, _task_def_service_pb2.ListTaskTemplatesResponse]
+    """Templates, in the order in which they were made unless told."""
     ListTaskTemplateVersions: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskTemplateVersionsRequest, _task_def_service_pb2.ListTaskTemplateVersionsResponse]
     """Newest first."""
     UpdateTaskTemplate: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.UpdateTaskTemplateRequest, _task_template_pb2.TaskTemplate]
+    """As UpdateTaskDef."""
     DeleteTaskTemplate: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.DeleteTaskTemplateRequest, _task_template_pb2.TaskTemplate]
     """Soft delete; definitions made of it stay as they are."""
     UndeleteTaskTemplate: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.UndeleteTaskTemplateRequest, _task_template_pb2.TaskTemplate]
+    """ALREADY_EXISTS if the name was taken meanwhile."""
     InstantiateTaskTemplate: _grpc.UnaryUnaryMultiCallable[_task_def_service_pb2.InstantiateTaskTemplateRequest, _task_def_pb2.TaskDef]
     """A new definition from a template: parameters fill the placeholders, overrides are merged last."""
     ExportTaskDefs: _grpc.UnaryStreamMultiCallable[_task_def_service_pb2.ExportTaskDefsRequest, _task_def_service_pb2.ExportTaskDefsResponse]
@@ -97,6 +101,7 @@ class TaskDefServiceAsyncStub(TaskDefServiceStub):
     RESPONSE_TOO_LARGE.
     """
     ListTaskDefs: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskDefsRequest, _task_def_service_pb2.ListTaskDefsResponse]  # type: ignore[assignment]
+    """Definitions, in the order in which they were made unless told."""
     UpdateTaskDef: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.UpdateTaskDefRequest, _task_def_pb2.TaskDef]  # type: ignore[assignment]
     """A change of content writes the next version; an update that changes nothing writes nothing."""
     DeleteTaskDef: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.DeleteTaskDefRequest, _task_def_pb2.TaskDef]  # type: ignore[assignment]
@@ -120,12 +125,15 @@ class TaskDefServiceAsyncStub(TaskDefServiceStub):
     GetTaskTemplate: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.GetTaskTemplateRequest, _task_template_pb2.TaskTemplate]  # type: ignore[assignment]
     """The latest content, or that of a version."""
     ListTaskTemplates: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskTemplatesRequest, _task_def_service_pb2.ListTaskTemplatesResponse]  # type: ignore[assignment]
+    """Templates, in the order in which they were made unless told."""
     ListTaskTemplateVersions: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.ListTaskTemplateVersionsRequest, _task_def_service_pb2.ListTaskTemplateVersionsResponse]  # type: ignore[assignment]
     """Newest first."""
     UpdateTaskTemplate: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.UpdateTaskTemplateRequest, _task_template_pb2.TaskTemplate]  # type: ignore[assignment]
+    """As UpdateTaskDef."""
     DeleteTaskTemplate: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.DeleteTaskTemplateRequest, _task_template_pb2.TaskTemplate]  # type: ignore[assignment]
     """Soft delete; definitions made of it stay as they are."""
     UndeleteTaskTemplate: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.UndeleteTaskTemplateRequest, _task_template_pb2.TaskTemplate]  # type: ignore[assignment]
+    """ALREADY_EXISTS if the name was taken meanwhile."""
     InstantiateTaskTemplate: _aio.UnaryUnaryMultiCallable[_task_def_service_pb2.InstantiateTaskTemplateRequest, _task_def_pb2.TaskDef]  # type: ignore[assignment]
     """A new definition from a template: parameters fill the placeholders, overrides are merged last."""
     ExportTaskDefs: _aio.UnaryStreamMultiCallable[_task_def_service_pb2.ExportTaskDefsRequest, _task_def_service_pb2.ExportTaskDefsResponse]  # type: ignore[assignment]
@@ -170,7 +178,8 @@ class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _task_def_service_pb2.ListTaskDefsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_def_service_pb2.ListTaskDefsResponse, _abc.Awaitable[_task_def_service_pb2.ListTaskDefsResponse]]: ...
+    ) -> _typing.Union[_task_def_service_pb2.ListTaskDefsResponse, _abc.Awaitable[_task_def_service_pb2.ListTaskDefsResponse]]:
+        """Definitions, in the order in which they were made unless told."""
 
     @_abc_1.abstractmethod
     def UpdateTaskDef(
@@ -259,7 +268,8 @@ class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _task_def_service_pb2.ListTaskTemplatesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_def_service_pb2.ListTaskTemplatesResponse, _abc.Awaitable[_task_def_service_pb2.ListTaskTemplatesResponse]]: ...
+    ) -> _typing.Union[_task_def_service_pb2.ListTaskTemplatesResponse, _abc.Awaitable[_task_def_service_pb2.ListTaskTemplatesResponse]]:
+        """Templates, in the order in which they were made unless told."""
 
     @_abc_1.abstractmethod
     def ListTaskTemplateVersions(
@@ -274,7 +284,8 @@ class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _task_def_service_pb2.UpdateTaskTemplateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_template_pb2.TaskTemplate, _abc.Awaitable[_task_template_pb2.TaskTemplate]]: ...
+    ) -> _typing.Union[_task_template_pb2.TaskTemplate, _abc.Awaitable[_task_template_pb2.TaskTemplate]]:
+        """As UpdateTaskDef."""
 
     @_abc_1.abstractmethod
     def DeleteTaskTemplate(
@@ -289,7 +300,8 @@ class TaskDefServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _task_def_service_pb2.UndeleteTaskTemplateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_task_template_pb2.TaskTemplate, _abc.Awaitable[_task_template_pb2.TaskTemplate]]: ...
+    ) -> _typing.Union[_task_template_pb2.TaskTemplate, _abc.Awaitable[_task_template_pb2.TaskTemplate]]:
+        """ALREADY_EXISTS if the name was taken meanwhile."""
 
     @_abc_1.abstractmethod
     def InstantiateTaskTemplate(

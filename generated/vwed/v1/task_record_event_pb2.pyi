@@ -38,7 +38,9 @@ class TaskRecordEvent(_message.Message):
     SIGNAL_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     task_record_id: _builtins.str
+    """Whose event it is."""
     seq: _builtins.int
+    """Its place in the run's history: 1 is the creation, there is no gap."""
     actor: _builtins.str
     """Who made the change (x-vwed-actor)."""
     reason: _builtins.str
@@ -56,13 +58,21 @@ class TaskRecordEvent(_message.Message):
         """
 
     @_builtins.property
-    def task_record(self) -> _task_record_pb2.TaskRecord: ...
+    def task_record(self) -> _task_record_pb2.TaskRecord:
+        """The run after the change."""
+
     @_builtins.property
-    def block_record(self) -> _block_record_pb2.BlockRecord: ...
+    def block_record(self) -> _block_record_pb2.BlockRecord:
+        """The block record after the change."""
+
     @_builtins.property
-    def signal(self) -> Global___TaskRecordSignal: ...
+    def signal(self) -> Global___TaskRecordSignal:
+        """What was signalled to the executor."""
+
     @_builtins.property
-    def deleted(self) -> Global___TaskRecordDeleted: ...
+    def deleted(self) -> Global___TaskRecordDeleted:
+        """The run was deleted; nothing follows."""
+
     def __init__(
         self,
         *,
@@ -105,6 +115,7 @@ class TaskRecordSignal(_message.Message):
     BLOCK_RECORD_ID_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """What the executor is asked for: retry_block, skip_block, complete_block, or what you agree on."""
     block_record_id: _builtins.str
     """The block that is meant, if any."""
     @_builtins.property

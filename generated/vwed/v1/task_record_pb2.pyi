@@ -29,6 +29,7 @@ class _TaskRecordStatus:
 class _TaskRecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskRecordStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_RECORD_STATUS_UNSPECIFIED: _TaskRecordStatus.ValueType  # 0
+    """Of no run."""
     TASK_RECORD_STATUS_PENDING: _TaskRecordStatus.ValueType  # 1
     """Waits for an executor."""
     TASK_RECORD_STATUS_RUNNING: _TaskRecordStatus.ValueType  # 2
@@ -42,8 +43,11 @@ class _TaskRecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Task
     TASK_RECORD_STATUS_INTERRUPTED: _TaskRecordStatus.ValueType  # 6
     """The executor's lease ran out; another may take the run over."""
     TASK_RECORD_STATUS_SUCCEEDED: _TaskRecordStatus.ValueType  # 7
+    """Final: it did what it should."""
     TASK_RECORD_STATUS_FAILED: _TaskRecordStatus.ValueType  # 8
+    """Final: error_code and error_message say why."""
     TASK_RECORD_STATUS_CANCELED: _TaskRecordStatus.ValueType  # 9
+    """Final: ended from outside; status_reason says why."""
 
 class TaskRecordStatus(_TaskRecordStatus, metaclass=_TaskRecordStatusEnumTypeWrapper):
     """Who may change a run's status to what:
@@ -58,6 +62,7 @@ class TaskRecordStatus(_TaskRecordStatus, metaclass=_TaskRecordStatusEnumTypeWra
     """
 
 TASK_RECORD_STATUS_UNSPECIFIED: TaskRecordStatus.ValueType  # 0
+"""Of no run."""
 TASK_RECORD_STATUS_PENDING: TaskRecordStatus.ValueType  # 1
 """Waits for an executor."""
 TASK_RECORD_STATUS_RUNNING: TaskRecordStatus.ValueType  # 2
@@ -71,8 +76,11 @@ TASK_RECORD_STATUS_CANCELING: TaskRecordStatus.ValueType  # 5
 TASK_RECORD_STATUS_INTERRUPTED: TaskRecordStatus.ValueType  # 6
 """The executor's lease ran out; another may take the run over."""
 TASK_RECORD_STATUS_SUCCEEDED: TaskRecordStatus.ValueType  # 7
+"""Final: it did what it should."""
 TASK_RECORD_STATUS_FAILED: TaskRecordStatus.ValueType  # 8
+"""Final: error_code and error_message say why."""
 TASK_RECORD_STATUS_CANCELED: TaskRecordStatus.ValueType  # 9
+"""Final: ended from outside; status_reason says why."""
 Global___TaskRecordStatus: _TypeAlias = TaskRecordStatus  # noqa: Y015
 
 @_typing.final
@@ -300,12 +308,19 @@ class BlockCounts(_message.Message):
     CANCELED_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     pending: _builtins.int
+    """Announced, not begun."""
     running: _builtins.int
+    """At work."""
     paused: _builtins.int
+    """Standing still."""
     succeeded: _builtins.int
+    """Done."""
     failed: _builtins.int
+    """Failed."""
     skipped: _builtins.int
+    """Left out."""
     canceled: _builtins.int
+    """Ended from outside."""
     total: _builtins.int
     """The greater of: the blocks in the config, the blocks counted above."""
     def __init__(
@@ -374,37 +389,65 @@ class TaskRecordFilter(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     external_id_prefix: _builtins.str
+    """Whose external_id begins so; "": not looked at."""
     parent_task_record_id: _builtins.str
+    """Directly below this run; "": not looked at."""
     root_task_record_id: _builtins.str
+    """Anywhere below this run; "": not looked at."""
     retry_of: _builtins.str
+    """Retries of this run; "": not looked at."""
     @_builtins.property
-    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these runs."""
+
     @_builtins.property
-    def task_def_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def task_def_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of any of these definitions."""
+
     @_builtins.property
-    def task_def_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def task_def_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose definition had one of these names when they were made."""
+
     @_builtins.property
-    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
-    def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskRecordStatus.ValueType]: ...
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskRecordStatus.ValueType]:
+        """Any of these."""
+
     @_builtins.property
-    def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
-    def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Any of these; "": those without one."""
+
     @_builtins.property
-    def executor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def executor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Held last by any of these; "": by nobody yet."""
+
     @_builtins.property
-    def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def robot_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Done by any of these; "": those without one."""
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Every pair must be present; with the value "" the key is absent, or has no text."""
 
     @_builtins.property
-    def create_time(self) -> _common_pb2.TimeRange: ...
+    def create_time(self) -> _common_pb2.TimeRange:
+        """When they were made."""
+
     @_builtins.property
-    def start_time(self) -> _common_pb2.TimeRange: ...
+    def start_time(self) -> _common_pb2.TimeRange:
+        """When an executor first took them."""
+
     @_builtins.property
-    def end_time(self) -> _common_pb2.TimeRange: ...
+    def end_time(self) -> _common_pb2.TimeRange:
+        """When they ended."""
+
     def __init__(
         self,
         *,

@@ -18,15 +18,18 @@ async def proxy(target: str) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 def executor(target: str, tenant: str) -> Executor:
-    """One that reaches the service; it hands its runs back as soon as it is told to stop."""
-    return Executor(target, "AMB-01", tenant=tenant, grace=0)
+    """One that reaches the service; it hands its runs back as soon as it is told to stop.
+
+    What comes to it within a test comes by itself: its heartbeats take longer than any test waits.
+    """
+    return Executor(target, "AMB-01", tenant=tenant, lease=600, grace=0)
 
 
 @pytest.fixture
 def behind_proxy(proxy: Proxy, tenant: str) -> MakeExecutor:
-    """Makes one that reaches the service through the proxy."""
+    """Makes one like it that reaches the service through the proxy."""
 
-    def make(lease: float = 30, concurrency: int = 1) -> Executor:
+    def make(lease: float = 600, concurrency: int = 1) -> Executor:
         target = f"127.0.0.1:{proxy.port}"
         return Executor(
             target, "AMB-01", tenant=tenant, lease=lease, concurrency=concurrency, grace=0

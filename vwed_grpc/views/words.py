@@ -1,0 +1,84 @@
+"""What is said of runs and blocks alike in a terminal, in a page and in a picture."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from json import dumps
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.data_cache_pb2 import DataCache
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
+
+MARKS: Mapping[str, str] = {
+    "": " ",
+    "PENDING": ".",
+    "RUNNING": ">",
+    "PAUSING": "=",
+    "PAUSED": "=",
+    "CANCELING": "~",
+    "INTERRUPTED": "!",
+    "SUCCEEDED": "+",
+    "FAILED": "x",
+    "SKIPPED": "-",
+    "CANCELED": "/",
+}
+"""One ASCII character each: those of boxes and symbols have two widths in East Asian terminals."""
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def run_status(run: TaskRecord) -> str:
+    """`RUNNING` and so on."""
+    return TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
+
+
+def block_status(block: BlockRecord) -> str:
+    """`RUNNING` and so on."""
+    return BlockRecordStatus.Name(block.status).removeprefix("BLOCK_RECORD_STATUS_")
+
+
+def block_title(block: BlockRecord) -> str:
+    """`pick_line[1.2] #2 拣货`: the iteration, and the attempt if it is not the first."""
+    iteration = f"[{block.iteration}]" if block.iteration else ""
+    attempt = f" #{block.attempt}" if block.attempt > 1 else ""
+    return f"{block.block_id}{iteration}{attempt} {block.name}".rstrip()
+
+
+def run_error(run: TaskRecord) -> str:
+    """`JAM: the fork is stuck`; either may be missing."""
+    return ": ".join(filter(None, (run.error_code, run.error_message)))
+
+
+def moment(time: Timestamp) -> datetime | None:
+    """In UTC; None: unset."""
+    return time.ToDatetime(tzinfo=UTC) if time.ByteSize() else None
+
+
+def duration(seconds: float) -> str:
+    """`0.03s`, `1.2s`, `3m05s`, `2h07m`, `3d04h`."""
+    if seconds < 1:
+        return f"{max(seconds, 0.0):.2f}s"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+
+
+def entry_text(entry: DataCache) -> str:
+    """An entry's value as JSON; of bytes and times, as protobuf writes them there."""
+    kind = entry.WhichOneof("value")
+    if kind is None:
+        return ""
+    value = MessageToDict(entry, preserving_proto_field_name=True)[kind]
+    return str(value) if kind == "int_value" else dumps(value, ensure_ascii=False)
+
+
+def age(time: Timestamp, now: datetime) -> str:
+    """How long ago that was, or "" if it is unset."""
+    then = moment(time)
+    return "" if then is None else duration((now - then).total_seconds())
