@@ -72,7 +72,7 @@ async def test_a_run_is_driven_to_its_end(client: Client, target: str, tenant: s
     found = await blocks_of(client, run.id)
     assert statuses(found) == [("a", 1, blocks.SUCCEEDED), ("b", 1, blocks.SUCCEEDED)]
     assert dict(found[1].output_data) == {"to": "bbb", "n": 2}
-    assert (found[0].progress, found[0].message) == (0.5, "half way")
+    assert (found[0].progress, found[0].message) == (1.0, "half way")
     assert dict(found[0].input_data) == {"to": "aaa"}
 
 

@@ -109,6 +109,8 @@ class BlockReporter:
         report = block.report
         report.status = status
         report.error_message = error_message
+        if status == BLOCK_SUCCEEDED:
+            report.progress = 1.0  # whatever its code said last
         report.end_time.CopyFrom(timestamp(block.clock_offset))
         if output is not None:
             report.output_data.CopyFrom(output)
