@@ -18,7 +18,8 @@ import structlog
 import uvloop
 from hypothesis import HealthCheck
 
-import tests.support.compiled  # noqa: F401 - before what takes long to compile
+import tests.support.compiled  # before what takes long to compile
+import tests.support.forks  # noqa: F401 - before gRPC
 from tests.support.databases import migrated_database
 from vwed.client import Client, connect
 from vwed_grpc import embedded
