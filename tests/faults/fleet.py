@@ -67,10 +67,11 @@ class Told:
     """Tries that were repeated because nobody knows what became of them."""
 
     def reported(self, run: str, blocks: Sequence[BlockRecord], seqs: Sequence[int]) -> None:
-        self.blocks += [
-            BlockTold(run, seq, (b.block_id, b.iteration, b.attempt or 1, b.status, b.message))
+        """Of a request that was taken before, all reports of a block are answered as its last."""
+        self.blocks += {
+            seq: BlockTold(run, seq, (b.block_id, b.iteration, b.attempt or 1, b.status, b.message))
             for b, seq in zip(blocks, seqs, strict=True)
-        ]
+        }.values()
 
     def changed(self, record: TaskRecord) -> TaskRecord:
         self.runs.append(RunTold(record.id, record.seq, record.status, record.etag))
