@@ -4,7 +4,6 @@ VWED_TEST_DATABASE_URL and VWED_TEST_REDIS_URL name other servers; the database 
 allowed to create databases. VWED_TEST_REDIS_SERVER is another program for those that tests harm.
 """
 
-import asyncio
 import gc
 import logging
 import os
@@ -15,11 +14,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-import uvloop
 from hypothesis import HealthCheck
 
-import tests.support.compiled  # before what takes long to compile
-import tests.support.forks  # noqa: F401 - before gRPC
+import tests.support.compiled  # noqa: F401 - before what takes long to compile
 from tests.support.databases import migrated_database
 from vwed.client import Client, connect
 from vwed_grpc import embedded
@@ -61,10 +58,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
     gc.set_threshold(THRESHOLD)
-
-
-asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-"""Tests run on the loop that `serve` does, and take less of a processor than on Python's own."""
 
 
 @pytest.fixture(scope="session")
