@@ -16,6 +16,7 @@ from tests.faults import checker, feed_checker, history, promises
 from tests.faults.checker import WatchLog
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Fleet
+from tests.faults.operators import end_all
 from tests.faults.robots import robot
 from tests.faults.watchers import LOST, feed_watcher, follow
 from tests.faults.weather import Weather
@@ -129,6 +130,7 @@ async def test_nothing_acknowledged_is_lost_and_watchers_go_on(
             await asyncio.sleep(2)
             fleet.over.set()
             await asyncio.wait(robots)
+            await end_all(fleet)  # a watcher stays until its run has ended
             await asyncio.wait(watching)
             nothing_more.set()
         faults = [fault for one in replicas for fault in one.faults()]
