@@ -1,12 +1,11 @@
 """What a terminal and a console read of a run."""
 
-from google.protobuf.json_format import MessageToDict
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import GetTaskRecordRequest, ListBlockRecordsRequest
 from vwed.v1.task_def_service_pb2 import GetTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed.client import Client, PermissionDenied, pages
+from vwed.client import Client, PermissionDenied, as_dict, pages
 from vwed_grpc.views.run_view import Config, RunView
 
 PAGE = 1_000
@@ -27,7 +26,7 @@ async def read_config(client: Client, run: TaskRecord) -> list[Config]:
         )
     except PermissionDenied:
         return []
-    blocks: list[Config] = MessageToDict(definition.config).get("blocks", [])
+    blocks: list[Config] = as_dict(definition.config).get("blocks", [])
     return blocks
 
 

@@ -39,8 +39,8 @@ def console(listen: str, *, allow_actions: bool, names: tuple[str, ...], target:
     try:
         import uvicorn  # noqa: PLC0415 - these come with an extra
 
-        from vwed_grpc.console.app import console_app  # noqa: PLC0415
-        from vwed_grpc.console.identity import Caller  # noqa: PLC0415
+        from vwed_grpc.console.app import console_app  # noqa: PLC0415 - it needs the extra
+        from vwed_grpc.console.identity import Caller  # noqa: PLC0415 - the same
     except ImportError as exc:
         raise click.ClickException(
             f"{exc.name} is missing: pip install 'vwed-grpc[console]'"

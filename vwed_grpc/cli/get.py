@@ -13,7 +13,7 @@ from vwed.client import Client, pages
 from vwed_grpc.cli.event_line import BlockDepths, event_line
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.run_lines import run_lines
-from vwed_grpc.cli.screen import columns, print_line
+from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.reading import PAGE, read_view
 from vwed_grpc.views.words import entry_text
@@ -47,8 +47,7 @@ async def _get(target: Target, run_id: str, *, cache: bool, events: bool, as_jso
         )
         return
     width = min(columns(), WIDTH)
-    for line in run_lines(view, datetime.now(UTC), width=width, height=MOST_LINES):
-        print_line(line)
+    print_lines(run_lines(view, datetime.now(UTC), width=width, height=MOST_LINES))
     for entry in entries:
         click.echo(f"{entry.key} = {entry_text(entry)}")
     depths = BlockDepths(view.config)

@@ -12,11 +12,12 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStat
 from vwed.client import pages
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.screen import columns, print_line
+from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Command, Target, run, target_options
 from vwed_grpc.reading import PAGE
+from vwed_grpc.views.words import status_name, status_of, time_given
 
-_STATUSES = [name.removeprefix("TASK_RECORD_STATUS_") for name in TaskRecordStatus.keys()[1:]]
+_STATUSES = [status_name(status) for status in TaskRecordStatus.values()[1:]]
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -29,10 +30,9 @@ class _Since(click.ParamType[datetime]):
         if ago := fullmatch(r"(\d{1,9})([smhd])", value):
             return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         try:
-            time = datetime.fromisoformat(value)
+            return time_given(value)
         except ValueError:
             self.fail(f"{value!r} is neither like 90s, 15m, 2h, 7d nor like 2026-11-29", param, ctx)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 class _Label(click.ParamType[tuple[str, str]]):
@@ -80,7 +80,7 @@ def list_runs(
 ) -> None:
     """List runs, the newest first."""
     wanted = TaskRecordFilter(
-        statuses=[TaskRecordStatus.Value(f"TASK_RECORD_STATUS_{name}") for name in statuses],
+        statuses=[status_of(name) for name in statuses],
         labels=dict(labels),
         **{field: list(values) for field, values in texts.items()},  # type: ignore[arg-type]  # each is a list of texts
     )
@@ -100,5 +100,4 @@ async def _list(target: Target, wanted: TaskRecordFilter, limit: int, *, as_json
     if as_json:
         print_json(found)
     elif found:
-        for line in list_lines(found, datetime.now(UTC), width=columns()):
-            print_line(line)
+        print_lines(list_lines(found, datetime.now(UTC), width=columns()))

@@ -1,18 +1,17 @@
 """`vwed-grpc prune`: deletes all runs that ended before a time."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.record_service_pb2 import PruneTaskRecordsRequest
-from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.domain.lifecycle import FINAL
+from vwed_grpc.views.words import status_name, status_of, time_given
 
-_PREFIX = "TASK_RECORD_STATUS_"
-_STATUSES = sorted(TaskRecordStatus.Name(status).removeprefix(_PREFIX) for status in FINAL)
+_STATUSES = sorted(map(status_name, FINAL))
 
 
 class _Time(click.ParamType[datetime]):
@@ -22,12 +21,11 @@ class _Time(click.ParamType[datetime]):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         try:
-            time = datetime.fromisoformat(value)
+            return time_given(value)
         except ValueError:
             self.fail(
                 f"{value!r} is not a date or time like 2026-11-29 or 2026-11-29T08:00", param, ctx
             )
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @click.command()
@@ -50,7 +48,7 @@ def prune(before: datetime, statuses: Sequence[str], *, dry_run: bool, target: T
     """
     request = PruneTaskRecordsRequest(
         ended_before=Timestamp(),
-        statuses=[TaskRecordStatus.Value(_PREFIX + name) for name in statuses],
+        statuses=[status_of(name) for name in statuses],
         dry_run=dry_run,
     )
     request.ended_before.FromDatetime(before)

@@ -10,7 +10,7 @@ from vwed_grpc.cli.event_line import STATUS_COLORS
 from vwed_grpc.cli.screen import fit
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.timeline import Bar, Line, Timeline, timeline
-from vwed_grpc.views.words import MARKS, duration, moment, run_error, run_status
+from vwed_grpc.views.words import MARKS, duration, moment, run_error, run_name, run_status
 
 _STATUS, _SECONDS, _BARS = 9, 7, 16
 _NARROW = 72
@@ -41,7 +41,7 @@ def _head(view: RunView, shown: Timeline, width: int) -> Text:
         run.robot_id or run.executor_id,
     ]
     facts = "  ".join(filter(None, words))
-    name = Text(" ".join(filter(None, (run.task_def_name, run.external_id or run.id))))
+    name = Text(run_name(run))
     # However long the name is, what becomes of the run is in sight.
     name.truncate(max(width - cell_len(facts) - 2, _NARROWEST_TITLE))
     said = run.status_reason or run.message

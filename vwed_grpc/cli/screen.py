@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.text import Text
@@ -22,7 +23,8 @@ def fit(text: Text, width: int) -> Text:
     return text
 
 
-def print_line(text: Text) -> None:
+def print_lines(lines: Iterable[Text]) -> None:
     """With colours where the terminal has them (NO_COLOR, FORCE_COLOR)."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(text)
+    for line in lines:
+        console.print(line)

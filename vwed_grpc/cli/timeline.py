@@ -12,7 +12,7 @@ from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline as timeline_of
 from vwed_grpc.views.trace import trace
-from vwed_grpc.views.words import run_status
+from vwed_grpc.views.words import run_name, run_status
 
 _WRITERS = {"svg": svg, "html": html, "trace": trace}
 _MOST = {"svg": 200, "html": 2_000, "trace": 1 << 20}
@@ -36,9 +36,8 @@ _MOST = {"svg": 200, "html": 2_000, "trace": 1 << 20}
 def timeline(run_id: str, form: str, out: Path | None, target: Target) -> None:
     """Draw when the blocks of a run were at work."""
     view = run(target, _read(target, run_id))
-    title = " ".join(filter(None, (view.run.task_def_name, view.run.external_id or view.run.id)))
     shown = timeline_of(view, datetime.now(UTC), most=_MOST[form])
-    content = _WRITERS[form](shown, f"{title}: {run_status(view.run)}")
+    content = _WRITERS[form](shown, f"{run_name(view.run)}: {run_status(view.run)}")
     if out is None:
         click.echo(content, nl=False)
     else:

@@ -13,7 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 from vwed.client import pages, watch_runs
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
-from vwed_grpc.cli.screen import columns, print_line
+from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.cli.watch import REFRESHES
 from vwed_grpc.domain.lifecycle import FINAL, OPEN, PENDING
@@ -44,8 +44,7 @@ async def _once(target: Target, *, as_json: bool) -> None:
     if as_json:
         print_json(_in_order(found))
     else:
-        for line in list_lines(_in_order(found), datetime.now(UTC), width=columns()):
-            print_line(line)
+        print_lines(list_lines(_in_order(found), datetime.now(UTC), width=columns()))
 
 
 async def _live(target: Target) -> None:

@@ -13,11 +13,11 @@ from vwed.v1.record_service_pb2 import (
     TaskRecordSummary,
 )
 from vwed.v1.task_def_service_pb2 import BatchGetTaskDefsRequest
-from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed.client import Client
 from vwed_grpc.console.errors import BadRequest
 from vwed_grpc.console.filters import number, run_filter
+from vwed_grpc.views.words import status_name
 
 _LONGEST = 92
 _HOURLY = 2
@@ -51,7 +51,7 @@ async def figures(client: Client, request: Request) -> dict[str, Any]:
 
     counts: dict[str, dict[str, int]] = {}
     for one in await summaries(by_time, Group.GROUP_BY_STATUS):
-        status = TaskRecordStatus.Name(one.status).removeprefix("TASK_RECORD_STATUS_")
+        status = status_name(one.status)
         counts.setdefault(one.period_start.ToJsonString(), {})[status] = one.count
     by_definition = await summaries(Group.GROUP_BY_TASK_DEF)
     names = await _names(client, [one.task_def_id for one in by_definition])

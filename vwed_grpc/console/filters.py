@@ -1,12 +1,13 @@
 """Which runs: what the address of a page says, as the service's own filter."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from starlette.datastructures import QueryParams
 from vwed.v1.task_record_pb2 import TaskRecordFilter, TaskRecordStatus
 
 from vwed_grpc.console.errors import BadRequest
+from vwed_grpc.views.words import status_of, time_given
 
 _TEXTS = {
     "definition": "task_def_names",
@@ -48,14 +49,13 @@ def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
 def moment_of(text: str) -> datetime:
     """Raises BadRequest."""
     try:
-        time = datetime.fromisoformat(text)
+        return time_given(text)
     except ValueError:
         raise BadRequest(f"{text!r} is no time") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _status(name: str) -> TaskRecordStatus.ValueType:
     try:
-        return TaskRecordStatus.Value(f"TASK_RECORD_STATUS_{name}")
+        return status_of(name)
     except ValueError:
         raise BadRequest(f"{name!r} is no status of a run") from None

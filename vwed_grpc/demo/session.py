@@ -12,6 +12,7 @@ from vwed.client import Client, Executor, watch_run
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.robot import employ
 from vwed_grpc.domain import lifecycle
+from vwed_grpc.views.words import run_status
 
 _SESSION_LABEL = "demo.session"
 """Robots take the runs of their own demo alone, and nobody else's by mistake."""
@@ -78,11 +79,9 @@ async def _watch(client: Client, run: TaskRecord, spectator: Spectator) -> TaskR
 
 def _expect(run: TaskRecord, status: TaskRecordStatus.ValueType, error_code: str = "") -> None:
     if run.status != status or run.error_code != error_code:
-        name = TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
         why = " ".join(filter(None, [run.error_code, run.error_message, run.status_reason]))
-        raise UnexpectedEnd(
-            f"run {run.id} ({run.task_def_name}) ended {name}" + (f": {why}" if why else "")
-        )
+        ended = f"run {run.id} ({run.task_def_name}) ended {run_status(run)}"
+        raise UnexpectedEnd(f"{ended}: {why}" if why else ended)
 
 
 def _first(failure: BaseException) -> BaseException:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from vwed_grpc.views.svg import COLORS, ticks
+from vwed_grpc.views.svg import color, ticks
 from vwed_grpc.views.timeline import Line, Timeline
 from vwed_grpc.views.words import duration
 
@@ -53,15 +53,13 @@ def _name(line: Line) -> str:
 
 
 def _row(shown: Timeline, line: Line) -> str:
-    bars = []
-    for bar in line.bars:
-        told = f"{bar.title}: {bar.status} {duration(bar.end - bar.begin)} {bar.message}".strip()
-        bars.append(
-            f'<i title="{escape(told)}" style="left:{_percent(shown, bar.begin)};'
-            f"width:{_percent(shown, bar.end - bar.begin)};"
-            f'background:{COLORS.get(bar.status, "#c5c9ce")}"></i>'
-        )
-    return f'<div class="row">{"".join(bars)}</div>'
+    bars = "".join(
+        f'<i title="{escape(bar.told)}" style="left:{_percent(shown, bar.begin)};'
+        f"width:{_percent(shown, bar.end - bar.begin)};"
+        f'background:{color(bar.status)}"></i>'
+        for bar in line.bars
+    )
+    return f'<div class="row">{bars}</div>'
 
 
 def _axis(shown: Timeline) -> str:

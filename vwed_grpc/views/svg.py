@@ -6,7 +6,7 @@ from math import floor, log10
 from vwed_grpc.views.timeline import Line, Timeline
 from vwed_grpc.views.words import duration
 
-COLORS = {
+_COLORS = {
     "RUNNING": "#0a84c6",
     "PAUSED": "#b58900",
     "SUCCEEDED": "#3a9a4b",
@@ -45,6 +45,11 @@ def svg(shown: Timeline, title: str) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
+def color(status: str) -> str:
+    """Of a bar; the lightest for what says nothing."""
+    return _COLORS.get(status, _COLORS["PENDING"])
+
+
 def ticks(seconds: float) -> list[float]:
     """Round places on an axis of such a length, four to ten of them, 0 among them."""
     rough = seconds / 8
@@ -75,11 +80,10 @@ def _line(shown: Timeline, line: Line, y: int) -> list[str]:
     ]
     for bar in line.bars:
         begin, end = _x(shown, bar.begin), _x(shown, bar.end)
-        told = f"{bar.title}: {bar.status} {duration(bar.end - bar.begin)} {bar.message}".strip()
         parts.append(
             f'<rect x="{begin:.1f}" y="{y + 5}" width="{max(end - begin, 2):.1f}" '
-            f'height="{_BAR}" rx="2" fill="{COLORS.get(bar.status, "#c5c9ce")}">'
-            f"<title>{escape(told)}</title></rect>"
+            f'height="{_BAR}" rx="2" fill="{color(bar.status)}">'
+            f"<title>{escape(bar.told)}</title></rect>"
         )
     return parts
 

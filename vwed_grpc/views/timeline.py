@@ -8,7 +8,7 @@ from vwed.v1.block_record_pb2 import BlockRecord
 
 from vwed_grpc.views.folding import Row, rows
 from vwed_grpc.views.run_view import RunView
-from vwed_grpc.views.words import block_status, moment
+from vwed_grpc.views.words import block_status, duration, moment
 
 _NOT_SAID = frozenset({"", "PENDING", "SUCCEEDED"})
 
@@ -24,6 +24,12 @@ class Bar:
     status: str
     attempt: int
     message: str
+
+    @property
+    def told(self) -> str:
+        """All of it in a line, for who points at it."""
+        took = duration(self.end - self.begin)
+        return f"{self.title}: {self.status} {took} {self.message}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,28 @@ MARKS: Mapping[str, str] = {
 }
 """One ASCII character each: those of boxes and symbols have two widths in East Asian terminals."""
 
+_PREFIX = "TASK_RECORD_STATUS_"
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def run_status(run: TaskRecord) -> str:
     """`RUNNING` and so on."""
-    return TaskRecordStatus.Name(run.status).removeprefix("TASK_RECORD_STATUS_")
+    return status_name(run.status)
+
+
+def status_name(status: TaskRecordStatus.ValueType) -> str:
+    """The same of a status by itself."""
+    return TaskRecordStatus.Name(status).removeprefix(_PREFIX)
+
+
+def status_of(name: str) -> TaskRecordStatus.ValueType:
+    """The status of that name; raises ValueError if there is none."""
+    return TaskRecordStatus.Value(_PREFIX + name)
+
+
+def run_name(run: TaskRecord) -> str:
+    """`入库上架 ASN-55017-003`, or with the run's own id if it has no other."""
+    return " ".join(filter(None, (run.task_def_name, run.external_id or run.id)))
 
 
 def block_status(block: BlockRecord) -> str:
@@ -53,6 +69,12 @@ def run_error(run: TaskRecord) -> str:
 def moment(time: Timestamp) -> datetime | None:
     """In UTC; None: unset."""
     return time.ToDatetime(tzinfo=UTC) if time.ByteSize() else None
+
+
+def time_given(text: str) -> datetime:
+    """What a person wrote in ISO form, in UTC unless it says otherwise; raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def duration(seconds: float) -> str:

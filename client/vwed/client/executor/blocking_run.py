@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
+from vwed.client.executor.any_run import AnyRun, Parent
 from vwed.client.executor.attempts import Tries
 from vwed.client.executor.block import BlockTry
 from vwed.client.executor.ending import Result
@@ -16,7 +17,6 @@ from vwed.client.executor.heartbeats import Words
 from vwed.client.executor.run import Run
 from vwed.client.executor.run_cache import Number, RunCache
 from vwed.client.executor.run_driver import Work
-from vwed.client.executor.run_facts import Parent, RunFacts
 from vwed.client.executor.steps import Step
 from vwed.client.executor.threads import ThreadBridge, in_thread
 
@@ -91,39 +91,17 @@ class BlockingRunCache:
         self._bridge.call(self._cache.delete(key))
 
 
-class BlockingRun(RunFacts):
+class BlockingRun(AnyRun[BlockingBlock]):
     """As Run, for a task that is a plain `def`, without `async` and `await`.
 
     When the run is to stop, the next call raises RunStopped, or the one that waits.
     """
 
     def __init__(self, run: Run, bridge: ThreadBridge) -> None:
-        super().__init__(run._driver)  # noqa: SLF001 - the same run's
+        super().__init__(run._driver, partial(BlockingBlock, bridge))  # noqa: SLF001 - the same run's
         self.cache = BlockingRunCache(bridge, run.cache)
         self._bridge = bridge
         self._run = run
-
-    def block(
-        self,
-        block: Step | str,
-        type: str | None = None,  # noqa: A002 - the contract's own name for it
-        *,
-        iteration: str = "",
-        attempt: int | None = None,
-        parent: Parent = None,
-        inputs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-    ) -> BlockingBlock:
-        return self._make(
-            partial(BlockingBlock, self._bridge),
-            block,
-            type_=type,
-            iteration=iteration,
-            attempt=attempt,
-            parent=parent,
-            inputs=inputs,
-            name=name,
-        )
 
     def attempts(
         self,
@@ -134,8 +112,7 @@ class BlockingRun(RunFacts):
         parent: Parent = None,
         inputs: Mapping[str, Any] | None = None,
     ) -> Iterator[BlockingAttempt]:
-        kind = partial(BlockingBlock, self._bridge)
-        tries = self._tries(kind, step, count, iteration=iteration, parent=parent, inputs=inputs)
+        tries = self._tries(step, count, iteration=iteration, parent=parent, inputs=inputs)
         while (block := tries.next()) is not None:
             yield BlockingAttempt(block, tries)
 

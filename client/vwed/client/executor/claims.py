@@ -13,12 +13,12 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed.client.connection import Client
 from vwed.client.errors import AlreadyExists, CallError
-from vwed.client.executor.clock import now
+from vwed.client.executor.clock import duration, now
 from vwed.client.executor.persistent_calls import TRY_SECONDS, PersistentCalls
-from vwed.client.executor.retaking import duration, release
+from vwed.client.executor.retaking import release
 from vwed.client.executor.statuses import HELD
 from vwed.client.executor.stopping import StopReason
-from vwed.client.executor.tasks import ClaimFilter, Task, lanes_of
+from vwed.client.executor.tasks import ClaimFilter, Task, claim_filters
 
 log = logging.getLogger("vwed.executor")
 
@@ -58,7 +58,7 @@ class Claims:
         self._client = client
         self._calls = calls
         self._sink = sink
-        self._lanes = lanes_of(tasks)
+        self._filters = claim_filters(tasks)
         self._executor_id = executor_id
         self._lease = lease
         self._unanswered: ClaimTaskRecordsRequest | None = None
@@ -67,9 +67,9 @@ class Claims:
 
     async def claim(self) -> NoReturn:
         """Until cancelled. Raises CallError if the service has something against the claim."""
-        for lane in cycle(self._lanes):
+        for asked in cycle(self._filters):
             places = await self._sink.places()
-            request = self._request(lane, places)
+            request = self._request(asked, places)
             self._unanswered = request
             self._settled.clear()
             try:
@@ -84,7 +84,7 @@ class Claims:
                 log.warning("the answer to a claim was lost")
             else:
                 for record in self._ours(answer.response):
-                    self._sink.take(lane.task_of(record), record, answer.sent)
+                    self._sink.take(asked.task_of(record), record, answer.sent)
             self._unanswered = None
             self._settled.set()
         raise AssertionError  # an executor without tasks does not begin
@@ -115,11 +115,11 @@ class Claims:
                         why = StopReason.RELEASED.value
                         await release(self._client, self._calls, record, reason=why)
 
-    def _request(self, lane: ClaimFilter, places: int) -> ClaimTaskRecordsRequest:
-        wait = WAIT if len(self._lanes) == 1 else _WAIT_IN_TURN
+    def _request(self, asked: ClaimFilter, places: int) -> ClaimTaskRecordsRequest:
+        wait = WAIT if len(self._filters) == 1 else _WAIT_IN_TURN
         return ClaimTaskRecordsRequest(
             executor_id=self._executor_id,
-            filter=lane.filter,
+            filter=asked.filter,
             include_interrupted=True,
             lease=duration(self._lease),
             max_count=min(places, _MOST),

@@ -4,6 +4,7 @@ import sys
 import time
 from functools import partial
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _LONGEST_TRIP = 1.0
@@ -39,3 +40,8 @@ def timestamp(clock_offset: float) -> Timestamp:
     """This moment, as the service has it."""
     seconds, part = divmod(now() + clock_offset, 1.0)
     return Timestamp(seconds=int(seconds), nanos=int(part * 1e6) * 1000)
+
+
+def duration(seconds: float) -> Duration:
+    whole, part = divmod(seconds, 1.0)
+    return Duration(seconds=int(whole), nanos=round(part * 1e9))

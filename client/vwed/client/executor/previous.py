@@ -2,36 +2,33 @@
 
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 from vwed.v1.common_pb2 import View
-from vwed.v1.record_service_pb2 import ListBlockRecordsRequest
+from vwed.v1.record_service_pb2 import ListBlockRecordsRequest, ListBlockRecordsResponse
 from vwed.v1.task_record_pb2 import BlockCounts, TaskRecord
 
 from vwed.client.connection import Client
 from vwed.client.executor.persistent_calls import PersistentCalls
+from vwed.client.paging import pages
 
 Key = tuple[str, str]
 """(block_id, iteration)."""
-_PAGE = 1000
 
 
 async def previous_blocks(
     client: Client, calls: PersistentCalls, record: TaskRecord
 ) -> dict[Key, BlockRecord]:
     """The latest attempt of each block, in full. Raises CallError."""
-    found: dict[Key, BlockRecord] = {}
     if not _reported(record.block_counts):
-        return found
+        return {}
+
+    async def asked(request: ListBlockRecordsRequest) -> ListBlockRecordsResponse:
+        return (await calls.ask(client.records.ListBlockRecords, request)).response
+
     request = ListBlockRecordsRequest(
         task_record_id=record.id,
         filter=BlockRecordFilter(latest_attempt_only=True),
-        page_size=_PAGE,
         view=View.VIEW_FULL,
     )
-    while True:
-        page = (await calls.ask(client.records.ListBlockRecords, request)).response
-        found.update(((block.block_id, block.iteration), block) for block in page.block_records)
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
+    return {(block.block_id, block.iteration): block async for block in pages(asked, request)}
 
 
 def _reported(counts: BlockCounts) -> bool:

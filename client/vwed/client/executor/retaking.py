@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from google.protobuf.duration_pb2 import Duration
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
     GetTaskRecordRequest,
@@ -15,6 +14,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed.client.connection import Client
 from vwed.client.errors import CallError, NotFound
+from vwed.client.executor.clock import duration
 from vwed.client.executor.lease import Lease
 from vwed.client.executor.persistent_calls import PersistentCalls
 from vwed.client.executor.statuses import CANCELED, FINAL, HELD
@@ -138,8 +138,3 @@ async def release(
 def ended(record: TaskRecord) -> StopReason:
     """Why code stops whose run somebody else has made final."""
     return StopReason.CANCELED if record.status == CANCELED else StopReason.ENDED
-
-
-def duration(seconds: float) -> Duration:
-    whole, part = divmod(seconds, 1.0)
-    return Duration(seconds=int(whole), nanos=round(part * 1e9))

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from vwed.v1.task_record_event_pb2 import TaskRecordSignal
 
+from vwed.client.executor.any_run import AnyRun, Parent
 from vwed.client.executor.attempts import Attempts
 from vwed.client.executor.block import Block
 from vwed.client.executor.run_cache import RunCache
-from vwed.client.executor.run_facts import Parent, RunFacts
 from vwed.client.executor.steps import Step
 from vwed.client.watch_one import watch_run
 
@@ -17,42 +17,14 @@ if TYPE_CHECKING:
     from vwed.client.executor.run_driver import RunDriver
 
 
-class Run(RunFacts):
+class Run(AnyRun[Block]):
     """One run in this executor's hands, as the code of a task sees it."""
 
-    def __init__(self, drive: "RunDriver") -> None:
-        super().__init__(drive)
-        self.client: Client = drive.client
+    def __init__(self, driver: "RunDriver") -> None:
+        super().__init__(driver, Block)
+        self.client: Client = driver.client
         """For calls of your own, under this executor's name."""
-        self.cache = RunCache(drive.client, drive.calls, self.id)
-
-    def block(
-        self,
-        block: Step | str,
-        type: str | None = None,  # noqa: A002 - the contract's own name for it
-        *,
-        iteration: str = "",
-        attempt: int | None = None,
-        parent: Parent = None,
-        inputs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-    ) -> Block:
-        """A block that is RUNNING within `async with`; also one that the definition does not have.
-
-        `iteration`: which turn of the loops around it, "3", or "3.1" in nested ones. `attempt`: the
-        next after those that there were, unless told. `parent`: the block around it, unless told.
-        `inputs`: the step's, unless told.
-        """
-        return self._make(
-            Block,
-            block,
-            type_=type,
-            iteration=iteration,
-            attempt=attempt,
-            parent=parent,
-            inputs=inputs,
-            name=name,
-        )
+        self.cache = RunCache(driver.client, driver.calls, self.id)
 
     def attempts(
         self,
@@ -67,9 +39,7 @@ class Run(RunFacts):
 
         None if the block SUCCEEDED, or was SKIPPED, before this executor had the run.
         """
-        return Attempts(
-            self._tries(Block, step, count, iteration=iteration, parent=parent, inputs=inputs)
-        )
+        return Attempts(self._tries(step, count, iteration=iteration, parent=parent, inputs=inputs))
 
     async def checkpoint(self) -> None:
         """Stands here while the run is paused, and until it is certain that it is still ours."""

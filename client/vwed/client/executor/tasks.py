@@ -48,7 +48,7 @@ class ClaimFilter:
         return next(task for task in self.tasks if task.matches(record))
 
 
-def lanes_of(tasks: Sequence[Task]) -> list[ClaimFilter]:
+def claim_filters(tasks: Sequence[Task]) -> list[ClaimFilter]:
     """One for all tasks whose filters have one list each, and the same; else one for each."""
     lists = {task.one_list for task in tasks}
     if len(tasks) == 1 or len(lists) > 1 or None in lists:

@@ -13,13 +13,13 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from vwed.client.connection import Client
 from vwed.client.executor.claims import Claims
-from vwed.client.executor.clock import ServiceClock, now
+from vwed.client.executor.clock import ServiceClock, duration, now
 from vwed.client.executor.control import follow
 from vwed.client.executor.definitions import Definitions
 from vwed.client.executor.notifier import Notifier
 from vwed.client.executor.persistent_calls import PersistentCalls
 from vwed.client.executor.process_parts import ProcessParts
-from vwed.client.executor.retaking import STRONG, duration
+from vwed.client.executor.retaking import STRONG
 from vwed.client.executor.run_driver import RunDriver
 from vwed.client.executor.stopping import StopReason
 from vwed.client.executor.tasks import Task

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
 from vwed.v1.task_def_pb2 import TaskDef
@@ -23,12 +23,13 @@ BlockT = TypeVar("BlockT", bound=BlockTry)
 Parent = BlockTry | BlockRecordKey | None
 
 
-class RunFacts:
-    """What can be known of a run without asking anybody."""
+class AnyRun(Generic[BlockT]):
+    """What a run is to code that awaits, and to code that blocks: only their blocks differ."""
 
-    def __init__(self, drive: "RunDriver") -> None:
-        self._driver = drive
-        self.id: str = drive.record.id
+    def __init__(self, driver: "RunDriver", kind: Callable[..., BlockT]) -> None:
+        self._driver = driver
+        self._kind = kind
+        self.id: str = driver.record.id
 
     @property
     def record(self) -> TaskRecord:
@@ -84,25 +85,27 @@ class RunFacts:
         """The latest attempt at the block that earlier executors of the run left, in full."""
         return self._driver.reporter.previous.get((block_id, iteration))
 
-    def _say(self, words: Words) -> None:
-        self._driver.say(words)
-
-    def _make(
+    def block(
         self,
-        kind: Callable[..., BlockT],
         block: Step | str,
+        type: str | None = None,  # noqa: A002 - the contract's own name for it
         *,
-        type_: str | None = None,
         iteration: str = "",
         attempt: int | None = None,
         parent: Parent = None,
         inputs: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> BlockT:
+        """A block that is RUNNING within `with`; also one that the definition does not have.
+
+        `iteration`: which turn of the loops around it, "3", or "3.1" in nested ones. `attempt`: the
+        next after those that there were, unless told. `parent`: the block around it, unless told.
+        `inputs`: the step's, unless told.
+        """
         step = block if isinstance(block, Step) else Step(block, "")
-        if type_ is not None or name is not None:
-            step = replace(step, type=type_ or step.type, name=name or step.name)
-        return kind(
+        if type is not None or name is not None:
+            step = replace(step, type=type or step.type, name=name or step.name)
+        return self._kind(
             self._driver.reporter,
             step,
             iteration=iteration,
@@ -113,7 +116,6 @@ class RunFacts:
 
     def _tries(
         self,
-        kind: Callable[..., BlockT],
         step: Step | str,
         count: int,
         *,
@@ -122,11 +124,14 @@ class RunFacts:
         inputs: Mapping[str, Any] | None,
     ) -> Tries[BlockT]:
         def make() -> BlockT:
-            return self._make(kind, step, iteration=iteration, parent=parent, inputs=inputs)
+            return self.block(step, iteration=iteration, parent=parent, inputs=inputs)
 
         block_id = step.id if isinstance(step, Step) else step
         done = self._driver.reporter.is_done((block_id, iteration))
         return Tries(make, 0 if done else count)
+
+    def _say(self, words: Words) -> None:
+        self._driver.say(words)
 
     def _inside(self) -> BlockTry | None:
         """The block whose code is running, if it is one of this run."""
