@@ -155,11 +155,9 @@ async def test_a_cancel_reaches_the_code(client: Client, target: str, tenant: st
 async def test_a_paused_run_stands_before_its_next_block(
     client: Client, target: str, tenant: str
 ) -> None:
-    going_on = asyncio.Event()
-
     async def code(run: Run) -> None:
         async with run.block("a", "move"):
-            await going_on.wait()
+            await run.pausing.wait()
         async with run.block("b", "move"):
             pass
 
@@ -167,7 +165,6 @@ async def test_a_paused_run_stands_before_its_next_block(
     async with serving(target, tenant, code):
         await until_true(lambda: blocks_of(client, run.id))
         await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
-        going_on.set()
         await until(client, run.id, PAUSED)
         assert statuses(await blocks_of(client, run.id)) == [("a", 1, blocks.SUCCEEDED)]
         await client.records.ResumeTaskRecord(ResumeTaskRecordRequest(id=run.id))
