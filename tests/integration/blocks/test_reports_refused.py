@@ -1,7 +1,5 @@
 """Reports that are refused: as a whole, with nothing written."""
 
-from typing import Any
-
 import pytest
 from grpc import StatusCode
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordKey
@@ -26,7 +24,8 @@ from tests.support.steps import (
 )
 from vwed.client import Client
 from vwed_grpc.domain import lifecycle
-from vwed_grpc.domain.blocks import FAILED, PAUSED, PENDING, RUNNING, SKIPPED, SUCCEEDED
+from vwed_grpc.domain.blocks import FAILED, PAUSED, RUNNING, SUCCEEDED
+from vwed_grpc.writes import flush
 
 
 async def test_a_run_that_waits_takes_none(client: Client) -> None:
@@ -131,19 +130,6 @@ async def test_a_batch_is_taken_whole_or_not_at_all(
     assert list(answer.seqs) == [5, 6]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [(RUNNING, PENDING), (PAUSED, PENDING), (SUCCEEDED, RUNNING), (SKIPPED, FAILED)],
-)
-async def test_a_block_does_not_go_back(client: Client, before: Any, after: Any) -> None:
-    run = await running(client)
-    await report(client, run.id, block("a", before))
-    with refused(StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION") as refusal:
-        await report(client, run.id, block("a", after))
-    assert refusal.metadata["block_id"] == "a"
-    await report(client, run.id, block("a", after, attempt=2))
-
-
 async def test_a_parent_of_another_run_is_none(client: Client) -> None:
     run = await running(client)
     (theirs,) = (await report(client, run.id, block("a", RUNNING))).block_records
@@ -205,3 +191,21 @@ async def test_a_batch_of_1000(client: Client) -> None:
     assert list(answer.seqs) == list(range(3, 1003))
     assert [b.block_id for b in answer.block_records] == [f"b{n}" for n in range(1000)]
     assert await blocks_of(client, run.id) == list(answer.block_records)
+
+
+async def test_a_run_has_at_most_200_000_blocks(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Iterations and attempts are blocks too; here it may have 5."""
+    assert flush.MAX_BLOCKS == 200_000
+    monkeypatch.setattr(flush, "MAX_BLOCKS", 5)
+    run = await running(client)
+    most = [block("a", FAILED), block("a", RUNNING, attempt=2), block("a", iteration="1")]
+    await report(client, run.id, *most)
+    await report(client, run.id, block("b", RUNNING), block("c", RUNNING))
+    before = await everything(client, run.id)
+    for more in ([block("d")], [block("b", SUCCEEDED), block("a", attempt=3)]):
+        with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_BLOCKS"):
+            await report(client, run.id, *more)
+    assert await everything(client, run.id) == before
+    await report(client, run.id, block("b", SUCCEEDED))
