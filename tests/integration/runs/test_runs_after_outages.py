@@ -61,7 +61,7 @@ async def test_leases_have_their_whole_term_anew_before_any_is_acted_on(
 ) -> None:
     """And who is dead is found one term later."""
     dead = await running(client, lease=1)
-    silent, reporting, beating = [await running(client, lease=60) for _ in range(3)]
+    silent, reporting, beating, restarted = [await running(client, lease=60) for _ in range(4)]
     await outage_ends()
     with refused(StatusCode.FAILED_PRECONDITION, "RUN_TAKEN"):
         await start(client, silent.id, "robot-2")
@@ -69,6 +69,8 @@ async def test_leases_have_their_whole_term_anew_before_any_is_acted_on(
         executor_id="robot-2", include_interrupted=True, filter=TaskRecordFilter(ids=[silent.id])
     )
     assert not (await client.records.ClaimTaskRecords(claim)).task_records
+    again = await start(client, restarted.id, lease=60)  # by the executor that has it
+    assert (again.status, again.lease_epoch, again.seq) == (RUNNING, 2, restarted.seq + 1)
     await report(client, reporting.id, block("a"), **HOLDER)
     beat = HeartbeatTaskRecordRequest(id=beating.id, **HOLDER)
     assert (await client.records.HeartbeatTaskRecord(beat)).status == RUNNING
