@@ -56,13 +56,15 @@ class Story:
     def _owner(self, event: Event) -> Drive | None:
         """Who began last by then; the same executor's later epochs are of runs taken back.
 
-        Unless its process had ended: the next one may release the run before any code begins.
+        Unless its process had ended, and the next one releases the run before any code begins; or
+        another executor had the run in between, so that it may only be released.
         """
         before = [drive for drive in self.drives if drive.epoch <= event.epoch]
         last = max(before, key=lambda drive: drive.epoch, default=None)
-        if last is None or last.executor != event.executor or event.at > last.gone + CLOCKS:
+        if last is None or event.at > last.gone + CLOCKS:
             return None
-        return last
+        since = {e.executor for e in self.events if last.epoch <= e.epoch <= event.epoch}
+        return last if since == {last.executor} else None
 
     def grants(self) -> Iterator[Event]:
         """The first event of each epoch that an executor has."""
