@@ -158,10 +158,10 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
             await admin.execute("ALTER TABLE elsewhere RENAME TO task_records")
             await admin.execute("ALTER TABLE data_cache RENAME TO elsewhere")
             await become(["SERVING", "SERVING", "NOT_SERVING", "SERVING"])
-            await admin.execute("ALTER TABLE idempotency_keys RENAME TO elsewhere_too")
-            await become([*["NOT_SERVING"] * 3, "SERVING"])
             await admin.execute("ALTER TABLE elsewhere RENAME TO data_cache")
-            await admin.execute("ALTER TABLE elsewhere_too RENAME TO idempotency_keys")
+            await admin.execute("ALTER TABLE idempotency_keys RENAME TO elsewhere")
+            await become([*["NOT_SERVING"] * 3, "SERVING"])
+            await admin.execute("ALTER TABLE elsewhere RENAME TO idempotency_keys")
             await become(["SERVING"] * 4)
 
 
