@@ -1,6 +1,7 @@
 """What a watch puts into its messages: whole reports, bounded sizes, payload, bookmarks."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from vwed.v1.common_pb2 import View
@@ -156,10 +157,12 @@ async def test_an_idle_watch_is_bookmarked_every_15_s_unless_told(
     assert watches.BOOKMARK_SECONDS == 15
     monkeypatch.setattr(watches, "BOOKMARK_SECONDS", 0.2)  # the test is not about patience
     run = await running(client)
-    of_one = client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id))
-    of_many = client.records.WatchTaskRecords(WatchTaskRecordsRequest())
+    streams: list[Any] = [
+        client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id)),
+        client.records.WatchTaskRecords(WatchTaskRecordsRequest()),
+    ]
     async with asyncio.timeout(PATIENCE):
-        for stream in (of_one, of_many):
+        for stream in streams:
             messages = [await anext(aiter(stream)) for _ in range(3)]
             assert [len(message.events) for message in messages] == [1, 0, 0]
             stream.cancel()
