@@ -108,6 +108,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(database.close)
         urgent, live, bulk = database.urgent, database.live, database.bulk
+        figures = database.figures
         await first_beat(database)
         incarnation = database.incarnation
         keys, seal = _of_the_present(incarnation)
@@ -132,6 +133,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         reads = DefinitionReads(
             live=live,
             bulk=bulk,
+            figures=figures,
             cache=cache,
             versions=LocalVersions(VERSIONS_BYTES, lambda: incarnation.is_confirmed),
             keys=keys,
@@ -147,7 +149,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 Transfer(bulk=bulk, committer=committer),
             ],
             RECORDS: [
-                TaskRecords(live=live, bulk=bulk, cache=cache, keys=keys, committer=committer),
+                TaskRecords(
+                    live=live,
+                    bulk=bulk,
+                    figures=figures,
+                    cache=cache,
+                    keys=keys,
+                    committer=committer,
+                ),
                 ExecutorVerbs(
                     urgent=urgent,
                     live=live,
@@ -158,18 +167,19 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     keys=keys,
                 ),
                 OperatorVerbs(live=live, committer=committer),
-                BlockRecords(live=live, bulk=bulk, writer=writer),
+                BlockRecords(live=live, bulk=bulk, figures=figures, writer=writer),
                 History(
                     live=live,
                     bulk=bulk,
+                    figures=figures,
                     logs=logs,
                     incarnation=incarnation,
                     retention=settings.retention,
                 ),
-                Figures(figures=database.figures, committer=committer),
+                Figures(figures=figures, committer=committer),
             ],
             CACHE: [
-                CacheReads(live=live, bulk=bulk, cache=cache, keys=keys),
+                CacheReads(live=live, bulk=bulk, figures=figures, cache=cache, keys=keys),
                 CacheWrites(live=live, committer=committer, writer=entries),
             ],
         }

@@ -125,6 +125,13 @@ class Standing(Reader):
         finally:
             self.leave()
 
+    async def go_on_among_figures(self) -> None:
+        """Leaves the call's place for one of the figures. Raises ResourceExhausted."""
+        self.leave()
+        figures = self.terms.figures
+        await figures.enter(self.tenant)
+        self._place = figures
+
     def _hold(self, size: int) -> None:
         """Counts a large request until the call ends. Raises ResourceExhausted."""
         if not self.terms.large.try_enter(self.tenant, size):

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage import models
 from vwed_grpc.storage.listing import Listing, Place
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool
 
 M = TypeVar("M", bound=Message)
 
@@ -97,7 +97,7 @@ class FacetedListing(Listing[M]):
                 yield [*equal, column.is_(None)]
             equal.append(column == value)
 
-    async def _count(self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]]) -> int:
+    async def _count(self, pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> int:
         del where  # the facets say it all
         counted = sa.select(sa.func.count()).where(
             self.facets.c.facet == sa.any_(self.read), *self.conditions

@@ -7,7 +7,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.record_service_pb2 import (
+    HeartbeatTaskRecordRequest,
     ListTaskRecordsRequest,
+    RetryTaskRecordRequest,
     UpdateTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
@@ -41,6 +43,7 @@ async def test_runs(client: Client) -> None:
     await start_run(client, "b", "robot-1")
     await start_run(client, "c", "robot-2")
     await finish_run(client, "c", FAILED, error_code="JAM")
+    await client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id="b", robot_id="r1"))
     for fields, ids in (
         ({}, "a b c d"),
         ({"ids": ["a", "d", "z"]}, "a d"),
@@ -55,6 +58,7 @@ async def test_runs(client: Client) -> None:
         ({"external_id_prefix": "wms_"}, "b"),
         ({"external_id_prefix": "%"}, ""),
         ({"executor_ids": ["robot-1", "robot-2"]}, "b c"),
+        ({"robot_ids": ["r1", "r2"]}, "b"),
         ({"parent_task_record_id": "a"}, "b"),
         ({"root_task_record_id": "a"}, "a b d"),
         ({"labels": {"zone": "A"}}, "a c"),
@@ -63,6 +67,8 @@ async def test_runs(client: Client) -> None:
         ({"task_def_ids": ["def-1"], "task_types": ["on"]}, ""),
     ):
         assert await runs(client, **fields) == ids, fields
+    again = await client.records.RetryTaskRecord(RetryTaskRecordRequest(id="c"))
+    assert await runs(client, retry_of="c") == again.id
 
 
 async def test_labels_are_filtered_as_they_are_now(client: Client) -> None:

@@ -60,6 +60,16 @@ async def test_what_ended_before_goes_with_all_that_is_its_own(
         await get(client, old.id)
 
 
+async def test_what_ended_at_that_very_moment_stays(client: Client) -> None:
+    run = await ended(client)
+    for after, pruned in ((0, 0), (1, 1)):
+        moment = Timestamp()
+        moment.FromMicroseconds(run.end_time.ToMicroseconds() + after)
+        for dry_run in (True, False):
+            request = PruneTaskRecordsRequest(ended_before=moment, dry_run=dry_run)
+            assert (await client.records.PruneTaskRecords(request)).pruned == pruned
+
+
 async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, target: str) -> None:
     pinned = await ended(client, pinned=True)
     gone = await ended(client)

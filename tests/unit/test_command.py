@@ -1,0 +1,106 @@
+"""The command `vwed-grpc`: its commands, whom they ask, and the other names of their options."""
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from vwed_grpc.cli.main import main
+from vwed_grpc.cli.options import settings_from
+from vwed_grpc.cli.target import Target, target_options
+
+SERVERS = {"serve"}
+ON_THE_DATABASE = {"migrate", "backup", "restore"}
+OF_A_RUN = {"get", "watch", "timeline"}
+OF_RUNS = {"cancel", "pause", "resume", "retry"}
+CLIENTS = {"demo", "list", "top", "console", "export", "import", "prune"} | OF_A_RUN | OF_RUNS
+VALUES: dict[str, tuple[str, object]] = {
+    "listen": ("127.0.0.1:7", "127.0.0.1:7"),
+    "database_url": ("postgresql://db/vwed", "postgresql://db/vwed"),
+    "redis_url": ("none", "none"),
+    "data_dir": ("/data", Path("/data")),
+    "workers": ("3", 3),
+}
+"""Option of `serve` -> a value in the environment, and what that means."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("VWED_")]:
+        monkeypatch.delenv(name)
+
+
+def command(name: str) -> click.Command:
+    found = main.get_command(click.Context(main), name)
+    assert found
+    return found
+
+
+def options(name: str) -> set[str]:
+    """As they are written, without those that every command has."""
+    params = [param for param in command(name).params if isinstance(param, click.Option)]
+    return {word for param in params for word in param.opts}
+
+
+def test_there_are_these_commands() -> None:
+    listed = main.list_commands(click.Context(main))
+    assert set(listed) == SERVERS | ON_THE_DATABASE | CLIENTS
+    for name in OF_A_RUN | OF_RUNS:
+        (run,) = (param for param in command(name).params if isinstance(param, click.Argument))
+        assert (run.required, run.nargs) == (True, -1 if name in OF_RUNS else 1)
+
+
+def test_who_asks_a_server_has_a_target() -> None:
+    for name in main.list_commands(click.Context(main)):
+        assert ("--target" in options(name)) is (name in CLIENTS), name
+
+
+def test_who_works_on_the_database_has_its_url_or_directory() -> None:
+    for name in ON_THE_DATABASE:
+        assert {"--database-url", "--data-dir"} <= options(name)
+
+
+@click.command()
+@target_options
+def said(target: Target) -> None:
+    """Whom it would ask."""
+    click.echo(target.address)
+
+
+def test_a_target_is_what_was_said_first() -> None:
+    given: list[tuple[list[str], dict[str, str]]] = [
+        (["--target", "a:1"], {"VWED_TARGET": "b:2", "VWED_LISTEN": "c:3"}),
+        ([], {"VWED_TARGET": "b:2", "VWED_LISTEN": "c:3"}),
+        ([], {"VWED_LISTEN": "c:3"}),
+        ([], {}),
+    ]
+    asked = [CliRunner().invoke(said, words, env=env).output.strip() for words, env in given]
+    assert asked == ["a:1", "b:2", "c:3", "127.0.0.1:50051"]
+
+
+def test_serve_has_its_options_and_defaults() -> None:
+    assert {f"--{name.replace('_', '-')}" for name in VALUES} | {"--insecure"} <= options("serve")
+    settings = settings_from(dict.fromkeys(VALUES))
+    assert (settings.listen, settings.workers) == ("127.0.0.1:50051", 1)
+    assert (settings.database_url, settings.redis_url) == (None, None)
+    assert settings.insecure is False
+
+
+@pytest.mark.parametrize("option", VALUES)
+def test_each_option_of_serve_has_an_environment_variable(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, meant = VALUES[option]
+    monkeypatch.setenv(f"VWED_{option.upper()}", written)
+    assert getattr(settings_from({option: None}), option) == meant
+    others: dict[str, object] = {
+        "listen": "127.0.0.1:8",
+        "database_url": "postgresql://other/vwed",
+        "redis_url": "redis://cache",
+        "data_dir": Path("/other"),
+        "workers": 4,
+    }
+    # What is said on the command line wins.
+    assert getattr(settings_from({option: others[option]}), option) == others[option]
