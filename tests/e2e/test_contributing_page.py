@@ -1,0 +1,74 @@
+"""What docs/contributing.md has developers start: servers of their own, and the pages."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.metrics_page import ask, free_address
+from tests.support.pages import ROOT, sections
+from tests.support.process import BIN, ENVIRONMENT
+from tests.support.waiting import until_true
+
+SECTIONS = sections("docs/contributing.md", "sh")
+POSTGRES = Path("/usr/lib/postgresql/15/bin/initdb")
+ASK = """
+"$VWED_TEST_REDIS_SERVER" --version > /dev/null
+python - <<'END'
+import os, psycopg, redis
+with psycopg.connect(os.environ["VWED_TEST_DATABASE_URL"], autocommit=True) as database:
+    database.execute("CREATE DATABASE one")
+answer = redis.from_url(os.environ["VWED_TEST_REDIS_URL"]).ping()
+print(database.info.server_version // 10_000, answer)
+END
+"""
+
+
+@pytest.mark.skipif(not POSTGRES.exists(), reason="there is no PostgreSQL 15 of Debian's")
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, who may be postgres")
+def test_servers_of_your_own() -> None:
+    (block,) = SECTIONS["On servers of your own"]
+    # The tests themselves are what runs here.
+    assert block.count("\nmake test\n") == 1
+    block = block.replace("\nmake test\n", ASK)
+    for port in ("5415", "6370"):
+        block = block.replace(port, free_address().rpartition(":")[2])
+    done = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", f'{block}\nrm -r "$dir"'],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "15 True" in done.stdout
+
+
+async def test_the_pages_are_served(tmp_path: Path) -> None:
+    (block,) = SECTIONS["Pages"]
+    assert block == ".venv/bin/zensical serve\n"
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    address = free_address()
+    serving = await asyncio.create_subprocess_exec(
+        *(BIN / "zensical", "serve", "--dev-addr", address), cwd=tmp_path, env=ENVIRONMENT
+    )
+
+    async def page() -> bool:
+        with suppress(ConnectionError):
+            asked = f"GET /terminal.html HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            _, body = await ask(address, asked.encode())
+            return "vwed-grpc watch" in body
+        return False
+
+    try:
+        await until_true(page, what="a page")
+    finally:
+        serving.terminate()
+        await serving.wait()
