@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
-from tests.support.metrics_page import ask, free_address
+from tests.support.metrics_page import free_address
 from tests.support.pages import ROOT, sections
 from tests.support.process import BIN, ENVIRONMENT
 from tests.support.waiting import until_true
@@ -60,15 +61,14 @@ async def test_the_pages_are_served(tmp_path: Path) -> None:
         *(BIN / "zensical", "serve", "--dev-addr", address), cwd=tmp_path, env=ENVIRONMENT
     )
 
-    async def page() -> bool:
-        with suppress(ConnectionError):
-            asked = f"GET /terminal.html HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-            _, body = await ask(address, asked.encode())
-            return "vwed-grpc watch" in body
-        return False
+    def page() -> str:
+        with suppress(OSError), urlopen(f"http://{address}/terminal.html") as answer:
+            return str(answer.read().decode())
+        return ""
 
     try:
-        await until_true(page, what="a page")
+        shown = await until_true(lambda: asyncio.to_thread(page), what="a page")
+        assert "vwed-grpc watch" in shown
     finally:
         serving.terminate()
         await serving.wait()
