@@ -15,11 +15,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.support.pages import PAGES, ROOT, texts
 from tests.support.process import BIN, ENVIRONMENT, Process
 from tests.support.wheels import built, kept, packed
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "client" / "README.md"])
 ONLY_UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
 AWAY = re.compile(r"NewConnectionError|NameResolutionError|ReadTimeoutError|ProxyError")
 TYPED = """
@@ -181,7 +180,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples of the pages that need the client alone, and one that says what is typed."""
     where = tmp_path_factory.mktemp("programs")
     for page in PAGES:
-        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        blocks = texts(str(page.relative_to(ROOT)), "python")
         if page.name == "executors.md":
             blocks = ["\n\n".join(blocks)]  # it is one program, as the page says
         for number, block in enumerate(blocks, 1):

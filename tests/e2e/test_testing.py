@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import texts
 from tests.support.waiting import until_true
 from vwed_grpc.testing import ServiceEndedError, server
 
-*TEST_FILES, PROGRAM = re.findall(
-    r"^```python\n(.*?)^```$",
-    (Path(__file__).parents[2] / "docs" / "testing.md").read_text(),
-    re.DOTALL | re.MULTILINE,
-)
+*TEST_FILES, PROGRAM = texts("docs/testing.md", "python")
 SYNC_TESTS = """
 import socket
 

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 import grpc
@@ -17,6 +17,7 @@ from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
+Break: TypeAlias = grpc.aio.AioRpcError | TimeoutError
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _PATIENCE = 3.0
 """Seconds for a server that is just starting."""
@@ -30,6 +31,22 @@ class Target:
     tenant: str
     token: Token = field(repr=False)
     credentials: grpc.ChannelCredentials | None = field(repr=False)
+
+    def why(self, broken: Break) -> str:
+        """What a broken connection, or an answer that is late, has to say, in a line."""
+        if isinstance(broken, TimeoutError):
+            return f"{self.address} is silent"
+        said = (broken.details() or "").partition("\n")[0]
+        if broken.code() is grpc.StatusCode.UNAVAILABLE:
+            return f"{self.address} is not reachable: {said}"
+        return f"{broken.code().name}: {said}"
+
+    def tell_outage(self, broken: Break | None) -> None:
+        """On standard error, which stays apart from what a program reads."""
+        said = (
+            f"connection lost, trying again: {self.why(broken)}" if broken else "connection is back"
+        )
+        click.echo(said, err=True)
 
     def connect(
         self, actor: str = "", *, patience: float = _PATIENCE
@@ -105,11 +122,7 @@ class CallFailed(click.ClickException):
     """A call's error as one line, and the exit code that scripts tell it by."""
 
     def __init__(self, target: Target, exc: grpc.aio.AioRpcError) -> None:
-        said = (exc.details() or "").partition("\n")[0]
-        if exc.code() is grpc.StatusCode.UNAVAILABLE:
-            super().__init__(f"{target.address} is not reachable: {said}")
-        else:
-            super().__init__(f"{exc.code().name}: {said}")
+        super().__init__(target.why(exc))
         self.code = exc.code()
 
     @property

@@ -15,7 +15,7 @@ from vwed_grpc.views.trace import trace
 from vwed_grpc.views.words import run_name, run_status
 
 _WRITERS = {"svg": svg, "html": html, "trace": trace}
-_MOST = {"svg": 200, "html": 2_000, "trace": 1 << 20}
+_MOST = {"svg": 200, "html": 2_000, "trace": 2_000}
 """Lines, beyond which loops are folded."""
 
 
