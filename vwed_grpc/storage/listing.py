@@ -36,9 +36,13 @@ _SHAPES = Shapes()
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
+    """Some items in the order that was asked for."""
+
     items: list[M]
     next_position: Position | None
+    """Of the last item; None: there are no more."""
     total: int
+    """Of items on all pages, if that was asked for, else 0."""
 
 
 @dataclass(frozen=True)
