@@ -116,6 +116,15 @@ def test_payload_is_a_change_only_if_its_content_differs() -> None:
     assert block.output_data == content(1).SerializeToString()
 
 
+def test_members_have_no_order() -> None:
+    one, other = Struct(), Struct()
+    for n in range(100):
+        one[f"member-{n}"] = n
+        other[f"member-{99 - n}"] = 99 - n
+    block = reported(status=RUNNING, input_data=one, output_data=one)
+    assert not apply(block, BlockRecord(input_data=other, output_data=other), "", NOW)
+
+
 def test_an_empty_payload_is_content_too() -> None:
     block = reported(status=RUNNING, output_data=content(1))
     assert apply(block, BlockRecord(output_data=Struct()), "", NOW)
@@ -137,6 +146,7 @@ def test_a_final_block_takes_the_same_content_alone(final: BlockRecordStatus.Val
         with pytest.raises(FailedPrecondition) as refused:
             apply(block.copy(), other, "", NOW)
         assert refused.value.reason == "BLOCK_IS_FINAL"
+        assert "other content" in refused.value.message
 
 
 def test_times_not_given_are_the_servers_at_the_first_running_and_at_the_end() -> None:

@@ -169,3 +169,12 @@ def test_the_fingerprint_leaves_the_request_as_it_is() -> None:
     request = ListTaskDefsRequest(page_size=7, page_token="t")
     request_fingerprint("t", "ListTaskDefs", request)
     assert request == ListTaskDefsRequest(page_size=7, page_token="t")
+
+
+def test_the_order_of_labels_is_no_argument() -> None:
+    one, other = ListTaskDefsRequest(), ListTaskDefsRequest()
+    for n in range(60):
+        one.filter.labels[f"label-{n}"] = "x"
+        other.filter.labels[f"label-{59 - n}"] = "x"
+    fingerprints = {request_fingerprint("t", "ListTaskDefs", each) for each in (one, other)}
+    assert len(fingerprints) == 1

@@ -1,87 +1,116 @@
-"""What watches ask of a run as it was: every field of the filter that lists have."""
+"""The filter that watches ask of a run as it was; SQL has the lists' (tests/integration/lists)."""
 
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.common_pb2 import TimeRange
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
+from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
-from vwed_grpc.domain.run_filter import matches
+from vwed_grpc.domain.lifecycle import FAILED, RUNNING
+from vwed_grpc.domain.run_filter import predicate
 
-RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
-FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
-RUN: dict[str, Any] = {
-    "id": "run-1",
-    "task_def_id": "def-1",
-    "task_def_name": "lift",
-    "task_type": "up",
-    "status": FAILED,
-    "error_code": "JAM",
-    "external_id": "wms-1",
-    "executor_id": "amr-1",
-    "robot_id": "r1",
-    "parent_task_record_id": "above",
-    "root_task_record_id": "top",
-    "retry_of": "before",
-    "labels": {"zone": "A", "line": "1"},
-    "create_time": Timestamp(seconds=10),
-    "start_time": Timestamp(seconds=20),
-    "end_time": Timestamp(seconds=30, nanos=5_000),
+VALUES = {
+    "ids": "id",
+    "task_def_ids": "task_def_id",
+    "task_def_names": "task_def_name",
+    "task_types": "task_type",
+    "error_codes": "error_code",
+    "external_ids": "external_id",
+    "executor_ids": "executor_id",
+    "robot_ids": "robot_id",
 }
+SINGLE = ("parent_task_record_id", "root_task_record_id", "retry_of")
+TIMES = ("create_time", "start_time", "end_time")
 
 
-def span(start: int | None, end: int | None, nanos: int = 0) -> TimeRange:
-    result = TimeRange()
-    if start is not None:
-        getattr(result, "from").seconds = start
-        getattr(result, "from").nanos = nanos
-    if end is not None:
-        result.to.seconds = end
-        result.to.nanos = nanos
-    return result
+def at(seconds: int, nanos: int = 0) -> Timestamp:
+    return Timestamp(seconds=seconds, nanos=nanos)
 
 
-CASES: dict[str, tuple[Any, Any]] = {
-    "ids": (["x", "run-1"], ["x"]),
-    "task_def_ids": (["x", "def-1"], ["def-2"]),
-    "task_def_names": (["x", "lift"], ["Lift"]),
-    "task_types": (["x", "up"], ["x"]),
-    "statuses": ([RUNNING, FAILED], [RUNNING]),
-    "error_codes": (["x", "JAM"], ["x", ""]),
-    "external_ids": (["x", "wms-1"], ["wms"]),
-    "external_id_prefix": ("wms-", "ms-1"),
-    "executor_ids": (["x", "amr-1"], ["x", ""]),
-    "robot_ids": (["x", "r1"], ["x", ""]),
-    "parent_task_record_id": ("above", "top"),
-    "root_task_record_id": ("top", "above"),
-    "retry_of": ("before", "run-1"),
-    "labels": ({"zone": "A", "line": "1"}, {"zone": "A", "line": "2"}),
-    "create_time": (span(10, 11), span(9, 10)),
-    "start_time": (span(None, 21), span(21, None)),
-    "end_time": (span(30, 31, nanos=5_000), span(29, 30, nanos=5_000)),
-}
-"""Field -> what the run matches, and what it does not."""
+def span(**ends: Timestamp) -> TimeRange:
+    return TimeRange(**ends)
 
 
-@pytest.mark.parametrize("field", TaskRecordFilter.DESCRIPTOR.fields_by_name)
-def test_each_field_asks_for_its_own(field: str) -> None:
-    run = TaskRecord(**RUN)
-    wanted, other = CASES[field]
-    assert matches(TaskRecordFilter(**{field: wanted}), run)
-    assert not matches(TaskRecordFilter(**{field: other}), run)
+def matches(run: TaskRecord, **fields: Any) -> bool:
+    return predicate(TaskRecordFilter(**fields))(run)
 
 
-@pytest.mark.parametrize("field", CASES)
-def test_all_must_match(field: str) -> None:
-    both = {name: wanted for name, (wanted, _) in CASES.items()}
-    assert matches(TaskRecordFilter(**both), TaskRecord(**RUN))
-    assert not matches(TaskRecordFilter(**both | {field: CASES[field][1]}), TaskRecord(**RUN))
+def test_all_fields_are_here() -> None:
+    fields = {*VALUES, *SINGLE, *TIMES, "statuses", "external_id_prefix", "labels"}
+    assert fields == set(TaskRecordFilter.DESCRIPTOR.fields_by_name)
 
 
-@pytest.mark.parametrize("field", ["start_time", "end_time"])
-def test_a_time_that_is_unset_is_in_no_range(field: str) -> None:
-    run = TaskRecord(**{name: value for name, value in RUN.items() if name != field})
-    for anything in (span(0, None), span(None, 100)):
-        asked: dict[str, Any] = {field: anything}
-        assert not matches(TaskRecordFilter(**asked), run)
+@pytest.mark.parametrize("field", VALUES)
+def test_any_of_the_values_will_do(field: str) -> None:
+    run = TaskRecord(**{name: f"my-{name}" for name in VALUES.values()})
+    mine = f"my-{VALUES[field]}"
+    assert matches(run, **{field: [mine]})
+    assert matches(run, **{field: ["other", mine]})
+    assert not matches(run, **{field: ["other", mine.upper()]})
+
+
+def test_any_of_the_statuses_will_do() -> None:
+    run = TaskRecord(status=FAILED)
+    assert matches(run, statuses=[RUNNING, FAILED])
+    assert not matches(run, statuses=[RUNNING])
+
+
+@pytest.mark.parametrize("field", SINGLE)
+def test_runs_are_named_one_by_one(field: str) -> None:
+    run = TaskRecord(**{name: f"my-{name}" for name in SINGLE})
+    assert matches(run, **{field: f"my-{field}"})
+    assert not matches(run, **{field: "other"})
+
+
+@pytest.mark.parametrize(("prefix", "does"), [("wms", True), ("wms-1", True), ("ms-1", False)])
+def test_an_external_id_begins_with_the_prefix(prefix: str, does: bool) -> None:
+    assert matches(TaskRecord(external_id="wms-1"), external_id_prefix=prefix) == does
+
+
+@pytest.mark.parametrize(
+    ("labels", "does"),
+    [
+        ({"zone": "A"}, True),
+        ({"zone": "A", "line": "1"}, True),
+        ({"zone": "A", "line": "2"}, False),
+        ({"zone": ""}, False),
+        ({"floor": ""}, True),
+    ],
+)
+def test_all_of_the_labels_are_asked_for(labels: dict[str, str], does: bool) -> None:
+    assert matches(TaskRecord(labels={"zone": "A", "line": "1"}), labels=labels) == does
+
+
+@pytest.mark.parametrize("field", TIMES)
+@pytest.mark.parametrize(
+    ("ends", "does"),
+    [
+        ({"from": at(9)}, True),
+        ({"from": at(10, 5_000)}, True),
+        ({"from": at(10, 6_000)}, False),
+        ({"from": at(11)}, False),
+        ({"to": at(9)}, False),
+        ({"to": at(10, 5_000)}, False),
+        ({"to": at(10, 6_000)}, True),
+        ({"from": at(10), "to": at(11)}, True),
+        ({"from": at(11), "to": at(12)}, False),
+        # What is finer than a microsecond is cut off.
+        ({"from": at(10, 5_999)}, True),
+        ({"to": at(10, 5_999)}, False),
+    ],
+)
+def test_a_time_is_from_the_one_end_and_before_the_other(
+    field: str, ends: dict[str, Timestamp], does: bool
+) -> None:
+    run = TaskRecord(**{field: at(10, 5_000)})
+    assert matches(run, **{field: span(**ends)}) == does
+    assert not matches(TaskRecord(), **{field: span(**ends)})
+
+
+def test_what_is_not_asked_for_does_not_matter_and_all_else_must_fit() -> None:
+    run = TaskRecord(id="a", labels={"zone": "A"})
+    assert matches(run)
+    assert matches(run, ids=["a"], labels={"zone": "A"})
+    assert not matches(run, ids=["b"], labels={"zone": "A"})
+    assert not matches(run, ids=["a"], labels={"zone": "B"})

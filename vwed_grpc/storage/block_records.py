@@ -28,6 +28,7 @@ Key = tuple[str, str, str, int]
 
 
 def missing(id_: str) -> NotFound:
+    """What is raised where no block of the run has this id."""
     return NotFound("BLOCK_RECORD_NOT_FOUND", f"no block_record {id_!r}", metadata={"id": id_})
 
 
@@ -41,6 +42,7 @@ _GET = Statement(
 
 
 async def get(pool: ReadingPool, tenant: str, run: str, id_: str) -> BlockRecord | None:
+    """The block of this run in full; None if there is none."""
     found = await pool.fetch(_GET, {"tenant": tenant, "run": run, "id": id_})
     return rows.block_record(found[0]) if found else None
 
@@ -264,6 +266,7 @@ async def count_open(tx: Transaction, tenant: str, run: str) -> int:
 
 
 def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[bool]]:
+    """The conditions that a run's blocks have to meet, all of them: for `LISTING`."""
     conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant, c.task_record_id == run]
     for column, values in (
         (c.status, f.statuses),

@@ -30,6 +30,7 @@ _ALIVE = c.expire_time.is_(None) | (c.expire_time > _NOW)
 
 
 def missing(key: str) -> NotFound:
+    """What is raised where the run has no such entry, or one that has expired."""
     return NotFound("DATA_CACHE_NOT_FOUND", f"no entry {key!r}", metadata={"key": key})
 
 

@@ -63,6 +63,7 @@ class Database:
 
     @property
     def pools(self) -> Sequence[Pool]:
+        """All of them, however different what they are for."""
         return (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
 
     async def answer(self) -> None:
@@ -70,6 +71,7 @@ class Database:
         await self.probe.select(sa.select(sa.literal(1)))
 
     async def close(self) -> None:
+        """Closes all connections, which nobody may use any more."""
         await asyncio.gather(*(pool.close() for pool in self.pools))
 
 

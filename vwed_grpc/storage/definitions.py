@@ -43,10 +43,12 @@ class Definitions(Generic[D]):
     reader: Callable[[tuple[str, ...]], Callable[[sa.Row[Any]], D]]
 
     def to_message(self, row: sa.Row[Any]) -> D:
+        """What `reader` makes of one row."""
         return self.reader(tuple(row._fields))(row)
 
     @property
     def parent(self) -> sa.Column[str]:
+        """The id of the definition, in `versions`."""
         return self.versions.c[f"{self.noun}_id"]
 
     @cached_property
@@ -66,6 +68,7 @@ class Definitions(Generic[D]):
 
     @property
     def json(self) -> list[sa.Column[Any]]:
+        """The columns that may be large, in `versions`."""
         return [self.versions.c[name] for name in self.json_fields]
 
     @cached_property
@@ -218,7 +221,10 @@ class Definitions(Generic[D]):
         await tx.fetch(self._free_names, {"tenant": tenant, "ids": ids})
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
-        """The latest content, locked until the transaction ends; compares `etag` if given."""
+        """The latest content, locked until the transaction ends; compares `etag` if given.
+
+        Raises NotFound, Aborted.
+        """
         message = await self.find(tx, tenant, id_)
         if message is None:
             raise self.missing(id_)
@@ -259,6 +265,7 @@ class Definitions(Generic[D]):
         return None
 
     def missing(self, id_: str) -> NotFound:
+        """What is raised where there is none with this id."""
         return NotFound(
             f"{self.noun.upper()}_NOT_FOUND", f"no {self.noun} {id_!r}", metadata={"id": id_}
         )
@@ -283,6 +290,7 @@ class Definitions(Generic[D]):
         )
 
     def deleted(self, id_: str) -> FailedPrecondition:
+        """What is raised where a deleted one is asked for more than it is good for."""
         return FailedPrecondition(
             f"{self.noun.upper()}_DELETED",
             f"{self.noun} {id_!r} is deleted: only reading and undelete work",

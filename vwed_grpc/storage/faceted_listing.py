@@ -41,6 +41,7 @@ class FacetedListing(Listing[M]):
         weighed: bool,
         alternatives: Sequence[sa.ColumnElement[bool]],  # noqa: ARG002 - the facets are the alternatives
     ) -> sa.Select[Any]:
+        """As of `Listing`: the first rows of each facet, and of these the first."""
         # No page ends where nothing can follow, but a forged token says so.
         ranges = [*self._ranges(order, place)] or [[sa.false()]]
         firsts = [self._first_of(range_, order, limit) for range_ in ranges]
@@ -154,4 +155,5 @@ def each_of(values: sa.BindParameter[Sequence[str]]) -> sa.TableValuedAlias:
 
 
 def texts(values: Sequence[str]) -> sa.BindParameter[Sequence[str]]:
+    """The values as one parameter: for `each_of`."""
     return sa.literal(list(values), ARRAY(models.Text))

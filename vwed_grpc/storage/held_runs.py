@@ -62,6 +62,7 @@ class HeldRun:
         return tx.ran_out(rows.moment(self.record.lease_expire_time), self.lease)
 
     def serialized(self) -> bytes:
+        """The whole run, as one TaskRecord."""
         return self.record.SerializeToString() + self.payload
 
 

@@ -36,8 +36,11 @@ _SHAPES = Shapes()
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
+    """Some items in the order that was asked for."""
+
     items: list[M]
     next_position: Position | None
+    """Of the last item; None: there are no more."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class SchemaMismatchError(RuntimeError):
 
 
 def alembic_config() -> "Config":
+    """Where the migrations are; a database is not named."""
     # A hundred modules, for who brings a schema up to date; servers look at one, as a rule.
     from alembic.config import Config  # noqa: PLC0415 - see above
 

@@ -42,6 +42,7 @@ class Run:
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Run":
+        """The run of a row that has all columns of the table."""
         return cls(
             rows.task_record(row),
             row.config_blocks,
@@ -53,6 +54,7 @@ class Run:
 
 
 def missing(id_: str) -> NotFound:
+    """What is raised where the tenant has no such run."""
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
@@ -60,6 +62,7 @@ _GET = ByKey(sa.select(table).where(c.tenant == sa.bindparam("tenant")), c.id)
 
 
 async def get(pool: ReadingPool, tenant: str, id_: str) -> TaskRecord | None:
+    """The run in full; None if there is none."""
     run = await get_run(pool, tenant, id_)
     return run.record if run else None
 
@@ -87,7 +90,7 @@ async def lock(
     """The run, locked until the transaction ends; compares `etag` if given.
 
     If `exclusive`, no `lock_shared` gets it meanwhile: no run is made below it, no entry of its
-    data cache is written.
+    data cache is written. Raises NotFound, Aborted.
     """
     found = await tx.fetch(_LOCK_EXCLUSIVELY if exclusive else _LOCK, {"tenant": tenant, "id": id_})
     if not found:

@@ -9,6 +9,7 @@ from vwed.v1.record_service_pb2 import (
     PauseTaskRecordRequest,
     ReportBlockRequest,
     ReportBlocksRequest,
+    RetryTaskRecordRequest,
     StreamBlockReportsRequest,
 )
 
@@ -22,11 +23,12 @@ from tests.support.steps import (
     refused,
     report,
     running,
+    start,
     until,
 )
 from vwed.client import Client
 from vwed_grpc.domain import lifecycle
-from vwed_grpc.domain.blocks import FAILED, PAUSED, RUNNING, SUCCEEDED
+from vwed_grpc.domain.blocks import FAILED, PAUSED, PENDING, RUNNING, SKIPPED, SUCCEEDED
 from vwed_grpc.writes import flush
 
 
@@ -138,6 +140,31 @@ async def test_a_parent_of_another_run_is_none(client: Client) -> None:
     other = await running(client, run.task_def_id)
     with refused(StatusCode.NOT_FOUND):
         await report(client, other.id, block("b", parent_block_record_id=theirs.id))
+
+
+async def test_more_blocks_than_a_run_may_have(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows count: iterations, earlier attempts, and what a retry has brought along."""
+    monkeypatch.setattr(flush, "MAX_BLOCKS", 3)
+    run = await running(client)
+    await report(client, run.id, block("a", FAILED), block("a", RUNNING, attempt=2))
+    before = await everything(client, run.id)
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_BLOCKS"):
+        await report(client, run.id, block("b", SUCCEEDED), block("b", iteration="1"))
+    assert await everything(client, run.id) == before
+    await report(client, run.id, block("b", SUCCEEDED), block("a", SUCCEEDED, attempt=2))
+    await client.records.FinishTaskRecord(
+        FinishTaskRecordRequest(id=run.id, status=lifecycle.FAILED)
+    )
+    retry = await client.records.RetryTaskRecord(
+        RetryTaskRecordRequest(id=run.id, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
+    )
+    await start(client, retry.id)
+    assert {b.block_id for b in await blocks_of(client, retry.id)} == {"a", "b"}
+    await report(client, retry.id, block("c", RUNNING))
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_BLOCKS"):
+        await report(client, retry.id, block("d"))
 
 
 async def test_a_run_that_is_not_there(client: Client) -> None:
