@@ -138,19 +138,33 @@ def exports(crowd: Crowd, target: str) -> None:
 
 def imports(crowd: Crowd, target: str) -> None:
     """Each import has every definition change."""
+    turns = itertools.count(1)
+    _imports(crowd, target, ImportTaskDefsOptions.CONFLICT_OVERWRITE, lambda: f"turn {next(turns)}")
+
+
+def unchanged_imports(crowd: Crowd, target: str) -> None:
+    """The first one makes them, and each later one finds them: versions are kept for ever."""
+    _imports(crowd, target, ImportTaskDefsOptions.CONFLICT_SKIP, lambda: "the first turn")
+
+
+def _imports(
+    crowd: Crowd,
+    target: str,
+    conflict: ImportTaskDefsOptions.Conflict.ValueType,
+    describe: Callable[[], str],
+) -> None:
     blocks = [{"id": f"block-{n}", "type": "drive", "name": f"站 {n}"} for n in range(BLOCKS)]
     config = Struct()
     config.update({"blocks": blocks})
-    options = ImportTaskDefsOptions(conflict=ImportTaskDefsOptions.CONFLICT_OVERWRITE)
+    options = ImportTaskDefsOptions(conflict=conflict)
     first = ImportTaskDefsRequest(options=options).SerializeToString()
-    turns = itertools.count(1)
 
     def send(wire: Connection, again: Again) -> None:
-        stream, turn = wire.open(f"{DEFINITIONS}/ImportTaskDefs", again), next(turns)
+        stream, description = wire.open(f"{DEFINITIONS}/ImportTaskDefs", again), describe()
         wire.send(stream, first)
         for n in range(IMPORTED):
             item = TaskDef(id=f"crowd-{n}", name=f"crowd {n}", version=1, config=config)
-            item.description = f"as of turn {turn}"
+            item.description = f"as of {description}"
             message = ImportTaskDefsRequest(task_def=item).SerializeToString()
             wire.send(stream, message, last=n == IMPORTED - 1)
 
@@ -172,3 +186,6 @@ PARTS: dict[str, Part] = {
         imports,
     )
 }
+
+ALL = PARTS | {unchanged_imports.__name__: unchanged_imports}
+"""With those of another load than the bench's."""

@@ -1,0 +1,184 @@
+"""What a service and its stores take at a time: memory, files, threads, connections, rows, keys."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.faults.errors_met import Met
+from tests.faults.growth import Name, Rule, Sample
+from tests.support.clusters import family
+from tests.support.metrics_page import figures
+from tests.support.process import worker
+
+SAMPLE_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+"""A store that is frozen is not read this time."""
+MEASURED = 0
+"""The worker that is never killed."""
+
+_MINUTE = 60.0
+"""How often the service looks for what is to be removed."""
+_SETTLED = 3 * _MINUTE
+"""The first of what there is lives for two minutes, and is gone a minute later at the latest."""
+RULES: Mapping[str, Rule] = {
+    "resident memory": Rule("MiB", settles=_MINUTE),
+    # PostgreSQL's processes come and go with the connections, each with memory of its own.
+    "private memory": Rule("MiB", settles=_SETTLED, floor=4),
+    "memory": Rule("MiB", settles=_MINUTE, floor=1),
+    # A connection that takes the place of a broken one is there beside it for a moment.
+    "open files": Rule("", settles=_MINUTE, floor=2),
+    # gRPC's core has a pool of threads that come and go as they are needed.
+    "threads": Rule("", settles=_MINUTE, floor=2),
+    "connections": Rule("", settles=_MINUTE, floor=2),
+    # Watchers and callers who pause come and go by chance.
+    "open calls": Rule("", floor=20),
+    "open streams": Rule("", floor=20),
+    "keys": Rule("", settles=_MINUTE, floor=50),
+    # Tables and their indexes grow by pages, and by what the last VACUUM has not yet found.
+    "size": Rule("MiB", settles=_SETTLED, floor=2),
+    # What is to go waits up to a minute.
+    "age of the oldest": Rule("s", settles=_SETTLED, floor=_MINUTE),
+    "cores busy": Rule("", judged=False),
+}
+
+_TABLES = """
+    SELECT relname, pg_total_relation_size(oid) / 1048576.0 FROM pg_class
+     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+_AGES = """
+    SELECT 'events', extract(epoch FROM clock_timestamp() - min(event_time))
+      FROM task_record_events
+    UNION ALL
+    SELECT 'ended runs', extract(epoch FROM clock_timestamp() - min(end_time)) FROM task_records
+    UNION ALL
+    SELECT 'request ids', 86400 - extract(epoch FROM min(expire_time) - clock_timestamp())
+      FROM idempotency_keys
+"""
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'vwed-grpc%'"
+
+
+@dataclass
+class Gauges:
+    """Reads all of them; the server's own page as well."""
+
+    server: int
+    """The process that has the workers."""
+    page: str
+    """Where it shows its metrics."""
+    postmaster: int
+    database_url: str
+    redis_socket: str
+    samples: list[Sample] = field(default_factory=list)
+    met: list[Met] = field(default_factory=list)
+    """Codes that the server answered anybody with, when they were counted."""
+    _answered: dict[str, float] = field(default_factory=dict)
+
+    async def go_on(self) -> None:
+        """Samples until cancelled."""
+        began = time.monotonic()
+        while True:
+            busy, at = _busy(), time.monotonic()
+            await asyncio.sleep(SAMPLE_SECONDS)
+            share = (_busy() - busy) / (time.monotonic() - at)
+            found = {("the machine", "cores busy"): share}
+            found |= await asyncio.to_thread(self._processes)
+            for read in (self._postgres, self._redis, self._page):
+                with suppress(OSError, TimeoutError, psycopg.Error, RedisError):
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        found |= await read()
+            self.samples.append(Sample(time.monotonic() - began, found))
+
+    def _processes(self) -> dict[Name, float]:
+        found: dict[Name, float] = {}
+        for who, pid in (
+            (f"worker {MEASURED}", worker(self.server, MEASURED)),
+            ("the workers' parent", self.server),
+        ):
+            found[who, "resident memory"] = _status(pid, "VmRSS") / 1024
+            found[who, "open files"] = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+            found[who, "threads"] = _status(pid, "Threads")
+        found["PostgreSQL", "private memory"] = sum(map(_private_mib, family(self.postmaster)))
+        return found
+
+    async def _postgres(self) -> dict[Name, float]:
+        found: dict[Name, float] = {}
+        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            for (count,) in await (await connection.execute(_CONNECTIONS)).fetchall():
+                found["PostgreSQL", "connections"] = count
+            for table, mib in await (await connection.execute(_TABLES)).fetchall():
+                found[f"table {table}", "size"] = float(mib)
+            for what, age in await (await connection.execute(_AGES)).fetchall():
+                if age is not None:
+                    found[what, "age of the oldest"] = float(age)
+        return found
+
+    async def _redis(self) -> dict[Name, float]:
+        async with Redis(unix_socket_path=self.redis_socket) as redis:
+            told = await redis.info()
+            keys = await redis.dbsize()
+        return {
+            ("Redis", "memory"): told["used_memory"] / 2**20,
+            ("Redis", "keys"): keys,
+            ("Redis", "connections"): told["connected_clients"],
+        }
+
+    async def _page(self) -> dict[Name, float]:
+        page = await figures(self.page)
+        self._count(page)
+
+        def total(name: str) -> float:
+            return sum(value for key, value in page.items() if key.startswith(name))
+
+        return {
+            ("the workers", "open calls"): total("vwed_open_calls"),
+            ("the workers", "open streams"): total("vwed_open_streams"),
+        }
+
+    def _count(self, page: Mapping[str, float]) -> None:
+        """Notes which codes came since the last look."""
+        for key, value in page.items():
+            if key.startswith("vwed_calls_total") and value > self._answered.get(key, 0.0):
+                self._answered[key] = value
+                method, code = (_label(key, name) for name in ("method", "code"))
+                if not _good(method, code):
+                    self.met.append(Met(time.time(), f"{method}, by the server's page", code))
+
+
+def _good(method: str, code: str) -> bool:
+    """Whether it is an answer of every day; callers who leave, and half-sent uploads, are."""
+    half_sent = (method, code) == ("SetDataCache", "RESOURCE_EXHAUSTED")
+    return code in {"OK", "CANCELLED"} or half_sent
+
+
+def _label(key: str, name: str) -> str:
+    return key.partition(f'{name}="')[2].partition('"')[0]
+
+
+def _status(pid: int, name: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return float(line.split()[1])
+    return 0.0
+
+
+def _private_mib(pid: int) -> float:
+    """Of what is no file and not shared with others."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss_Anon:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _busy() -> float:
+    """Seconds for which cores were busy so far, all together."""
+    ticks = [*map(int, Path("/proc/stat").read_text().partition("\n")[0].split()[1:9])]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")

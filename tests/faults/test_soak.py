@@ -1,0 +1,26 @@
+"""An everyday load for VWED_SOAK_SECONDS: nothing grows, nobody is told what nothing explains."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.process import ROOT
+from bench.table import fill
+from tests.faults.soak import retention, soak
+
+LONG = 1_800.0
+PAGE = ROOT / "docs" / "reliability.md"
+
+
+@pytest.mark.soak
+async def test_nothing_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = float(os.environ.get("VWED_SOAK_SECONDS", LONG))
+    monkeypatch.setenv("VWED_RETENTION", retention())
+    soaked = await soak(tmp_path, seconds)
+    verdict = soaked.verdict
+    print(f"\n{soaked.table}\n{verdict}")  # noqa: T201 - they are what one runs it for
+    assert not verdict.violations, verdict
+    assert all(verdict.done.values())
+    if seconds >= LONG:
+        fill(PAGE, "soak", soaked.table)
