@@ -54,12 +54,17 @@ class Again:
 class Crowd:
     """All of them, by kind."""
 
-    def __init__(self, pause: float = 0.0) -> None:
-        """`pause`: seconds between an answer and the next call."""
+    def __init__(self, share: float = 1.0, pause: float = 0.0) -> None:
+        """`share` of a whole one; `pause`: seconds between an answer and the next call."""
         self.wires = list[Connection]()
         self.counts: dict[str, Count] = defaultdict(Count)
         self._callers: list[Again] = []
+        self._share = share
         self._pause = pause
+
+    def some(self, whole: int) -> range:
+        """As many of `whole` callers as there are to be, one at least."""
+        return range(max(round(whole * self._share), 1))
 
     def add(self, kind: str, start: Callable[[Again], object]) -> None:
         self._callers.append(Again(start, self.counts[kind], self._pause))

@@ -89,7 +89,7 @@ def one_round(
 
 
 def _part(server: Server, parts: Sequence[str]) -> Any:
-    return companion(_CROWD_NICE, "bench.crowd.load", server.target, "0", *parts)
+    return companion(_CROWD_NICE, "bench.crowd.load", server.target, "1", "0", *parts)
 
 
 def _waits(

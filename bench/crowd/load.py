@@ -1,7 +1,8 @@
-"""Tenant B, or parts of it: `python -m bench.crowd.load TARGET PAUSE PART...`, until stdin ends.
+"""Tenant B, or parts of it: `python -m bench.crowd.load TARGET SHARE PAUSE PART...`.
 
-`PAUSE` is the seconds between an answer and the next call. It says "open" once everything is under
-way, and in the end what came of each kind of call, also if the end is that of a connection.
+It has `SHARE` of the callers, who pause for `PAUSE` seconds after an answer, and goes on until
+stdin ends. It says "open" once everything is under way, and in the end what came of each kind of
+call, also if the end is that of a connection.
 """
 
 import json
@@ -14,8 +15,8 @@ from bench.crowd.parts import ALL
 from bench.load import pump
 
 
-def hold(target: str, pause: str, *parts: str) -> None:
-    crowd = Crowd(float(pause))
+def hold(target: str, share: str, pause: str, *parts: str) -> None:
+    crowd = Crowd(float(share), float(pause))
     for part in parts:
         ALL[part](crowd, target)
     crowd.begin()

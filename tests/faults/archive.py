@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.faults import history
-from tests.faults.history import History
 from tests.faults.tally import Tally
 from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.storage.connector import Connector
@@ -28,7 +27,7 @@ _NEWS = sa.text(f"""
 class Archive:
     def __init__(self, database_url: str, tenant: str, task_types: frozenset[str]) -> None:
         """`task_types`: of the runs whose events are wanted as they are told."""
-        self.table: History = {}
+        self.table: history.History = {}
         self.told: dict[str, list[TaskRecordEvent]] = {}
         """In VIEW_FULL."""
         self.miscounted: list[str] = []

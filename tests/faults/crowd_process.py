@@ -13,8 +13,9 @@ from bench.crowd.parts import ALL, imports
 from bench.crowd.tenants import B
 from bench.process import ROOT, environment, python
 
-PAUSE = 2.0
-"""Seconds between an answer and the next call, so that some of the machine is left."""
+SHARE, PAUSE = 0.25, 1.0
+"""Of the bench's crowd, and seconds between an answer and the next call: much of the machine is
+left."""
 PARTS = [part for part in ALL if part != imports.__name__]
 
 
@@ -34,7 +35,7 @@ class CrowdProcess:
             self.lives += 1
             with self._log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    *python("bench.crowd.load", self._target, str(PAUSE), *PARTS),
+                    *python("bench.crowd.load", self._target, str(SHARE), str(PAUSE), *PARTS),
                     cwd=ROOT,
                     env=environment(ROOT),
                     stdin=PIPE,

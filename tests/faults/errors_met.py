@@ -1,6 +1,7 @@
 """Which errors callers may meet, by what happens to the service; each other one is a failure."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -72,16 +73,29 @@ def said(exc: grpc.aio.AioRpcError) -> str:
     return f"{code.name} {OWN_CLOCK if own else CONNECTION}"
 
 
-def unexpected(met: Iterable[Met], befallen: Iterable[Befallen]) -> Iterator[str]:
-    """Those that nothing that happened by then explains."""
-    happened = [*befallen]
+def unexpected(met: Iterable[Met], befallen: Sequence[Befallen]) -> Iterator[str]:
+    """Those that nothing that had happened explains."""
     for error in met:
-        may = EVER.union(
-            *(
-                MAY_CAUSE[one.fault]
-                for one in happened
-                if one.began <= error.at <= one.ended + AFTERMATH
-            )
-        )
+        causes = [MAY_CAUSE[one.fault] for one in befallen if _hit(one, error)]
+        may = EVER.union(*causes)
         if error.said not in may | {each.partition(" ")[0] for each in may}:
             yield f"{error.where}: {error.said} at {error.at:.1f}"
+
+
+def table(met: Sequence[Met], befallen: Sequence[Befallen]) -> str:
+    """What was told to callers whenever something had happened, as Markdown."""
+    lines = ["| what happened | times | what callers were told |", "| --- | ---: | --- |"]
+    for fault, times in Counter(one.fault for one in befallen).most_common():
+        told = Counter(
+            error.said
+            for error in met
+            if error.said in MAY_CAUSE[fault] - EVER
+            and any(one.fault == fault and _hit(one, error) for one in befallen)
+        )
+        said = ", ".join(f"{count:,} {each}" for each, count in told.most_common()) or "nothing"
+        lines.append(f"| {fault.replace('_', ' ')} | {times} | {said} |")
+    return "\n".join(lines)
+
+
+def _hit(one: Befallen, error: Met) -> bool:
+    return one.began <= error.at <= one.ended + AFTERMATH

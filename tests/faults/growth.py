@@ -59,7 +59,9 @@ class Growth:
 
     def __str__(self) -> str:
         who, what = self.name
-        return f"{who}, {what}: {_said(self.first)} → {_said(self.last)} {self.rule.unit}"
+        return (
+            f"{who}, {what}: from {_said(self.first, self.rule)} to {_said(self.last, self.rule)}"
+        )
 
 
 def growths(
@@ -82,36 +84,39 @@ def growths(
 
 def table(grown: Iterable[Growth], seconds: float) -> str:
     """As Markdown."""
-    (_, half), (late, _) = FIRST, LAST
-    early = f"{_time(FIRST[0] * seconds)} to {_time(half * seconds)}"
-    lines = [
-        f"| of | what | {early} | {_time(late * seconds)} to {_time(seconds)} | growth |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
+    early, late = (
+        f"{_time(begin * seconds)} to {_time(end * seconds)}" for begin, end in (FIRST, LAST)
+    )
+    lines = [f"| of | what | {early} | {late} | growth |", "| --- | --- | ---: | ---: | ---: |"]
     for one in grown:
         who, what = one.name
-        cells = f"{_said(one.first)} {one.rule.unit} | {_said(one.last)} {one.rule.unit}"
-        lines.append(f"| {who} | {what} | {cells} | {_share(one)} |")
+        cells = (who, what, *(_said(figure, one.rule) for figure in (one.first, one.last)))
+        lines.append(f"| {' | '.join(cells)} | {_share(one)} |")
     return "\n".join(lines)
 
 
 def _share(one: Growth) -> str:
     if one.first is None or one.last is None:
         return "**not read**"
-    share = f"{(one.last - one.first) / one.first:+.1%}" if one.first else "" if one.last else "0"
-    if one.too_much:
-        return f"**{share}**"
     if not one.rule.judged:
         return ""
-    return share if one.settled else f"({share}, it takes {_time(one.rule.settles)} to settle)"
+    share = f"{(one.last - one.first) / one.first:+.1%}" if one.first else ""
+    if one.too_much:
+        return f"**{share or 'from nothing'}**"
+    return (
+        share if one.settled else f"({share}: too early, it settles in {_time(one.rule.settles)})"
+    )
 
 
-def _said(figure: float | None) -> str:
-    return "?" if figure is None else f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+def _said(figure: float | None, rule: Rule) -> str:
+    if figure is None:
+        return "?"
+    number = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+    return f"{number} {rule.unit}".strip()
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds / 60:.3g} min"
+    return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds:.3g} s"
 
 
 def _median(figures: Iterable[float]) -> float | None:

@@ -6,7 +6,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from tests.faults.chaos import Chaos
+from tests.faults.chaos import Chaos, Fault
 from tests.support.clusters import frozen
 from tests.support.process import worker
 
@@ -21,9 +21,7 @@ class Mishaps(Chaos):
     """Seconds of peace before each."""
 
     async def until(self, end: float) -> None:
-        """Each once, in any order, and so on; the last pause before `end` (monotonic seconds) has
-        none.
-        """
+        """Each once, in any order, and so on; before `end` (monotonic seconds) there is peace."""
         faults = (
             self.stop_redis,
             self.freeze_postgres,
@@ -33,7 +31,7 @@ class Mishaps(Chaos):
             self.kill_executors,
             self.freeze_executors,
         )
-        due = list(faults[:0])
+        due = list[Fault]()
         while time.monotonic() + 2 * self.pause < end:
             await asyncio.sleep(self.pause)
             due = due or self.random.sample(faults, len(faults))

@@ -23,7 +23,6 @@ from tests.faults.executor_processes import ExecutorProcess
 from tests.faults.executor_processes import started as executing
 from tests.faults.fleet import Fleet
 from tests.faults.gauges import RULES, Gauges
-from tests.faults.growth import Growth
 from tests.faults.journaled_executors import ANY
 from tests.faults.mishaps import Mishaps
 from tests.faults.orders import Orders
@@ -61,8 +60,9 @@ class Site:
 @dataclass
 class Soaked:
     verdict: Verdict
-    grown: list[Growth]
-    table: str
+    page: str
+    """What grew and what callers were told, as Markdown."""
+    crowd: CrowdProcess
 
 
 @asynccontextmanager
@@ -163,7 +163,8 @@ async def soak(home: Path, seconds: float) -> Soaked:
         }
         verdict.find({name: bad for name, bad in found.items() if bad})
     verdict.seconds = [b - a for a, b in pairwise([*times, time.monotonic()])]
-    return Soaked(verdict, grown, growth.table(grown, seconds))
+    page = f"{growth.table(grown, seconds)}\n\n{errors_met.table(met, here.mishaps.times)}"
+    return Soaked(verdict, page, here.crowd)
 
 
 def retention() -> str:

@@ -19,8 +19,9 @@ async def test_nothing_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("VWED_RETENTION", retention())
     soaked = await soak(tmp_path, seconds)
     verdict = soaked.verdict
-    print(f"\n{soaked.table}\n{verdict}")  # noqa: T201 - they are what one runs it for
+    crowd = dict(soaked.crowd.counts)
+    print(f"\n{soaked.page}\n\n{soaked.crowd.lives} crowds: {crowd}\n{verdict}")  # noqa: T201 - they are what one runs it for
     assert not verdict.violations, verdict
     assert all(verdict.done.values())
     if seconds >= LONG:
-        fill(PAGE, "soak", soaked.table)
+        fill(PAGE, "soak", soaked.page)
