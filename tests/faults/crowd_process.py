@@ -13,7 +13,7 @@ from bench.crowd.parts import ALL, imports
 from bench.crowd.tenants import B
 from bench.process import ROOT, environment, python
 
-SHARE, PAUSE = 0.25, 1.0
+SHARE, PAUSE = 0.4, 1.0
 """Of the bench's crowd, and seconds between an answer and the next call: much of the machine is
 left."""
 PARTS = [part for part in ALL if part != imports.__name__]
@@ -27,9 +27,13 @@ class CrowdProcess:
         self._target = target
         self._log = log
         self._process: Process | None = None
+        self._living: asyncio.Task[None] | None = None
         self._stopping = False
 
-    async def go_on(self) -> None:
+    def start(self) -> None:
+        self._living = asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
         """One life after the other, until it is told to stop."""
         while not self._stopping:
             self.lives += 1
@@ -55,20 +59,24 @@ class CrowdProcess:
         self._stopping = True
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
+        if self._living is not None:
+            await self._living
+
+    def kill(self) -> None:
+        if self._living is not None:
+            self._living.cancel()
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     def _count(self, counts: dict[str, dict[str, float]]) -> None:
         for kind, count in counts.items():
             for what in ("answered", "refused", "messages"):
                 self.counts[f"{kind} {what}"] += int(count[what])
 
-    def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-
 
 @asynccontextmanager
 async def crowd(target: str, log: Path) -> AsyncIterator[CrowdProcess]:
-    """Ready to go on. It does not outlive this."""
+    """Its runs are there, and it is yet to start. It does not outlive this."""
     await prepare(target, B)
     process = CrowdProcess(target, log)
     try:

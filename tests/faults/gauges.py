@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from tests.faults.errors_met import Met
 from tests.faults.growth import Name, Rule, Sample
 from tests.faults.leftovers import TABLES
+from tests.faults.mishaps import LIVES
 from tests.support.clusters import family
 from tests.support.metrics_page import figures
 from tests.support.process import worker
@@ -22,31 +23,32 @@ from tests.support.process import worker
 SAMPLE_SECONDS = 5.0
 ANSWER_SECONDS = 2.0
 """A store that is frozen is not read this time."""
-MEASURED = 0
-"""The worker that is never killed."""
 
 _MINUTE = 60.0
 """How often the service looks for what is to be removed."""
 _SETTLED = 3 * _MINUTE
 """The first of what there is lives for two minutes, and is gone a minute later at the latest."""
 RULES: Mapping[str, Rule] = {
-    "resident memory": Rule("MiB", settles=_MINUTE),
+    "memory": Rule("MiB", settles=_MINUTE, floor=1),
+    # Whenever the other worker is killed, callers find themselves at this one, more or fewer.
+    "memory with some of the callers": Rule("MiB", settles=_MINUTE, floor=16),
     # PostgreSQL's processes come and go with the connections, each with memory of its own.
     "private memory": Rule("MiB", settles=_SETTLED, floor=4),
-    "memory": Rule("MiB", settles=_MINUTE, floor=1),
     # A connection that takes the place of a broken one is there beside it for a moment.
     "open files": Rule("", settles=_MINUTE, floor=2),
+    "open files but sockets": Rule("", settles=_MINUTE, floor=2),
     # gRPC's core has a pool of threads that come and go as they are needed.
     "threads": Rule("", settles=_MINUTE, floor=2),
     "connections": Rule("", settles=_MINUTE, floor=2),
     # Watchers and callers who pause come and go by chance.
-    "open calls": Rule("", floor=50),
+    "open calls": Rule("", floor=20),
     "open streams": Rule("", floor=20),
     "keys": Rule("", settles=_MINUTE, floor=50),
     # Tables and their indexes grow by pages, and by what the last VACUUM has not yet found.
     "size": Rule("MiB", settles=_SETTLED, floor=2),
     # What is to go waits up to a minute.
     "age of the oldest": Rule("s", settles=_SETTLED, floor=_MINUTE),
+    "how long they are over": Rule("s", settles=_SETTLED, floor=_MINUTE),
     "cores busy": Rule("", judged=False),
 }
 
@@ -55,32 +57,38 @@ _TABLES = """
      WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 """
 _AGES = """
-    SELECT 'events', extract(epoch FROM clock_timestamp() - min(event_time))
-      FROM task_record_events
+    SELECT 'events', 'age of the oldest',
+           extract(epoch FROM clock_timestamp() - min(event_time)) FROM task_record_events
     UNION ALL
-    SELECT 'ended runs', extract(epoch FROM clock_timestamp() - min(end_time)) FROM task_records
+    SELECT 'ended runs', 'age of the oldest',
+           extract(epoch FROM clock_timestamp() - min(end_time)) FROM task_records
     UNION ALL
-    SELECT 'request ids', 86400 - extract(epoch FROM min(expire_time) - clock_timestamp())
-      FROM idempotency_keys
+    SELECT 'request ids', 'how long they are over',
+           extract(epoch FROM clock_timestamp() - min(expire_time)) FROM idempotency_keys
+    UNION ALL
+    SELECT 'entries', 'how long they are over',
+           extract(epoch FROM clock_timestamp() - min(expire_time)) FROM data_cache
 """
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'vwed-grpc%'"
 
 
 @dataclass
 class Gauges:
-    """Reads all of them; the server's own page as well."""
+    """Reads all of them, and the servers' own pages as well."""
 
-    server: int
-    """The process that has the workers."""
-    page: str
-    """Where it shows its metrics."""
+    alone: int
+    """The process that serves alone."""
+    parent: int
+    """The one that has workers, of which the first one lives."""
     postmaster: int
+    pages: Sequence[str]
+    """Where the servers show their metrics."""
     database_url: str
     redis_socket: str
     samples: list[Sample] = field(default_factory=list)
     met: list[Met] = field(default_factory=list)
-    """Codes that the server answered anybody with, when they were counted."""
-    _answered: dict[str, float] = field(default_factory=dict)
+    """Codes that the servers answered anybody with, when they were counted."""
+    _answered: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def go_on(self) -> None:
         """Samples until cancelled."""
@@ -91,23 +99,27 @@ class Gauges:
             share = (_busy() - busy) / (time.monotonic() - at)
             found = {("the machine", "cores busy"): share}
             found |= await asyncio.to_thread(self._processes)
-            for read in (self._postgres, self._redis, self._page):
+            for read in (self._postgres, self._redis, self._servers):
                 with suppress(OSError, TimeoutError, psycopg.Error, RedisError):
                     async with asyncio.timeout(ANSWER_SECONDS):
                         found |= await read()
             self.samples.append(Sample(time.monotonic() - began, found))
 
     def _processes(self) -> dict[Name, float]:
-        found: dict[Name, float] = {}
-        for who, pid in (
-            (f"worker {MEASURED}", worker(self.server, MEASURED)),
-            ("the workers' parent", self.server),
-        ):
-            found[who, "resident memory"] = _status(pid, "VmRSS") / 1024
-            found[who, "open files"] = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-            found[who, "threads"] = _status(pid, "Threads")
-        found["PostgreSQL", "private memory"] = sum(map(_private_mib, family(self.postmaster)))
-        return found
+        alone, parent, lives = "the server alone", "the workers' parent", "the worker that lives"
+        lives_pid = worker(self.parent, LIVES)
+        return {
+            (alone, "memory"): _status(self.alone, "VmRSS") / 1024,
+            (alone, "open files"): len(_files(self.alone)),
+            (alone, "threads"): _status(self.alone, "Threads"),
+            (parent, "memory"): _status(self.parent, "VmRSS") / 1024,
+            (parent, "open files"): len(_files(self.parent)),
+            (parent, "threads"): _status(self.parent, "Threads"),
+            (lives, "memory with some of the callers"): _status(lives_pid, "VmRSS") / 1024,
+            (lives, "open files but sockets"): sum("socket" not in f for f in _files(lives_pid)),
+            (lives, "threads"): _status(lives_pid, "Threads"),
+            ("PostgreSQL", "private memory"): sum(map(_private_mib, family(self.postmaster))),
+        }
 
     async def _postgres(self) -> dict[Name, float]:
         found: dict[Name, float] = {}
@@ -117,9 +129,8 @@ class Gauges:
             for table, mib in await (await connection.execute(_TABLES)).fetchall():
                 name = (f"table {table}" if table in TABLES else "all other tables"), "size"
                 found[name] = found.get(name, 0.0) + float(mib)
-            for what, age in await (await connection.execute(_AGES)).fetchall():
-                if age is not None:
-                    found[what, "age of the oldest"] = float(age)
+            for who, what, age in await (await connection.execute(_AGES)).fetchall():
+                found[who, what] = max(float(age or 0), 0.0)
         return found
 
     async def _redis(self) -> dict[Name, float]:
@@ -132,23 +143,22 @@ class Gauges:
             ("Redis", "connections"): told["connected_clients"],
         }
 
-    async def _page(self) -> dict[Name, float]:
-        page = await figures(self.page)
-        self._count(page)
+    async def _servers(self) -> dict[Name, float]:
+        found: dict[Name, float] = {}
+        for page in self.pages:
+            told = await figures(page)
+            self._count(page, told)
+            for what in ("open calls", "open streams"):
+                name = f"vwed_{what.replace(' ', '_')}"
+                number = sum(value for key, value in told.items() if key.startswith(name))
+                found["the servers", what] = found.get(("the servers", what), 0.0) + number
+        return found
 
-        def total(name: str) -> float:
-            return sum(value for key, value in page.items() if key.startswith(name))
-
-        return {
-            ("the workers", "open calls"): total("vwed_open_calls"),
-            ("the workers", "open streams"): total("vwed_open_streams"),
-        }
-
-    def _count(self, page: Mapping[str, float]) -> None:
+    def _count(self, page: str, told: Mapping[str, float]) -> None:
         """Notes which codes came since the last look."""
-        for key, value in page.items():
-            if key.startswith("vwed_calls_total") and value > self._answered.get(key, 0.0):
-                self._answered[key] = value
+        for key, value in told.items():
+            if key.startswith("vwed_calls_total") and value > self._answered.get((page, key), 0.0):
+                self._answered[page, key] = value
                 method, code = (_label(key, name) for name in ("method", "code"))
                 if not _good(method, code):
                     self.met.append(Met(time.time(), f"{method}, by the server's page", code))
@@ -169,6 +179,15 @@ def _status(pid: int, name: str) -> float:
         if line.startswith(f"{name}:"):
             return float(line.split()[1])
     return 0.0
+
+
+def _files(pid: int) -> list[str]:
+    """What the process has open."""
+    found = list[str]()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(file.readlink()))
+    return found
 
 
 def _private_mib(pid: int) -> float:

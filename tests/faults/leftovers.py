@@ -4,7 +4,7 @@ nothing, when retention has done its work.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecordFilter
@@ -70,12 +70,13 @@ async def cancel_all(client: Client) -> None:
         await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run.id, force=True))
 
 
-async def busy(page: str) -> list[str]:
-    """What is still under way on a server that nobody calls any more."""
+async def busy(pages: Sequence[str]) -> list[str]:
+    """What is still under way on servers that nobody calls any more."""
     until = time.monotonic() + IDLE_SECONDS
     while True:
         found = [
             f"{name} is {value:g}"
+            for page in pages
             for name, value in (await figures(page)).items()
             if name.startswith(BUSY) and value
         ]

@@ -10,13 +10,15 @@ from tests.faults.chaos import Chaos, Fault
 from tests.support.clusters import frozen
 from tests.support.process import worker
 
-MORTAL = 1
-"""The worker that is killed now and then; the other one lives all the time, to be measured."""
+LIVES, DIES = 0, 1
+"""Of two workers: one lives all the time, to be measured."""
 
 
 @dataclass(kw_only=True)
 class Mishaps(Chaos):
     postmaster: int
+    parent: int
+    """The process that has workers."""
     pause: float
     """Seconds of peace before each."""
 
@@ -46,5 +48,4 @@ class Mishaps(Chaos):
         self.weather.postgres_away.append((began, time.time()))
 
     async def kill_worker(self) -> None:
-        (server,) = self.replicas
-        os.kill(worker(server.pid, MORTAL), signal.SIGKILL)
+        os.kill(worker(self.parent, DIES), signal.SIGKILL)

@@ -53,7 +53,6 @@ class Site:
     mishaps: Mishaps
     archive: Archive
     gauges: Gauges
-    server: Replica
     crowd: CrowdProcess
 
 
@@ -67,7 +66,7 @@ class Soaked:
 
 @asynccontextmanager
 async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
-    """One service of two workers, with a proxy on every way that may break."""
+    """A server alone, which the crowd calls, and one of two workers; proxies on what may break."""
     async with AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(postgres(home))
         valkey = Valkey(stack.enter_context(valkey_home()))
@@ -77,56 +76,62 @@ async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
         async def proxy(host: str, port: int = 0) -> Proxy:
             return await stack.enter_async_context(Proxy(host, port))
 
-        to_redis, page = await proxy(valkey.socket), free_address()
-        server = Replica(
-            database_url,
-            f"redis://127.0.0.1:{to_redis.port}",
-            home / "server.log",
-            *("--workers", "2", "--metrics-listen", page),
-        )
-        to_clients = [await proxy("127.0.0.1", server.port) for _ in range(2)]
-        to_executors = [await proxy("127.0.0.1", server.port) for _ in range(2)]
-        executors = [
-            ExecutorProcess(name, f"127.0.0.1:{way.port}", TENANT, home)
-            for name, way in zip(EXECUTORS, to_executors, strict=True)
+        to_redis = [await proxy(valkey.socket) for _ in range(2)]
+        pages = [free_address() for _ in to_redis]
+        alone, shared = replicas = [
+            Replica(
+                database_url,
+                f"redis://127.0.0.1:{way.port}",
+                home / f"server-of-{workers}.log",
+                *("--metrics-listen", page, "--workers", workers),
+            )
+            for way, page, workers in zip(to_redis, pages, "12", strict=True)
         ]
-        await stack.enter_async_context(started(server))
+        to_clients = [await proxy("127.0.0.1", server.port) for server in replicas]
+        to_executors = [await proxy("127.0.0.1", server.port) for server in replicas]
+        both = "ipv4:" + ",".join(f"127.0.0.1:{way.port}" for way in to_executors)
+        executors = [ExecutorProcess(name, both, TENANT, home) for name in EXECUTORS]
+        await stack.enter_async_context(started(*replicas))
         await stack.enter_async_context(executing(*executors))
-        targets = [server.target] * 2 + [f"127.0.0.1:{way.port}" for way in to_clients]
-        fleet = Fleet(
-            [
-                await stack.enter_async_context(
-                    connect(target, tenant=TENANT, actor="soak", bare=True)
-                )
-                for target in targets
-            ],
-            seed,
-        )
+        clients = [
+            await stack.enter_async_context(connect(target, tenant=TENANT, actor="soak", bare=True))
+            for server, front in zip(replicas, to_clients, strict=True)
+            for target in (server.target, f"127.0.0.1:{front.port}")
+        ]
+        fleet = Fleet(clients, seed)
         fleet.pause = PAUSE
         await fleet.define()
         waiting = {ANY: 2} | {f"{name}-0": 1 for name in EXECUTORS}
         orders = Orders(fleet, waiting, LOOK_SECONDS)
         await orders.define()
         mishaps = Mishaps(
-            replicas=[server],
+            replicas=replicas,
             executors=executors,
             valkey=valkey,
-            to_redis=[to_redis],
+            to_redis=to_redis,
             to_clients=to_clients,
             to_executors=to_executors,
             database_url=database_url,
             weather=Weather(),
             random=random.Random(seed + 1),
             postmaster=postmaster_of(home),
+            parent=shared.pid,
             pause=seconds / FAULTS,
         )
+        gauges = Gauges(
+            alone=alone.pid,
+            parent=shared.pid,
+            postmaster=postmaster_of(home),
+            pages=pages,
+            database_url=database_url,
+            redis_socket=valkey.socket,
+        )
         yield Site(
-            Stage([server], mishaps, fleet, database_url, ROBOTS, orders, executors),
+            Stage(replicas, mishaps, fleet, database_url, ROBOTS, orders, executors),
             mishaps,
             Archive(database_url, TENANT, frozenset(waiting)),
-            Gauges(server.pid, page, postmaster_of(home), database_url, valkey.socket),
-            server,
-            await stack.enter_async_context(crowd(server.target, home / "crowd.log")),
+            gauges,
+            await stack.enter_async_context(crowd(alone.target, home / "crowd.log")),
         )
 
 
@@ -135,31 +140,28 @@ async def soak(home: Path, seconds: float) -> Soaked:
     seed = int(os.environ.get("VWED_TORTURE_SEED", secrets.randbelow(2**32)))
     times = [time.monotonic()]
     async with site(home, seed, seconds) as here:
+        stage, database_url = here.stage, here.stage.database_url
         times.append(time.monotonic())
-        async with beside(
-            here.archive.go_on(),
-            here.gauges.go_on(),
-            here.crowd.go_on(),
-            age_request_ids(here.stage.database_url),
-        ):
-            seen = await play(here.stage, seconds)
-            await here.crowd.stop()
+        here.crowd.start()
+        async with beside(here.archive.go_on(), here.gauges.go_on(), age_request_ids(database_url)):
+            seen = await play(stage, seconds)
         times.append(time.monotonic())
-        async with connect(here.server.target, tenant=B, bare=True) as client:
+        await here.crowd.stop()
+        async with connect(stage.replicas[0].target, tenant=B, bare=True) as client:
             await leftovers.cancel_all(client)
         await here.archive.read()
         driven = {run: [*executor_history.events(told)] for run, told in here.archive.told.items()}
-        verdict = judge(here.stage, seen, here.archive.table, driven)
-        verdict.seed, verdict.memory = seed, here.server.rss()
+        verdict = judge(stage, seen, here.archive.table, driven)
+        verdict.seed, verdict.memory = seed, max(server.rss() for server in stage.replicas)
         grown = [*growth.growths(here.gauges.samples, seconds, RULES)]
-        met = [*here.stage.fleet.met, *here.gauges.met]
+        met = [*stage.fleet.met, *here.gauges.met]
         found = {
             "no growth": [str(one) for one in grown if one.too_much],
             "expected errors": [*errors_met.unexpected(met, here.mishaps.times)],
             "counts in events": here.archive.miscounted,
-            "nothing under way": await leftovers.busy(here.gauges.page),
-            "rows that agree": await leftovers.wrong(here.stage.database_url),
-            "nothing left": await leftovers.left_a_day_later(here.stage.database_url),
+            "nothing under way": await leftovers.busy(here.gauges.pages),
+            "rows that agree": await leftovers.wrong(database_url),
+            "nothing left": await leftovers.left_a_day_later(database_url),
         }
         verdict.find({name: bad for name, bad in found.items() if bad})
     verdict.seconds = [b - a for a, b in pairwise([*times, time.monotonic()])]
