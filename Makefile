@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run console demo test torture check format generate baseline protos lock bench bench-peers clean
+.PHONY: help run console demo test torture soak check format generate baseline protos lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -40,6 +40,9 @@ test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible
 
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0
+
+soak: $(READY) ## Half an hour of everyday load (VWED_SOAK_SECONDS, 1800): what grows, what fails
+	$(BIN)/python -m pytest -m soak -s
 
 check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, advisories
 	$(BIN)/ruff format --check .

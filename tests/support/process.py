@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -106,6 +107,15 @@ def _holder(lock: Path) -> int | None:
 def alive(pids: Sequence[int]) -> list[int]:
     """Those of the processes that there still are."""
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def worker(parent: int, number: int) -> int:
+    """The process that is this worker of a server. Raises ProcessLookupError: it is not there."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with suppress(OSError):
+            if f"VWED_WORKER={number}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
+                return int(pid)
+    raise ProcessLookupError(f"no worker {number} of {parent}")
 
 
 def _serves(pid: int) -> bool:
