@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run console demo test torture soak check format generate baseline protos lock bench bench-peers clean
+.PHONY: help run console demo test torture soak check format generate baseline protos dist lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -44,7 +44,7 @@ torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each 
 soak: $(READY) ## Half an hour of everyday load (VWED_SOAK_SECONDS, 1800): what grows, what fails
 	$(BIN)/python -m pytest -m soak -s
 
-check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, advisories
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, CI, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -55,6 +55,7 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	$(BIN)/python -m protos.generate --check
 	$(BIN)/zensical build --strict
 	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/zizmor --offline --strict-collection --no-progress --quiet .github
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	@.ci/audit
 
@@ -71,6 +72,13 @@ baseline: generate ## Accept the protos as they are as what must not break
 
 protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
 	@$(BIN)/python -m protos.archive
+
+dist: $(READY) ## Build and check what a release consists of: wheels, sdists, protos, in dist/
+	rm -rf dist
+	cd client && ../$(BIN)/hatchling build --directory ../dist
+	$(BIN)/hatchling build --directory dist
+	$(BIN)/python -m protos.archive
+	$(BIN)/python -m pytest -m artifacts tests/e2e/test_artifacts.py
 
 lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv

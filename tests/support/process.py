@@ -25,11 +25,18 @@ _LISTENING = re.compile(rb"listening +address=(\S+)")
 class Process:
     """A server on a data directory and a free port, which it keeps when it is started again."""
 
-    def __init__(self, data_dir: Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        command: Path = BIN / "vwed-grpc",
+        **environment: str,
+    ) -> None:
         self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
         self.address = "127.0.0.1:0"
         """`host:port`; known once it was started."""
+        self._command = command
         self._options = options
         self._environment = ENVIRONMENT | environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +47,7 @@ class Process:
         with self.log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
-                [BIN / "vwed-grpc", "serve", *where, *self._options],
+                [self._command, "serve", *where, *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -28,7 +28,7 @@ from tests.support.steps import (
 )
 from vwed.client import Client
 from vwed_grpc.domain import lifecycle
-from vwed_grpc.domain.blocks import FAILED, PAUSED, PENDING, RUNNING, SKIPPED, SUCCEEDED
+from vwed_grpc.domain.blocks import FAILED, PAUSED, RUNNING, SUCCEEDED
 from vwed_grpc.writes import flush
 
 
