@@ -75,6 +75,7 @@ async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, targ
     gone = await ended(client)
     async with connect(target, tenant=f"other-{uuid.uuid4().hex[:8]}", bare=True) as other:
         foreign = await ended(other)
+        assert (await prune(client, dry_run=True)).pruned == 1
         assert (await prune(client)).pruned == 1
         assert await left(client) == {pinned.id}
         assert await left(other) == {foreign.id}
