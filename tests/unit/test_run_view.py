@@ -13,6 +13,7 @@ from vwed_grpc.views.folding import rows
 from vwed_grpc.views.run_view import Node, RunView
 from vwed_grpc.views.svg import ticks
 from vwed_grpc.views.timeline import timeline
+from vwed_grpc.views.words import duration
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LOOPS: list[dict[str, Any]] = [
@@ -202,6 +203,29 @@ def test_what_lies_below_what_is_over_is_folded_before_anything_is_left_out() ->
     found, left = rows(shown.nodes(), most=10)
     assert [row.title for row in found] == [f"b{n}" for n in range(9)]
     assert left == 0
+
+
+def test_what_works_or_failed_stays_when_others_are_left_out() -> None:
+    shown = view([{"id": f"b{n}", "type": "x"} for n in range(9)])
+    shown.put(record("b4", "FAILED"))
+    shown.put(record("b8", "RUNNING"))
+    found, left = rows(shown.nodes(), most=4)
+    assert [row.title for row in found] == ["b0", "b1", "b4", "b8"]
+    assert left == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-1, "0.00s"),
+        (59.96, "60.0s"),
+        (185, "3m05s"),
+        (2 * 3600 + 7 * 60 + 59, "2h07m"),
+        (3 * 86_400 + 4 * 3600, "3d04h"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
 
 
 def test_a_timeline_counts_from_the_runs_start_and_goes_on_until_now() -> None:
