@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run console demo test torture soak check format generate baseline protos dist lock bench bench-peers clean
+.PHONY: help run console demo test coverage torture soak check format generate baseline protos dist lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -35,8 +35,16 @@ demo: $(READY) ## Play robots against the server that runs
 # Three workers, each with servers of its own, keep two cores busy: many tests wait, for leases say. A
 # file stays with one of them, so that what its tests share is built once. In the order of the
 # folders the long files come before the short ones.
+ALL_TESTS := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible server
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python $(ALL_TESTS)
+
+coverage: $(READY) ## Run the tests and list the lines and branches that they leave out
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(ALL_TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0

@@ -194,7 +194,7 @@ async def test_the_last_attempt_may_be_caught(client: Client) -> None:
 
 async def test_it_pauses_in_mid_motion(client: Client) -> None:
     run = await order(client, "long-way")
-    await until(client, run.id, lifecycle.RUNNING)
+    await until_true(lambda: blocks_of(client, run.id), what="a block")
     await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
     await until(client, run.id, lifecycle.PAUSED)
     (drive,) = await blocks_of(client, run.id)

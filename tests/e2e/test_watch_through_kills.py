@@ -2,56 +2,19 @@
 
 import asyncio
 import json
-import os
-import pty
 import re
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.calls import finish_run
 from tests.support.process import BIN, ENVIRONMENT, Process
 from tests.support.steps import block, define, history, report, running
+from tests.support.terminal import UP, all_of, on_a_terminal
 from vwed.client import connect
 
 CONFIG = {"blocks": [{"id": f"b{n}", "type": "drive", "name": f"驶向 {n}"} for n in range(6)]}
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_UP = "\x1b[1A"
-_LINES, _COLUMNS = 12, 80
-
-
-@contextmanager
-def _on_a_terminal(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The process, and the side of its terminal that a person looks at."""
-    ours, its = pty.openpty()
-    size = {"LINES": str(_LINES), "COLUMNS": str(_COLUMNS), "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [BIN / "vwed-grpc", *words], env=ENVIRONMENT | size, stdin=its, stdout=its, stderr=its
-    )
-    os.close(its)
-    try:
-        yield process, ours
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def _all_of(terminal: int) -> str:
-    """What was shown, until the process has ended."""
-    shown = b""
-    while True:
-        try:
-            some = os.read(terminal, 1 << 16)
-        except OSError:  # so a terminal says its end
-            break
-        if not some:
-            break
-        shown += some
-    return shown.decode()
 
 
 async def test_without_a_gap_or_a_repeat(server: Process) -> None:
@@ -65,11 +28,11 @@ async def test_without_a_gap_or_a_repeat(server: Process) -> None:
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         with (
-            _on_a_terminal("watch", run.id, "--exit-status", *where) as (tree, terminal),
-            _on_a_terminal("top", *where) as (top, another),
+            on_a_terminal("watch", run.id, "--exit-status", *where) as (tree, terminal),
+            on_a_terminal("top", *where) as (top, another),
         ):
-            seen = asyncio.create_task(asyncio.to_thread(_all_of, terminal))
-            seen_of_top = asyncio.create_task(asyncio.to_thread(_all_of, another))
+            seen = asyncio.create_task(asyncio.to_thread(all_of, terminal))
+            seen_of_top = asyncio.create_task(asyncio.to_thread(all_of, another))
             assert lines.stdout
             told = [await lines.stdout.readline()]  # it watches
             for n in range(6):
@@ -99,7 +62,7 @@ async def test_without_a_gap_or_a_repeat(server: Process) -> None:
     for picture in shown, shown_by_top:
         assert "connection lost, trying again (" in picture
     # Each frame is drawn over the one before: what follows the last move up is the last one.
-    frame = _CONTROL.sub("", shown[shown.rindex(_UP) :]).replace("\r", "").split("\n")[:7]
+    frame = _CONTROL.sub("", shown[shown.rindex(UP) :]).replace("\r", "").split("\n")[:7]
     assert "SUCCEEDED  100% of 6" in frame[0]
     assert [line.split()[:2] for line in frame[1:]] == [["+", f"b{n}"] for n in range(6)]
     assert all("SUCCEEDED" in line for line in frame)

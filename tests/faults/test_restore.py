@@ -353,6 +353,10 @@ async def test_into_another_database_all_or_nothing(
         for file, said in ((broken, "error"), (Path(__file__), "input file")):
             ended = await asyncio.to_thread(vwed, "restore", file, *there)
             assert (ended.exit_code, said in ended.output) == (1, True), ended.output
+        nothing = await asyncio.to_thread(vwed, "backup", tmp_path / "nothing.backup", *there)
+        assert nothing.exit_code == 1
+        assert nothing.output.endswith("the database holds nothing of this service\n")
+        assert not (tmp_path / "nothing.backup").exists()
         tables = await sql(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         assert not tables
         await asyncio.to_thread(done, "restore", backup, *there)

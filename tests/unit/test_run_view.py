@@ -13,6 +13,7 @@ from vwed_grpc.views.folding import rows
 from vwed_grpc.views.run_view import Node, RunView
 from vwed_grpc.views.svg import ticks
 from vwed_grpc.views.timeline import timeline
+from vwed_grpc.views.words import duration
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LOOPS: list[dict[str, Any]] = [
@@ -223,6 +224,29 @@ def test_a_run_lasts_also_while_no_block_is_at_work() -> None:
     shown = view()
     shown.put(record("choose", start=1, end=3))
     assert timeline(shown, BEGIN + timedelta(seconds=10), most=100).seconds == 10
+
+
+def test_what_works_or_failed_stays_when_others_are_left_out() -> None:
+    shown = view([{"id": f"b{n}", "type": "x"} for n in range(9)])
+    shown.put(record("b4", "FAILED"))
+    shown.put(record("b8", "RUNNING"))
+    found, left = rows(shown.nodes(), most=4)
+    assert [row.title for row in found] == ["b0", "b1", "b4", "b8"]
+    assert left == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-1, "0.00s"),
+        (59.96, "60.0s"),
+        (185, "3m05s"),
+        (2 * 3600 + 7 * 60 + 59, "2h07m"),
+        (3 * 86_400 + 4 * 3600, "3d04h"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
 
 
 def test_a_timeline_counts_from_the_runs_start_and_goes_on_until_now() -> None:

@@ -214,6 +214,19 @@ async def test_a_batch_has_1_to_1000_blocks(client: Client, size: int) -> None:
     assert refusal.fields == ["block_records"]
 
 
+async def test_a_run_has_so_many_blocks_and_no_more(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush, "MAX_BLOCKS", 2)  # the server is in this process
+    run = await running(client)
+    await report(client, run.id, block("a", RUNNING), block("b", RUNNING))
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_BLOCKS"):
+        await report(client, run.id, block("a", SUCCEEDED), block("c", RUNNING))
+    await report(client, run.id, block("b", SUCCEEDED))
+    found = {each.block_id: each.status for each in await blocks_of(client, run.id)}
+    assert found == {"a": RUNNING, "b": SUCCEEDED}
+
+
 async def test_a_batch_of_1000(client: Client) -> None:
     run = await running(client)
     answer = await report(client, run.id, *(block(f"b{n}", SUCCEEDED) for n in range(1000)))

@@ -614,6 +614,13 @@ async def test_health_reflection_and_channelz() -> None:
         events = [line["event"] for line in logs if line["event"] != "call"]
         assert events[-3:] == ["the store cannot be used", "not serving", "serving"]
 
+        nobody = health_pb2.HealthCheckRequest(service="nobody")
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await stub.Check(nobody)
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        said = await stub.Watch(nobody).read()
+        assert said.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
         await ask.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         listed = (await ask.read()).list_services_response.service

@@ -39,6 +39,10 @@ from tests.support.valid_requests import DEF
 from tests.support.world import World
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import FAILED
+from vwed_grpc.storage import idempotency
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 
 
 def request_for(name: str, request_id: str, **options: bool) -> CreateTaskDefRequest:
@@ -134,6 +138,32 @@ async def test_a_run_is_created_once(client: Client) -> None:
     assert len({run.id for run in answers}) == 1
     listed = await client.records.ListTaskRecords(ListTaskRecordsRequest(include_total=True))
     assert listed.total_size == 1
+
+
+async def test_what_has_expired_is_forgotten_and_nothing_else(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    old, young = str(uuid.uuid4()), str(uuid.uuid4())
+    made = [await client.definitions.CreateTaskDef(request_for(id_, id_)) for id_ in (old, young)]
+    await sql(
+        database_url,
+        "UPDATE idempotency_keys SET expire_time = now() - interval '1 s'"
+        " WHERE tenant = :tenant AND request_id = :old RETURNING 1",
+        tenant=tenant,
+        old=old,
+    )
+
+    async def sweep(tx: Transaction) -> int:
+        return await idempotency.sweep(tx, tenant, 100)
+
+    pool = Pool(Connector(database_url), connections=1)
+    try:
+        assert [await pool.run(sweep), await pool.run(sweep)] == [1, 0]
+    finally:
+        await pool.close()
+    again = await refusal(client.definitions.CreateTaskDef(request_for(old, old)))
+    assert (again.code, again.reason) == ("ALREADY_EXISTS", "NAME_TAKEN")
+    assert await client.definitions.CreateTaskDef(request_for(young, young)) == made[1]
 
 
 async def test_validate_only_answers_what_would_be_and_writes_nothing(client: Client) -> None:

@@ -1,6 +1,8 @@
 """`list`, `get`, `top` and `timeline`: what they print, and that JSON is the contract's."""
 
+import asyncio
 import json
+import signal
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
@@ -11,7 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.calls import finish_run, set_entry
 from tests.support.steps import block, create, define, get, report, running
-from tests.support.terminal import vwed
+from tests.support.terminal import all_of, on_a_terminal, until_shown, vwed
 from vwed.client import Client
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.domain import lifecycle
@@ -174,6 +176,29 @@ async def test_top_shows_open_runs_with_those_at_work_first(
     assert [line.split()[0] for line in lines[1:]] == [at_work.id, waiting.id]
     listed = (await vwed(target, tenant, "top", "-o", "json")).json
     assert [run["id"] for run in listed] == [at_work.id, waiting.id]
+
+
+async def test_a_command_that_there_is_not(target: str, tenant: str) -> None:
+    said = await vwed(target, tenant, "lst")
+    assert (said.code, "No such command 'lst'" in said.err) == (2, True)
+
+
+async def test_top_on_a_terminal_follows_the_open_runs(
+    client: Client, target: str, tenant: str
+) -> None:
+    task_def = await define(client)
+    first = await running(client, task_def.id, id="first")
+    with on_a_terminal("top", "--target", target, "--tenant", tenant) as (top, terminal):
+        await asyncio.to_thread(until_shown, terminal, "first")
+        for n in range(12):  # more than the screen has lines
+            await create(client, task_def.id, id=f"waiting-{n}")
+        await asyncio.to_thread(until_shown, terminal, "first", "waiting-0", "and 4 more")
+        await finish_run(client, first.id)
+        shown = "waiting-0", "and 3 more"
+        await asyncio.to_thread(until_shown, terminal, *shown, without="first")
+        top.send_signal(signal.SIGINT)
+        await asyncio.to_thread(all_of, terminal)
+        assert await asyncio.to_thread(top.wait) == 130
 
 
 async def test_a_timeline_is_a_picture_a_page_or_a_trace(
