@@ -35,7 +35,12 @@ def missing(key: str) -> NotFound:
 
 
 GET = ByKey(
-    sa.select(table, _NOW.label("read_time")).where(c.tenant == sa.bindparam("tenant"), _ALIVE),
+    lambda given: sa.select(table, _NOW.label("read_time")).where(
+        c.tenant == sa.bindparam("tenant"),
+        c.task_record_id == given.c.task_record_id,
+        c.key == given.c.key,
+        _ALIVE,
+    ),
     c.task_record_id,
     c.key,
 )

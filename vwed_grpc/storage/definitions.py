@@ -97,8 +97,12 @@ class Definitions(Generic[D]):
     @cached_property
     def _get(self) -> ByKey:
         h = self.heads.c
-        latest = sa.select(self.heads, *self.json).select_from(self.latest)
-        return ByKey(latest.where(h.tenant == sa.bindparam("tenant")), h.id)
+        latest = (
+            sa.select(self.heads, *self.json)
+            .select_from(self.latest)
+            .where(h.tenant == sa.bindparam("tenant"))
+        )
+        return ByKey(lambda given: latest.where(h.id == given.c.id), h.id)
 
     @cached_property
     def _get_version(self) -> Statement:

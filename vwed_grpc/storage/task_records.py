@@ -58,7 +58,13 @@ def missing(id_: str) -> NotFound:
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
-_GET = ByKey(sa.select(table).where(c.tenant == sa.bindparam("tenant")), c.id)
+def _by_id(id_: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """A run by its id, by the index of ids, whenever this was planned: see `block_records`."""
+    own = (c.tenant == sa.bindparam("tenant"), c.id >= id_, c.id <= id_)
+    return sa.select(table).where(*own).order_by(c.id)
+
+
+_GET = ByKey(lambda given: _by_id(given.c.id), c.id)
 
 
 async def get(pool: ReadingPool, tenant: str, id_: str) -> TaskRecord | None:
@@ -79,7 +85,7 @@ async def get_run(pool: ReadingPool, tenant: str, id_: str) -> Run | None:
     return Run.of(row) if row else None
 
 
-_ONE = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+_ONE = _by_id(sa.bindparam("id", type_=c.id.type))
 _LOCK = Statement(_ONE.with_for_update(key_share=True))
 _LOCK_EXCLUSIVELY = Statement(_ONE.with_for_update())
 
