@@ -296,7 +296,14 @@ def test_defaults_of_a_recursive_schema_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "count"),
-    [("abc", 4), ("a{9}", 10), ("(ab){3,5}c", 12), ("((a{3}){3}){3}", 28), ("a{2}{3}b{1}", 8), (r"\{3\}[(a]", 5)],
+    [
+        ("abc", 4),
+        ("a{9}", 10),
+        ("(ab){3,5}c", 12),
+        ("((a{3}){3}){3}", 28),
+        ("a{2}{3}b{1}", 8),
+        (r"\{3\}[(a]", 5),
+    ],
 )
 def test_states_of_a_pattern(pattern: str, count: int) -> None:
     assert states(pattern) == count
