@@ -65,8 +65,8 @@ _LOOK_UP = Statement(f"""
 """)  # noqa: S608 - column names from the table's own definition
 
 
-def _by_id(run: str, id_: str) -> str:
-    """A block by its id, by the index of ids, whenever this was planned.
+def _by_id(id_: str) -> str:
+    """A block of the run `k.run` by its id, by the index of ids, whenever this was planned.
 
     To a planner who has seen an empty table one index is as good as another that begins with the
     run, and its plan may be kept until runs are large. To be equal to one id would make the order
@@ -74,14 +74,14 @@ def _by_id(run: str, id_: str) -> str:
     """
     return f"""
         SELECT b.task_record_id, b.id, b.parent_block_record_id FROM block_records b
-         WHERE b.tenant = :tenant AND b.task_record_id = {run} AND b.id >= {id_} AND b.id <= {id_}
+         WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id >= {id_} AND b.id <= {id_}
          ORDER BY b.id OFFSET 0"""  # noqa: S608 - names of our own
 
 
 _LOOK_UP_IDS = Statement(f"""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
-     CROSS JOIN LATERAL ({_by_id("k.run", "k.id")}) b
+     CROSS JOIN LATERAL ({_by_id("k.id")}) b
 """)  # noqa: S608 - the same
 
 
@@ -135,10 +135,10 @@ _ABOVE = Statement(f"""
      CROSS JOIN LATERAL (
            WITH RECURSIVE up (id, parent) AS (
                 SELECT b.id, b.parent_block_record_id
-                  FROM unnest(k.ids) AS n (id) CROSS JOIN LATERAL ({_by_id("k.run", "n.id")}) b
+                  FROM unnest(k.ids) AS n (id) CROSS JOIN LATERAL ({_by_id("n.id")}) b
                  UNION
                 SELECT b.id, b.parent_block_record_id
-                  FROM up CROSS JOIN LATERAL ({_by_id("k.run", "up.parent")}) b)
+                  FROM up CROSS JOIN LATERAL ({_by_id("up.parent")}) b)
            SELECT id, parent FROM up LIMIT CAST(:most AS int)) up
 """)  # noqa: S608 - the same
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
-from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, NotFound
+from vwed_grpc.domain.ids import check_etag, new_etag
 from vwed_grpc.storage import facets, models, rows
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.errors import sqlstate
@@ -225,17 +225,11 @@ class Definitions(Generic[D]):
         await tx.fetch(self._free_names, {"tenant": tenant, "ids": ids})
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
-        """The latest content, locked until the transaction ends; compares `etag` if given.
-
-        Raises NotFound, Aborted.
-        """
+        """The latest content, locked until the end. Raises NotFound, Aborted if `etag` differs."""
         message = await self.find(tx, tenant, id_)
         if message is None:
             raise self.missing(id_)
-        if etag and etag != message.etag:
-            raise Aborted(
-                "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": message.etag}
-            )
+        check_etag(self.noun, message, etag)
         return message
 
     @cached_property

@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.blocks import BLOCK_COUNTS
-from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
-from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.domain.errors import AlreadyExists, NotFound
+from vwed_grpc.domain.ids import check_etag, new_etag
 from vwed_grpc.domain.lifecycle import CANCELING, HELD, INTERRUPTED, PENDING, Status
 from vwed_grpc.storage import models, rows, run_lists
 from vwed_grpc.storage.by_key import ByKey
@@ -102,18 +102,15 @@ async def lock(
     if not found:
         raise missing(id_)
     run = locked(tx, found)[0]
-    check_etag(run.record, etag)
+    check_etag("task_record", run.record, etag)
     return run
 
 
-def check_etag(record: TaskRecord, etag: str) -> None:
-    """Raises Aborted if an etag is given that is not the run's."""
-    if etag and etag != record.etag:
-        raise Aborted(
-            "ETAG_MISMATCH",
-            f"task_record {record.id} has changed",
-            metadata={"etag": record.etag},
-        )
+def lease_ran_out(tx: Transaction, record: TaskRecord, lease: timedelta | None) -> bool:
+    """Whether the run's lease is over; one without (None) never is, nor one that nobody holds."""
+    if lease is None or not record.HasField("lease_expire_time"):
+        return False
+    return tx.ran_out(rows.moment(record.lease_expire_time), lease)
 
 
 def locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:
