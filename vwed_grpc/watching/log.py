@@ -175,12 +175,14 @@ class TailedLog:
             topic.trim()
         if tail is not None:
             await self._read(tail)
-        elif self._topics:
+        else:
             await self._compare()
 
     async def _compare(self) -> None:
         """Learns how far the watched runs are."""
         watched = dict(self._topics)
+        if not watched:
+            return
         newest = await events.newest(self._database.live, self.tenant, [*watched])
         for run, topic in watched.items():
             # A run without a row was deleted: its last event says so, one past what we know.
@@ -192,6 +194,7 @@ class TailedLog:
         tail.begin_reading()
         if tail.mark is None:
             tail.end_reading(await feed.now(pool, self.tenant))
+            await self._compare()  # what came before this mark no reading finds
             return
         moment, found = await feed.new_since(pool, self.tenant, tail.mark.moment.snapshot)
         for one in found:

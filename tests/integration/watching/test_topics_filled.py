@@ -13,7 +13,7 @@ from vwed.client import Client
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.pacing import Pace
-from vwed_grpc.storage import events, feed
+from vwed_grpc.storage import events, feed, pulse
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.watching.catch_up import CatchUp
@@ -101,6 +101,18 @@ async def test_a_watch_whose_next_events_are_gone_says_why(
         await anext(messages)
     assert lost.value.reason == reason
     assert deleted or lost.value.metadata == {"oldest_seq": "4", "current_seq": "4"}
+
+
+async def test_where_a_tail_begins_no_news_of_a_run_is_lost(client: Client, log: TailedLog) -> None:
+    """No wake-up has told of it, and the tail's readings find what comes after its beginning."""
+    await pulse.beat(log._database.probe)  # a mark says of which copy of the data it is
+    run = (await running(client)).id
+    with log.topic(run) as topic:
+        topic.begin(2)
+        (seq,) = (await report(client, run, block("a"))).seqs
+        with log.tail() as (tail, _):
+            await log._look(tail)
+        assert topic.newest == seq
 
 
 async def test_more_than_a_topic_holds_is_left_to_its_watchers(
