@@ -134,20 +134,3 @@ async def test_a_snapshot_of_many_large_blocks_can_be_cut_after_every_run(client
             await resumed.until(partial(_are_whole, rest, resumed.snapshot))
             assert len(resumed.snapshot) - len(rest) <= 1
             assert {len(resumed.snapshot[id_]) for id_ in resumed.snapshot} <= {3}
-
-
-async def test_a_run_above_3_mib_comes_in_parts_and_a_cut_among_them_begins_it_anew(
-    client: Client,
-) -> None:
-    run = await running(client)
-    for n in range(4):
-        large = {"x": "x" * 900_000}
-        await report(client, run.id, block(f"b{n}", RUNNING, output_data=large))
-    watch: dict[str, Any] = {"include_blocks": True, "view": View.VIEW_FULL}
-    async with feeding(client, **watch) as seen:
-        await seen.until(lambda: len(seen.snapshot[run.id]) == 5)
-    part, *_, last = [message for message in seen.messages if message.events]
-    assert part is not last
-    async with feeding(client, part.resume_token, **watch) as resumed:
-        await resumed.until(lambda: len(resumed.snapshot[run.id]) == 5)
-        assert resumed.snapshot[run.id] == seen.snapshot[run.id]
