@@ -32,8 +32,10 @@ RULES: Mapping[str, Rule] = {
     "memory": Rule("MiB", settles=_MINUTE, floor=1),
     # Whenever the other worker is killed, callers find themselves at this one, more or fewer.
     "memory with some of the callers": Rule("MiB", settles=_MINUTE, floor=16),
-    # PostgreSQL's processes come and go with the connections, each with memory of its own.
-    "private memory": Rule("MiB", settles=_SETTLED, floor=4),
+    # A process of PostgreSQL remembers how it did what it was asked: some MiB within minutes. It
+    # ends with its connection, so the sum says how long ago connections were cut.
+    "private memory": Rule("MiB", judged=False),
+    "private memory of its largest process": Rule("MiB", settles=_SETTLED, floor=4),
     # A connection that takes the place of a broken one is there beside it for a moment.
     "open files": Rule("", settles=_MINUTE, floor=2),
     "open files but sockets": Rule("", settles=_MINUTE, floor=2),
@@ -108,6 +110,7 @@ class Gauges:
     def _processes(self) -> dict[Name, float]:
         alone, parent, lives = "the server alone", "the workers' parent", "the worker that lives"
         lives_pid = worker(self.parent, LIVES)
+        stores = [*map(_private_mib, family(self.postmaster))]
         return {
             (alone, "memory"): _status(self.alone, "VmRSS") / 1024,
             (alone, "open files"): len(_files(self.alone)),
@@ -118,7 +121,8 @@ class Gauges:
             (lives, "memory with some of the callers"): _status(lives_pid, "VmRSS") / 1024,
             (lives, "open files but sockets"): sum("socket" not in f for f in _files(lives_pid)),
             (lives, "threads"): _status(lives_pid, "Threads"),
-            ("PostgreSQL", "private memory"): sum(map(_private_mib, family(self.postmaster))),
+            ("PostgreSQL", "private memory"): sum(stores),
+            ("PostgreSQL", "private memory of its largest process"): max(stores),
         }
 
     async def _postgres(self) -> dict[Name, float]:

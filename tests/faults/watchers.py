@@ -145,6 +145,8 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
             stream.opened = time.time()
             async for message in call:
                 stream.seen += _seen(message)
+                if message.snapshot:
+                    stream.present = time.time()
                 token = message.resume_token
                 is_bookmark = done.is_set() and not message.events and not message.snapshot
                 bookmarks = bookmarks + 1 if is_bookmark else 0
