@@ -10,7 +10,7 @@ from vwed.v1.block_record_pb2 import BlockRecordStatus
 from tests.support.calls import finish_run
 from tests.support.process import BIN, ENVIRONMENT, Process
 from tests.support.steps import block, define, history, report, running
-from tests.support.terminal import UP, all_of, on_a_terminal
+from tests.support.terminal import UP, all_of, on_a_terminal, until_shown
 from vwed.client import connect
 
 CONFIG = {"blocks": [{"id": f"b{n}", "type": "drive", "name": f"驶向 {n}"} for n in range(6)]}
@@ -31,10 +31,11 @@ async def test_without_a_gap_or_a_repeat(server: Process) -> None:
             on_a_terminal("watch", run.id, "--exit-status", *where) as (tree, terminal),
             on_a_terminal("top", *where) as (top, another),
         ):
+            await asyncio.to_thread(until_shown, terminal, "b5")  # both watch
             seen = asyncio.create_task(asyncio.to_thread(all_of, terminal))
             seen_of_top = asyncio.create_task(asyncio.to_thread(all_of, another))
             assert lines.stdout
-            told = [await lines.stdout.readline()]  # it watches
+            told = [await lines.stdout.readline()]
             for n in range(6):
                 running_ = BlockRecordStatus.BLOCK_RECORD_STATUS_RUNNING
                 answer = await report(client, run.id, block(f"b{n}", running_))

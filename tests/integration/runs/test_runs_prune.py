@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
@@ -24,6 +25,7 @@ from tests.support.steps import (
 from tests.support.watching import watch_to_end
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, SUCCEEDED
+from vwed_grpc.writes import retention
 
 
 def ago(days: float) -> Timestamp:
@@ -96,6 +98,16 @@ async def test_a_dry_run_counts_and_deletes_nothing(client: Client) -> None:
     assert (await prune(client, dry_run=True)).pruned == 3
     assert await left(client) == runs
     assert (await prune(client, 1, dry_run=True)).pruned == 0
+
+
+async def test_runs_go_in_as_many_transactions_as_their_blocks_need(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_BLOCKS", 4)  # the server is in this process
+    for _ in range(5):
+        await ended(client)  # with two blocks
+    assert (await prune(client)).pruned == 5
+    assert await left(client) == set()
 
 
 async def test_a_call_takes_10000_and_says_that_there_are_more(
