@@ -50,7 +50,7 @@ async def showing(listen: str, pages: Mapping[str, MakePage]) -> AsyncIterator[N
     try:
         yield
     finally:
-        server.close()  # as `async with` does, which from Python 3.12 on waits for who is slow, too
+        server.close()  # `async with` waits for open connections as well, from Python 3.12 on
 
 
 async def _asked(request: bytes, pages: Mapping[str, MakePage]) -> Page:
