@@ -47,8 +47,10 @@ async def showing(listen: str, pages: Mapping[str, MakePage]) -> AsyncIterator[N
         server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
     except OSError as exc:
         raise CannotServeError(f"cannot show metrics at {listen}: {exc.strerror}") from exc
-    async with server:
+    try:
         yield
+    finally:
+        server.close()  # `async with` waits for open connections as well, from Python 3.12 on
 
 
 async def _asked(request: bytes, pages: Mapping[str, MakePage]) -> Page:

@@ -477,8 +477,10 @@ class Proxy:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[str]:
         listener = await asyncio.start_server(self._connected, "127.0.0.1")
-        async with listener:
+        try:
             yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        finally:
+            listener.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, redis = await asyncio.open_connection("127.0.0.1", self._port)

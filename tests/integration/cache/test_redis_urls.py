@@ -58,8 +58,10 @@ async def listening(handle: Handler, *, tls: bool = False) -> AsyncIterator[int]
         writer.close()
 
     server = await asyncio.start_server(handle_and_close, "127.0.0.1", ssl=context)
-    async with server:
+    try:
         yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 def to_redis(url: str) -> Handler:
