@@ -54,10 +54,17 @@ class Story:
                 self.owners[event.epoch] = self._owner(event)
 
     def _owner(self, event: Event) -> Drive | None:
-        """Who began last by then; the same executor's later epochs are of runs taken back."""
+        """Who began last by then; the same executor's later epochs are of runs taken back.
+
+        Unless its process had ended, and the next one releases the run before any code begins; or
+        another executor had the run in between, so that it may only be released.
+        """
         before = [drive for drive in self.drives if drive.epoch <= event.epoch]
         last = max(before, key=lambda drive: drive.epoch, default=None)
-        return last if last and last.executor == event.executor else None
+        if last is None or event.at > last.gone + CLOCKS:
+            return None
+        since = {e.executor for e in self.events if last.epoch <= e.epoch <= event.epoch}
+        return last if since == {last.executor} else None
 
     def grants(self) -> Iterator[Event]:
         """The first event of each epoch that an executor has."""
@@ -153,8 +160,7 @@ def nothing_lost(story: Story) -> Violations:
             told |= ends
             if told != {*done[: len(told)]}:
                 yield f"{drive.executor} did {done}, and up to {report} told {told}"
-        # Of a life that was killed amid its code, the next one may have released the run at once.
-        if drive.over and story.handed_in(drive):
+        if story.handed_in(drive):
             known = {event.block for event in story.reported(drive)}
             if missing := [key for key in done if key not in told]:
                 yield f"{drive.executor} handed the run in without {missing}"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +35,8 @@ class ExecutorProcess:
     tenant: str
     home: Path
     freezes: list[Freeze] = field(default_factory=list)
+    _ends: dict[str, float] = field(default_factory=dict)
+    """Life -> when it had ended, in seconds since 1970."""
     _lives: int = 0
     _process: Process | None = None
 
@@ -67,6 +70,7 @@ class ExecutorProcess:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+            self._ends.setdefault(self._life, time.time())
 
     async def stop(self) -> None:
         """SIGTERM: it drains, releases, and ends well."""
@@ -74,6 +78,7 @@ class ExecutorProcess:
         self._process.terminate()
         async with asyncio.timeout(ENDS_WITHIN):
             assert await self._process.wait() == 0, self._log.read_text()[-3000:]
+        self._ends[self._life] = time.time()
 
     async def freeze(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after a while."""
@@ -89,7 +94,7 @@ class ExecutorProcess:
     def drives(self) -> list[Drive]:
         """What the journals of all its lives have."""
         paths = self.home.glob(f"{self.name}.*.journal")
-        return [drive for path in paths for drive in journal.read(path)]
+        return [drive for path in paths for drive in journal.read(path, self._ends[path.stem])]
 
     def faults(self) -> list[str]:
         """What it logged that should never happen, whatever is done to it."""

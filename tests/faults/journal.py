@@ -5,6 +5,7 @@ A line is written by one system call, so whoever is killed leaves whole lines.
 
 import itertools
 import json
+import math
 import os
 import re
 import time
@@ -107,6 +108,8 @@ class Drive:
     heard: list[str] = field(default_factory=list)
     over: Over | None = None
     """None: it was killed before."""
+    gone: float = math.inf
+    """When its process had ended, in seconds since 1970."""
 
     @property
     def epochs(self) -> set[int]:
@@ -115,7 +118,8 @@ class Drive:
         return known | {self.over.epoch} if self.over else known
 
 
-def read(path: Path) -> list[Drive]:
+def read(path: Path, gone: float = math.inf) -> list[Drive]:
+    """What one life of a process did, which had ended by `gone`."""
     drives: dict[int, Drive] = {}
     for text in path.read_text().splitlines():
         line = json.loads(text)
@@ -124,7 +128,7 @@ def read(path: Path) -> list[Drive]:
             line["key"] = tuple(line["key"])
         match line.pop("what"):
             case "drive":
-                drives[number] = Drive(path.stem, at=at, **line)
+                drives[number] = Drive(path.stem, at=at, gone=gone, **line)
             case "begun":
                 drives[number].begun.append(Begun(at=at, wall=wall, **line))
             case "ended":

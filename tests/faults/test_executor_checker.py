@@ -167,6 +167,37 @@ def test_whoever_is_killed_or_has_lost_its_lease_may_owe_the_rest() -> None:
     assert "executor nothing_lost" in executor_checker.check([_story(with_a_hole)])
 
 
+def test_what_is_released_before_any_code_began_is_no_earlier_codes() -> None:
+    def released_at_once(events: list[Event], drives: list[Drive]) -> None:
+        _set(events, 11, block=None, block_status="", status="INTERRUPTED", actor="")
+        _set(events, 12, epoch=3, status="RUNNING")
+        events[12:] = [replace(event, epoch=4) for event in events[12:]]
+        released = replace(events[11], epoch=3, status="INTERRUPTED", at=112.5)
+        events.insert(12, released)
+        drives[1].epoch = 4
+        drives[1].begun = [replace(begun, epoch=4) for begun in drives[1].begun]
+        assert drives[1].over is not None
+        drives[1].over.epoch = 4
+
+    def in_a_next_life(events: list[Event], drives: list[Drive]) -> None:
+        released_at_once(events, drives)
+        drives[0].gone = 111.5
+
+    def after_another(events: list[Event], drives: list[Drive]) -> None:
+        released_at_once(events, drives)
+        events[11:13] = [replace(event, epoch=4) for event in events[11:13]]
+        events.insert(11, replace(events[11], epoch=3, actor="three", executor="three"))
+        events[14:] = [replace(event, epoch=5) for event in events[14:]]
+        drives[1].epoch = 5
+        drives[1].begun = [replace(begun, epoch=5) for begun in drives[1].begun]
+        assert drives[1].over is not None
+        drives[1].over.epoch = 5
+
+    assert "executor nothing_lost" in executor_checker.check([_story(released_at_once)])
+    assert executor_checker.check([_story(in_a_next_life)]) == {}
+    assert executor_checker.check([_story(after_another)]) == {}
+
+
 def test_what_others_left_open_may_be_canceled() -> None:
     def taken_up(events: list[Event], drives: list[Drive]) -> None:
         drives[0].over, drives[0].ended[-1].status = None, "SUCCEEDED"

@@ -71,10 +71,15 @@ class Proxy:
         # In a task of our own: asyncio complains about connections that end by cancellation.
         connection = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
+
+        def ended(_: asyncio.Task[None]) -> None:  # one that is cut before its first step, too
+            self._connections.discard(connection)
+            _reset(writer)
+
+        connection.add_done_callback(ended)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ends = [writer]
+        upstream: asyncio.StreamWriter | None = None
         pumps: list[asyncio.Task[None]] = []
         try:
             await self._asking.wait()
@@ -84,7 +89,6 @@ class Proxy:
                 if host.startswith("/")
                 else asyncio.open_connection(host, port)
             )
-            ends.append(upstream)
             pumps = [
                 asyncio.create_task(self._pump(reader, upstream, self._asking)),
                 asyncio.create_task(self._pump(upstream_reader, writer, self._answering)),
@@ -95,8 +99,8 @@ class Proxy:
         finally:
             for pump in pumps:
                 pump.cancel()
-            for end in ends:
-                _reset(end)
+            if upstream is not None:
+                _reset(upstream)
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
