@@ -115,6 +115,7 @@ def test_even_a_forged_token_is_a_position_or_refused(body: bytes) -> None:
         b'["\\u0000"]',
         b'["\\ud800"]',
         b"[9223372036854775808]",
+        b"[-9223372036854775809]",
         b"[NaN]",
         b"[-Infinity]",
         b"[true]",
@@ -141,6 +142,11 @@ def test_a_position_of_other_columns_is_refused(
     position: tuple[Position, ...], kinds: list[type]
 ) -> None:
     assert_refused(encode(FINGERPRINT, position), kinds)
+
+
+def test_integers_have_64_bits() -> None:
+    ends = (-(2**63), 2**63 - 1)
+    assert decode(encode(FINGERPRINT, ends), FINGERPRINT) == ends
 
 
 def test_any_column_may_be_unset() -> None:

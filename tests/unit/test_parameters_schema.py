@@ -118,6 +118,11 @@ def test_good_ones(schema: dict[str, Any]) -> None:
             "s.items.default",
             MISFIT,
         ),
+        (
+            {"$id": "https://a.test/s#", "items": {"default": 1, "not": {}}},
+            "s.items.default",
+            MISFIT,
+        ),
         ({"items": {"default": 1, "$ref": "#/$defs/a"}, **A_TEXT}, "s.items.default", MISFIT),
         ({"$defs": {"~/ %": {"default": 1, "not": {}}}}, "s.$defs.~/ %.default", MISFIT),
         (

@@ -28,8 +28,12 @@ def at(seconds: int, nanos: int = 0) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=nanos)
 
 
-def span(**ends: Timestamp) -> TimeRange:
+def span(**ends: Any) -> TimeRange:
     return TimeRange(**ends)
+
+
+def with_(**fields: Any) -> TaskRecord:
+    return TaskRecord(**fields)
 
 
 def matches(run: TaskRecord, **fields: Any) -> bool:
@@ -43,7 +47,7 @@ def test_all_fields_are_here() -> None:
 
 @pytest.mark.parametrize("field", VALUES)
 def test_any_of_the_values_will_do(field: str) -> None:
-    run = TaskRecord(**{name: f"my-{name}" for name in VALUES.values()})
+    run = with_(**{name: f"my-{name}" for name in VALUES.values()})
     mine = f"my-{VALUES[field]}"
     assert matches(run, **{field: [mine]})
     assert matches(run, **{field: ["other", mine]})
@@ -58,7 +62,7 @@ def test_any_of_the_statuses_will_do() -> None:
 
 @pytest.mark.parametrize("field", SINGLE)
 def test_runs_are_named_one_by_one(field: str) -> None:
-    run = TaskRecord(**{name: f"my-{name}" for name in SINGLE})
+    run = with_(**{name: f"my-{name}" for name in SINGLE})
     assert matches(run, **{field: f"my-{field}"})
     assert not matches(run, **{field: "other"})
 
@@ -103,7 +107,7 @@ def test_all_of_the_labels_are_asked_for(labels: dict[str, str], does: bool) -> 
 def test_a_time_is_from_the_one_end_and_before_the_other(
     field: str, ends: dict[str, Timestamp], does: bool
 ) -> None:
-    run = TaskRecord(**{field: at(10, 5_000)})
+    run = with_(**{field: at(10, 5_000)})
     assert matches(run, **{field: span(**ends)}) == does
     assert not matches(TaskRecord(), **{field: span(**ends)})
 

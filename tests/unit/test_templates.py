@@ -157,6 +157,13 @@ def test_what_lacks_or_does_not_fit_is_named_at_once() -> None:
     ]
 
 
+def test_members_are_sorted_in_text() -> None:
+    schema = {"properties": {"p": {"properties": {"a": {"default": 1}}}}}
+    assert made({"x": "at ${params.p}"}, {"p": {"b": 2}}, schema=schema) == {
+        "x": 'at {"a":1,"b":2}'
+    }
+
+
 def test_defaults_fill_placeholders() -> None:
     schema = {"properties": {"a": {"default": [1]}}}
     assert made({"k": "${params.a}"}, {}, schema=schema) == {"k": [1]}

@@ -143,6 +143,17 @@ async def test_a_read_that_a_wake_up_made_needless_passes_nothing_over(
         assert batch.end == 2
 
 
+async def test_a_deletion_that_nobody_told_of_is_looked_for(client: Client, log: TailedLog) -> None:
+    run = (await running(client)).id
+    with log.topic(run) as topic:
+        topic.begin(2)
+        await log._compare()
+        assert topic.newest == 2
+        await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run, force=True))
+        await log._compare()
+        assert topic.newest == 3
+
+
 async def test_a_watch_that_begins_while_others_are_compared_is_told_of_nothing_new(
     client: Client, log: TailedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
