@@ -21,7 +21,7 @@ import tests.support.compiled  # noqa: F401 - before what takes long to compile
 from tests.support.databases import migrated_database
 from vwed.client import Client, connect
 from vwed_grpc import embedded
-from vwed_grpc.garbage import THRESHOLD
+from vwed_grpc.loop.garbage import THRESHOLD
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

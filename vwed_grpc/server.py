@@ -8,20 +8,22 @@ from functools import partial
 import grpc
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import pages, probes
-from vwed_grpc.background import keep_going
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.embedded.disk import watch_disk
+from vwed_grpc.process import pages, probes
+from vwed_grpc.process.background import keep_going
+from vwed_grpc.process.security import audit, authentication, open_port
+from vwed_grpc.process.stores import first_beat, open_stores
+from vwed_grpc.process.worker_reports import reports_to_parent
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.rpc.registration import Handlers
-from vwed_grpc.security import audit, authentication, open_port
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -38,14 +40,12 @@ from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.incarnation import CurrentIncarnation, changed
-from vwed_grpc.stores import first_beat, open_stores
 from vwed_grpc.telemetry.figures import Shown
 from vwed_grpc.telemetry.measuring import measure, meters_of
 from vwed_grpc.telemetry.tracing import Tracing
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
-from vwed_grpc.worker_reports import reports_to_parent
 from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer

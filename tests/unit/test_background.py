@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.waiting import PATIENCE
-from vwed_grpc import background
+from vwed_grpc.process import background
 
 
 async def test_work_that_failed_is_begun_again_until_the_end(

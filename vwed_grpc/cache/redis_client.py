@@ -19,8 +19,8 @@ from vwed_grpc.cache.deployment import Deployment, deployed
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.cache.wires import Wires
+from vwed_grpc.loop.turns import Turns
 from vwed_grpc.telemetry.tracing import step
-from vwed_grpc.turns import Turns
 
 MAX_LIFETIME = 62.0
 """Seconds after which nothing that was in Redis is still there (contract, section 1)."""

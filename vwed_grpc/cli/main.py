@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from vwed_grpc.garbage import importing
+from vwed_grpc.loop.garbage import importing
 
 _COMMANDS = (
     *("serve", "migrate", "backup", "restore"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.reading import read_view
 from vwed_grpc.views.html import html
+from vwed_grpc.views.reading import read_view
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline as timeline_of

@@ -15,7 +15,7 @@ from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Target, run, target_options
 from vwed_grpc.domain.lifecycle import FINAL, OPEN, PENDING
-from vwed_grpc.reading import PAGE
+from vwed_grpc.views.reading import PAGE
 
 _HEADINGS = 2
 """Lines beside those of the runs."""

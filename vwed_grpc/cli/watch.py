@@ -14,7 +14,7 @@ from vwed_grpc.cli.live import LivePicture
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.reading import read_config, read_run
+from vwed_grpc.views.reading import read_config, read_run
 from vwed_grpc.views.run_view import RunView
 
 Status: TypeAlias = TaskRecordStatus.ValueType

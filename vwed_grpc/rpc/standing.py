@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from vwed_grpc.domain.errors import disk_full
-from vwed_grpc.offload import LARGE
+from vwed_grpc.loop.offload import LARGE
 from vwed_grpc.rpc.admission import Terms
 from vwed_grpc.rpc.reading import Reader
 from vwed_grpc.rpc.waits import Waits

@@ -12,10 +12,10 @@ from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, foreign_token, page_size, request_fingerprint
 from vwed_grpc.domain.wire_format import field
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import Pool, ReadingPool
-from vwed_grpc.turns import in_turns
 
 M = TypeVar("M", bound=Message)
 

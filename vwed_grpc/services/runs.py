@@ -27,7 +27,7 @@ from vwed_grpc.domain.ids import new_id, require_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.domain.wire_pieces import copy_in_pieces
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.idempotent import idempotent

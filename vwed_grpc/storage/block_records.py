@@ -10,13 +10,13 @@ from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 
 from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
 from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import models, rows
 from vwed_grpc.storage.conditions import one_of
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 table = models.BlockRecord.__table__
 c = table.c

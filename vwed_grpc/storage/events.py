@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import merged
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import models
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 events = models.TaskRecordEvent.__table__
 

@@ -9,10 +9,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.loop.turns import Turns
 from vwed_grpc.storage.codecs import moment
 from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.shapes import Shapes
-from vwed_grpc.turns import Turns
 
 
 class Item(Protocol):

@@ -18,6 +18,7 @@ from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import BLOCK_COUNTS, Block
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
+from vwed_grpc.loop.turns import Turns, in_turns
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.chunks import chunks
@@ -26,7 +27,6 @@ from vwed_grpc.storage.listing import MAX_ANSWER_BYTES
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.watching.events import block_event, progress_of
 from vwed_grpc.writes.reports import Answer, Outcome, Report
 

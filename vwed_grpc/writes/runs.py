@@ -20,11 +20,11 @@ from vwed_grpc.domain.lifecycle import (
     Command,
     Status,
 )
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import block_records, events, rows, task_records
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.events import block_event, run_event, signal_event
 from vwed_grpc.writes.commit import Effects
 

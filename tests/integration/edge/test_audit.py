@@ -21,10 +21,10 @@ from tests.support.pages import texts
 from tests.support.tokens import PRIVATE, bearer, token, write_keys
 from tests.support.waiting import until_true
 from vwed.client import Client, connect
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 
 class Lines:

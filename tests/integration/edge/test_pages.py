@@ -7,10 +7,10 @@ import pytest
 
 from tests.support.metrics_page import ask, free_address
 from tests.support.waiting import PATIENCE
-from vwed_grpc import pages
-from vwed_grpc.pages import Page
-from vwed_grpc.probes import livez, readyz
-from vwed_grpc.stores import CannotServeError
+from vwed_grpc.process import pages
+from vwed_grpc.process.pages import Page
+from vwed_grpc.process.probes import livez, readyz
+from vwed_grpc.process.stores import CannotServeError
 
 
 def get(path: str) -> bytes:

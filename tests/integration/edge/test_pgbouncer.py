@@ -16,11 +16,11 @@ from tests.support.pages import texts
 from tests.support.steps import block, create, define, get, report, running
 from vwed.client import connect
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.stores import CannotServeError
 
 _PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 ROUNDS = 20

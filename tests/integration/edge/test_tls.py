@@ -19,10 +19,10 @@ from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.waiting import until_true
 from vwed.client import connect
 from vwed_grpc.cli.main import main
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.certificates import Certificates
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 Secured = Callable[..., Settings]
 

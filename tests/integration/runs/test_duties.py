@@ -24,7 +24,7 @@ from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
-from vwed_grpc.pacing import Pace
+from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database

@@ -12,7 +12,7 @@ from tests.support.steps import block, report, running, sql
 from vwed.client import Client
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import NotFound, OutOfRange
-from vwed_grpc.pacing import Pace
+from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.storage import events, feed, pulse
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.events import Event, Kind

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from vwed_grpc.background import keep_going
-from vwed_grpc.listening import check_address
-from vwed_grpc.renewal import follow
+from vwed_grpc.process.background import keep_going
+from vwed_grpc.process.listening import check_address
+from vwed_grpc.process.renewal import follow
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.audit import Audit, open_audit
 from vwed_grpc.rpc.authentication import Authentication
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 if TYPE_CHECKING:
     from vwed_grpc.rpc.certificates import Certificates

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from vwed_grpc.stores import CannotServeError
+from vwed_grpc.process.stores import CannotServeError
 
 _PATIENCE = 5.0
 """Seconds for a request to come."""

@@ -16,14 +16,14 @@ from functools import partial
 import structlog
 from prometheus_client import CollectorRegistry
 
-from vwed_grpc import pages, probes
-from vwed_grpc.listening import check_address
+from vwed_grpc.process import pages, probes
+from vwed_grpc.process.listening import check_address
+from vwed_grpc.process.stores import CannotServeError, open_stores
+from vwed_grpc.process.worker_reports import follow_worker
 from vwed_grpc.settings import NO_REDIS, Settings
-from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.telemetry import multiprocess
 from vwed_grpc.telemetry.disk import show_disk
 from vwed_grpc.telemetry.page import page_of
-from vwed_grpc.worker_reports import follow_worker
 
 log = structlog.get_logger("vwed.workers")
 
