@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf.descriptor import MethodDescriptor
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
@@ -31,9 +30,9 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import create_template
 from tests.support.refusals import refusal
+from tests.support.stored import Look
+from tests.support.stored import stored as stored_of
 from vwed.client import connect
-from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.storage.models import Base
 
 TENANT = "t-bad-input"
 
@@ -90,28 +89,32 @@ async def call(target: str) -> AsyncIterator[Call]:
 
 
 @pytest.fixture(scope="module")
-def stored(database_url: str) -> Iterator[Callable[[], list[Any]]]:
-    """Tells all that is stored of the tenant and of the other one, table by table."""
-    tables = [table for table in Base.metadata.sorted_tables if "tenant" in table.c]
-    query = " UNION ALL ".join(
-        f"SELECT '{table.name}', count(*), md5(string_agg(x::text, '' ORDER BY x::text))"
-        f" FROM {table.name} x WHERE tenant IN ('{TENANT}', '{TENANT}-2')"
-        for table in tables
-    )
-    engine = sync_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        yield lambda: [tuple(row) for row in connection.execute(sa.text(query))]
-    engine.dispose()
+def stored(database_url: str) -> Iterator[Look]:
+    """All that is stored of the tenant and of the other one."""
+    with stored_of(database_url, TENANT, f"{TENANT}-2") as look:
+        yield look
 
 
 @pytest.mark.parametrize("bad", BAD_REQUESTS, ids=str)
 async def test_a_bad_request_is_refused_by_its_field_and_writes_nothing(
-    bad: BadRequest, call: Call, stored: Callable[[], list[Any]]
+    bad: BadRequest, call: Call, stored: Look
 ) -> None:
     before = stored()
     refused = await refusal(call(METHODS[bad.method], bad.message.SerializeToString()))
     assert (refused.code, set(refused.fields)) == (bad.code, set(bad.fields))
     assert stored() == before
+
+
+CHECKED_ALONE = [bad for bad in BAD_REQUESTS if hasattr(bad.message, "validate_only")]
+
+
+@pytest.mark.parametrize("bad", CHECKED_ALONE, ids=str)
+async def test_validate_only_makes_every_check(bad: BadRequest, call: Call) -> None:
+    raw = bad.message.SerializeToString()
+    real = await refusal(call(METHODS[bad.method], raw))
+    request: Any = type(bad.message).FromString(raw)
+    request.validate_only = True
+    assert await refusal(call(METHODS[bad.method], request.SerializeToString())) == real
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ async def test_a_bad_request_is_refused_by_its_field_and_writes_nothing(
     ids=lambda method: method.name,
 )
 async def test_bytes_that_are_not_the_message_are_refused(
-    method: MethodDescriptor, raw: bytes, call: Call, stored: Callable[[], list[Any]]
+    method: MethodDescriptor, raw: bytes, call: Call, stored: Look
 ) -> None:
     before = stored()
     sent = call(method, raw)

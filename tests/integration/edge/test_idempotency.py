@@ -2,16 +2,34 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
+import pytest
 from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, ListTaskRecordsRequest
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, ListTaskDefsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.support.calls import create_def, delete_def, get_def, json_object, update_def
+from tests.integration.edge.test_bad_input import METHODS
+from tests.support.calls import (
+    create_def,
+    create_run,
+    delete_def,
+    finish_run,
+    get_def,
+    json_object,
+    stub_of,
+    update_def,
+)
 from tests.support.refusals import read_refusal, refusal
+from tests.support.steps import sql
+from tests.support.stored import stored
+from tests.support.valid_requests import DEF
+from tests.support.world import World
 from vwed.client import Client, connect
+from vwed_grpc.domain.lifecycle import FAILED
 
 
 def request_for(name: str, request_id: str, **options: bool) -> CreateTaskDefRequest:
@@ -152,3 +170,118 @@ async def test_validate_only_answers_a_known_request_id_as_the_real_call_would(
     refused = await refusal(client.definitions.CreateTaskDef(other))
     assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     assert await names(client) == ["pick"]
+
+
+def with_field(field: str) -> list[str]:
+    return [name for name, m in METHODS.items() if field in m.input_type.fields_by_name]
+
+
+@pytest.fixture(scope="module")
+async def world(target: str) -> AsyncIterator[World]:
+    tenant = f"t-{uuid.uuid4().hex[:12]}"
+    async with (
+        grpc.aio.insecure_channel(target) as channel,
+        connect(target, tenant=tenant, actor="tester", bare=True) as client,
+    ):
+        world = World(channel, client, tenant)
+        await world.fill()
+        yield world
+
+
+async def base(world: World, name: str) -> Any:
+    """A good request, and something for it to claim."""
+    if name == "ClaimTaskRecords":
+        await create_run(world.client, DEF)
+    return await world.base(METHODS[name])
+
+
+def changed(request: Any) -> Any:
+    """Another request."""
+    other = type(request)()
+    other.CopyFrom(request)
+    for field in ("task_def", "task_template", "task_record"):
+        if field in other.DESCRIPTOR.fields_by_name:
+            getattr(other, field).labels["another"] = "1"
+            return other
+    if "reason" in other.DESCRIPTOR.fields_by_name:
+        other.reason = "another"
+    else:
+        other.int_delta += 1
+    return other
+
+
+async def age(database_url: str, tenant: str, interval: str) -> None:
+    """As if the requests had come earlier."""
+    await sql(
+        database_url,
+        f"UPDATE idempotency_keys SET expire_time = expire_time - interval '{interval}'"
+        " WHERE tenant = :tenant RETURNING request_id",
+        tenant=tenant,
+    )
+
+
+@pytest.mark.parametrize("name", with_field("request_id"))
+async def test_a_request_is_known_for_24_hours(world: World, database_url: str, name: str) -> None:
+    request = await base(world, name)
+    request.request_id = str(uuid.uuid4())
+    call = stub_of(world.client, request)
+    first = await call(request)
+    with stored(database_url, world.tenant) as look:
+        await age(database_url, world.tenant, "23 h 59 min 30 s")
+        before = look()
+        assert await call(request) == first
+        refused = await refusal(call(changed(request)))
+        assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        assert look() == before
+    await age(database_url, world.tenant, "30 s")
+    other = changed(request)
+    for field, named in other.ListFields():
+        if field.name.startswith("task_") and hasattr(named, "name"):
+            named.name = world.new()
+    if name == "ClaimTaskRecords":
+        await create_run(world.client, DEF)
+    elif name == "RetryTaskRecord":
+        await finish_run(world.client, first.id, FAILED)
+    assert await call(other) != first
+    request.request_id = "no uuid"
+    refused = await refusal(call(request))
+    assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["request_id"])
+
+
+BY_CHANCE = ("id", "root_task_record_id", "etag", "create_time", "update_time")
+"""What another try would have otherwise; an id unless it is given."""
+
+
+def without_chance(answer: Any) -> Any:
+    copy = type(answer)()
+    copy.CopyFrom(answer)
+    for field in BY_CHANCE:
+        if field in copy.DESCRIPTOR.fields_by_name:
+            copy.ClearField(field)
+    return copy
+
+
+@pytest.mark.parametrize("name", with_field("validate_only"))
+async def test_validate_only_answers_what_the_call_would(
+    world: World, database_url: str, name: str
+) -> None:
+    request = await base(world, name)
+    repeatable = "request_id" in request.DESCRIPTOR.fields_by_name
+    if repeatable:
+        request.request_id = str(uuid.uuid4())
+    call = stub_of(world.client, request)
+    with stored(database_url, world.tenant) as look:
+        before = look()
+        request.validate_only = True
+        would_be = await call(request)
+        assert look() == before
+        request.validate_only = False
+        real = await call(request)
+        before = look()
+        assert without_chance(would_be) == without_chance(real)
+        if repeatable:
+            request.validate_only = True
+            assert await call(request) == real
+            refused = await refusal(call(changed(request)))
+            assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        assert look() == before

@@ -12,6 +12,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 
+from tests.integration.lists.test_unset_filters import watch_runs
 from tests.support.calls import create_def, create_run, finish_run, start_run
 from vwed.client import Client
 
@@ -123,6 +124,10 @@ def after(moment: Timestamp, microseconds: int = 1) -> Timestamp:
     return later
 
 
+FIRST = Timestamp(seconds=-62_135_596_800)
+LAST = Timestamp(seconds=253_402_300_799, nanos=999_999_999)
+
+
 @pytest.mark.parametrize("field", ["create_time", "start_time", "end_time"])
 async def test_times_are_half_open(client: Client, field: str) -> None:
     task_def = await create_def(client)
@@ -144,8 +149,14 @@ async def test_times_are_half_open(client: Client, field: str) -> None:
         (None, b, "a"),
         (b, None, f"b c{never}"),
         (None, None, "a b c z-open"),  # an empty range leaves all
+        (FIRST, LAST, f"a b c{never}"),  # any Timestamp may be an end
+        (None, FIRST, ""),
+        (LAST, None, ""),
     ):
         span = TimeRange(to=end)
         if start is not None:
             getattr(span, "from").CopyFrom(start)
         assert await runs(client, **{field: span}) == ids
+        if end in (FIRST, LAST) or start == LAST:  # also to who compares by himself
+            told = await watch_runs(client, TaskRecordFilter(**{field: span}))
+            assert told == {"z-open"}.intersection(ids.split())
