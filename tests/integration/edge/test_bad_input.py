@@ -29,7 +29,7 @@ from tests.support.calls import (
     start_run,
 )
 from tests.support.definition_calls import create_template
-from tests.support.refusals import refusal
+from tests.support.refusals import read_refusal, refusal
 from tests.support.stored import Look
 from tests.support.stored import stored as stored_of
 from vwed.client import connect
@@ -176,6 +176,25 @@ def _field(number: int, content: bytes) -> bytes:
 async def test_bad_metadata_is_refused_by_its_key(key: str, value: str | bytes, call: Call) -> None:
     refused = await refusal(call(METHODS["ListTaskDefs"], b"", (key, value)))
     assert (refused.code, refused.fields) == (INVALID, [key])
+
+
+OURS = ("x-vwed-tenant", "x-vwed-actor", "x-vwed-consistency", "x-request-id")
+OTHERS = ("authorization", "traceparent", "tracestate", "baggage", "x-vwed-unknown")
+PRINTABLE = ("", "=", "%00", "a,b", "{}", "\x7e" * 3_000, "00-0-0-0", "' OR 1=1 --")
+
+
+async def test_no_metadata_is_a_fault_of_ours(call: Call) -> None:
+    sent: list[tuple[str, str | bytes]] = [
+        (key, value) for key in (*OURS, *OTHERS) for value in PRINTABLE
+    ]
+    for key in ("x-vwed-actor-bin", "grpc-trace-bin", "x-vwed-tenant-bin"):
+        sent += [(key, value) for value in (b"", b"\0", b"\xff\xfe", b"x" * 3_000)]
+    for key, value in sent:
+        try:
+            await call(METHODS["ListTaskDefs"], b"", (key, value))
+        except grpc.aio.AioRpcError as error:
+            refused = read_refusal(error)
+            assert (refused.code, refused.fields) == (INVALID, [key]), (key, value)
 
 
 async def test_an_illegal_transition_names_its_ends(call: Call) -> None:

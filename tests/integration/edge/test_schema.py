@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.support.databases import empty_database, incarnation_of, migrated_database
+from tests.support.steps import sql
 from tests.support.waiting import PATIENCE
 from vwed_grpc.storage import models, schema
 from vwed_grpc.storage.connector import Connector
@@ -76,6 +77,16 @@ def test_every_key_begins_with_the_tenant(database_url: str) -> None:
         keys += [i["column_names"] for i in inspector.get_indexes(table) if i["unique"]]
         assert all(key[0] == "tenant" for key in keys), (table, keys)
     engine.dispose()
+
+
+async def test_all_text_is_compared_by_code_point(database_url: str) -> None:
+    columns = await sql(
+        database_url,
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'text'",
+    )
+    assert len(columns) > len(models.Base.metadata.tables)
+    assert not [column for column in columns if column.collation_name != "C"]
 
 
 async def test_an_older_schema_is_refused_and_a_compatible_newer_one_taken(
