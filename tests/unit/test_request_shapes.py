@@ -158,6 +158,20 @@ def test_verbs_take_an_etag_and_a_reason() -> None:
             assert "reason" in fields or name == "HeartbeatTaskRecord", name
 
 
+def with_field(name: str) -> set[str]:
+    return {m.name for m in METHODS.values() if name in m.input_type.fields_by_name}
+
+
+def test_what_may_be_asked_for_once_or_on_trial() -> None:
+    created = {"CreateTaskDef", "CreateTaskTemplate", "CreateTaskRecord", "InstantiateTaskTemplate"}
+    assert with_field("request_id") == created | {
+        *("RetryTaskRecord", "ClaimTaskRecords", "SignalTaskRecord", "IncrementDataCache"),
+    }
+    updates = {"UpdateTaskDef", "UpdateTaskTemplate", "UpdateTaskRecord"}
+    assert with_field("validate_only") == created | updates
+    assert with_field("update_mask") == updates
+
+
 def test_values_bear_the_names_of_their_enums() -> None:
     assert len(ENUMS) > 5
     for enum in ENUMS:

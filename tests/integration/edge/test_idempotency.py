@@ -7,10 +7,17 @@ from typing import Any
 
 import grpc
 import pytest
-from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, ListTaskRecordsRequest
+from vwed.v1.data_cache_pb2 import DataCache
+from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsResponse,
+    CreateTaskRecordRequest,
+    ListTaskRecordsRequest,
+    UpdateTaskRecordRequest,
+)
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, ListTaskDefsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.integration.edge.test_bad_input import METHODS
 from tests.support.calls import (
@@ -20,9 +27,11 @@ from tests.support.calls import (
     finish_run,
     get_def,
     json_object,
+    set_entry,
     stub_of,
     update_def,
 )
+from tests.support.definition_calls import update_template
 from tests.support.refusals import read_refusal, refusal
 from tests.support.steps import sql
 from tests.support.stored import stored
@@ -220,16 +229,33 @@ async def age(database_url: str, tenant: str, interval: str) -> None:
     )
 
 
+async def touched(client: Client, made: Any) -> Any:
+    """What was made, after something else has changed it."""
+    match made:
+        case TaskDef():
+            return await update_def(client, TaskDef(id=made.id, description="touched"))
+        case TaskTemplate():
+            return await update_template(client, TaskTemplate(id=made.id, description="touched"))
+        case TaskRecord():
+            changed = TaskRecord(id=made.id, priority=made.priority + 1)
+            request = UpdateTaskRecordRequest(task_record=changed)
+            return await client.records.UpdateTaskRecord(request)
+        case DataCache():
+            return await set_entry(client, made.task_record_id, made.key, int_value=77)
+    runs = [await touched(client, run) for run in made.task_records]
+    return ClaimTaskRecordsResponse(task_records=runs)
+
+
 @pytest.mark.parametrize("name", with_field("request_id"))
 async def test_a_request_is_known_for_24_hours(world: World, database_url: str, name: str) -> None:
     request = await base(world, name)
     request.request_id = str(uuid.uuid4())
     call = stub_of(world.client, request)
-    first = await call(request)
+    present = await touched(world.client, await call(request))
     with stored(database_url, world.tenant) as look:
         await age(database_url, world.tenant, "23 h 59 min 30 s")
         before = look()
-        assert await call(request) == first
+        assert await call(request) == present
         refused = await refusal(call(changed(request)))
         assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
         assert look() == before
@@ -241,8 +267,8 @@ async def test_a_request_is_known_for_24_hours(world: World, database_url: str, 
     if name == "ClaimTaskRecords":
         await create_run(world.client, DEF)
     elif name == "RetryTaskRecord":
-        await finish_run(world.client, first.id, FAILED)
-    assert await call(other) != first
+        await finish_run(world.client, present.id, FAILED)
+    assert await call(other) != present
     request.request_id = "no uuid"
     refused = await refusal(call(request))
     assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["request_id"])

@@ -24,7 +24,7 @@ from tests.support.calls import (
 )
 from tests.support.definition_calls import create_template, delete_template
 from tests.support.refusals import refusal
-from tests.support.steps import history
+from tests.support.steps import get, history
 from tests.support.stored import stored
 from vwed.client import Client
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
@@ -181,3 +181,15 @@ async def test_an_event_says_who_and_why(client: Client, name: str) -> None:
     assert (event.actor, event.reason) == ("tester", "as agreed")
     if answer.status != there.status and name not in {"CreateTaskRecord", "RetryTaskRecord"}:
         assert (answer.status_actor, answer.status_reason) == ("tester", "as agreed")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in VERBS if METHODS[n].output_type is TaskRecord.DESCRIPTOR]
+)
+async def test_nothing_happens_to_the_runs_below_or_beside(client: Client, name: str) -> None:
+    there, request = await asked(client, name)
+    below = await create_run(client, there.task_def_id, parent_task_record_id=there.id)
+    beside = await start_run(client, (await create_run(client, there.task_def_id)).id)
+    await stub_of(client, request)(request)
+    for other in (below, beside):
+        assert await get(client, other.id, strong=True) == other
