@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import ReportBlockRequest
 
 from tests.support.bad_requests import BAD_REQUESTS
@@ -176,6 +177,22 @@ def _field(number: int, content: bytes) -> bytes:
 async def test_bad_metadata_is_refused_by_its_key(key: str, value: str | bytes, call: Call) -> None:
     refused = await refusal(call(METHODS["ListTaskDefs"], b"", (key, value)))
     assert (refused.code, refused.fields) == (INVALID, [key])
+
+
+async def test_a_request_may_have_4_mib(call: Call) -> None:
+    method, largest = METHODS["BatchSetDataCache"], 4 << 20
+    request = cache_service_pb2.BatchSetDataCacheRequest(task_record_id=RUN)
+    for n in range(5):
+        entry = DataCache(key=f"large-{n}", bytes_value=bytes(1 << 20 if n < 3 else 1 << 19))
+        request.requests.add(data_cache=entry)
+    last = request.requests[-1].data_cache
+    last.bytes_value = bytes(len(last.bytes_value) + largest - request.ByteSize())
+    raw = request.SerializeToString()
+    assert len(raw) == largest
+    await call(method, raw)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:  # gRPC's own core says so, without details
+        await call(method, raw + b"\x12\x00")
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 OURS = ("x-vwed-tenant", "x-vwed-actor", "x-vwed-consistency", "x-request-id")

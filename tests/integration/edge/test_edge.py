@@ -343,10 +343,18 @@ async def test_each_call_has_a_line_and_slow_ones_a_warning(
 
 
 async def test_an_answer_that_is_too_large(world: World) -> None:
-    async def large() -> bytes:
-        return b"\0" * (4 * 1024 * 1024 + 1)
+    """The size is that of the default limit of every client, which takes just as much."""
+    largest = TaskRecord(message="x" * (4 * 1024 * 1024 - 6))
+    assert largest.ByteSize() == 4 * 1024 * 1024
 
-    world.servicer.acts["large"] = large
+    async def full() -> TaskRecord:
+        return largest
+
+    async def large() -> bytes:
+        return largest.SerializeToString() + b"\0"
+
+    world.servicer.acts |= {"full": full, "large": large}
+    assert await world.get("full") == largest
     refusal = await refused(world.get("large"))
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refusal.reason == "RESPONSE_TOO_LARGE"

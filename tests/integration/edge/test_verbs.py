@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 from vwed.v1 import record_service_pb2 as r
 from vwed.v1 import task_def_service_pb2 as t
+from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.v1.task_template_pb2 import TaskTemplate
@@ -18,13 +19,14 @@ from tests.support.calls import (
     delete_def,
     finish_run,
     json_object,
+    set_entry,
     start_run,
     stub_of,
     update_def,
 )
 from tests.support.definition_calls import create_template, delete_template
 from tests.support.refusals import refusal
-from tests.support.steps import get, history
+from tests.support.steps import get, history, report
 from tests.support.stored import stored
 from vwed.client import Client
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
@@ -193,3 +195,15 @@ async def test_nothing_happens_to_the_runs_below_or_beside(client: Client, name:
     await stub_of(client, request)(request)
     for other in (below, beside):
         assert await get(client, other.id, strong=True) == other
+
+
+async def test_all_but_the_names_is_optional(client: Client) -> None:
+    """What a definition and a template are called, what is run, which block, which key is set."""
+    made = await create_def(client, "a name")
+    assert await create_template(client, "a name")
+    run = await start_run(client, (await create_run(client, made.id)).id)
+    by_name = r.CreateTaskRecordRequest(task_record=TaskRecord(task_def_name="a name"))
+    assert (await client.records.CreateTaskRecord(by_name)).task_def_id == made.id
+    reported = await report(client, run.id, BlockRecord(block_id="b"))
+    assert reported.block_records[0].attempt == 1
+    assert (await set_entry(client, run.id, "k", bool_value=False)).key == "k"

@@ -70,9 +70,10 @@ async def test_with_blocks_each_has_the_seq_of_its_last_change(client: Client) -
 
 async def test_full_has_the_payload(client: Client) -> None:
     run = await create(client, input=struct({"to": "dock"}))
-    for view, has in ((View.VIEW_BASIC, False), (View.VIEW_FULL, True)):
+    for view in (View.VIEW_UNSPECIFIED, View.VIEW_BASIC, View.VIEW_FULL):
         async with feeding(client, view=view) as seen:
-            assert seen.snapshot[run.id][0].task_record.HasField("input") is has
+            (state,) = seen.snapshot[run.id]
+            assert state.task_record.HasField("input") == (view == View.VIEW_FULL)
 
 
 async def test_a_snapshot_that_is_cut_goes_on_where_it_was(client: Client) -> None:
