@@ -102,7 +102,9 @@ class BlockRecords:
                 raise checked.problem
             await call.standing.enter()
             return await self.writer.submit(
-                call.tenant, _report_of(request, request.block_records, call), call.remaining
+                call.tenant,
+                _report_of(request, request.block_records, call, streamed=True),
+                call.remaining,
             )
         except VwedError as refusal:
             refused = asyncio.get_running_loop().create_future()
@@ -149,6 +151,7 @@ def _report_of(
     call: Call,
     *,
     single: bool = False,
+    streamed: bool = False,
 ) -> Report:
     """Raises InvalidArgument for blocks that are said to end before their start."""
     report = Report(
@@ -158,6 +161,7 @@ def _report_of(
         lease_epoch=request.lease_epoch,
         actor=call.actor,
         single=single,
+        streamed=streamed,
     )
     if bad := [n for n, block in enumerate(blocks) if ends_before_start(block)]:
         raise InvalidArgument(

@@ -11,6 +11,7 @@ from vwed.v1.record_service_pb2 import (
     PauseTaskRecordRequest,
     ReportBlockRequest,
     ReportBlocksRequest,
+    StreamBlockReportsRequest,
 )
 
 from tests.support.steps import (
@@ -18,6 +19,7 @@ from tests.support.steps import (
     blocks_of,
     create,
     everything,
+    get,
     let_lease_run_out,
     refused,
     report,
@@ -205,3 +207,24 @@ async def test_a_batch_of_1000(client: Client) -> None:
     assert list(answer.seqs) == list(range(3, 1003))
     assert [b.block_id for b in answer.block_records] == [f"b{n}" for n in range(1000)]
     assert await blocks_of(client, run.id) == list(answer.block_records)
+
+
+async def test_what_no_answer_holds_is_refused_before_it_is_written(client: Client) -> None:
+    """A caller who is refused must be able to take it that nothing was done."""
+    run = await running(client)
+    message = "x" * 65_536
+    for n in range(2):
+        blocks = (block(f"b{n}-{m}", RUNNING, error_message=message) for m in range(40))
+        await report(client, run.id, *blocks)
+    names = [f"b{n}-{m}" for n in range(2) for m in range(40)]
+    before = await get(client, run.id)
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE"):
+        await report(client, run.id, *(block(name, progress=0.5) for name in names))
+    assert await get(client, run.id, strong=True) == before
+    half = [block(name, progress=0.5) for name in names[:40]]
+    assert len((await report(client, run.id, *half)).block_records) == 40
+    # A stream is answered without blocks.
+    rest = [block(name, progress=0.5) for name in names]
+    request = StreamBlockReportsRequest(task_record_id=run.id, block_records=rest)
+    (answer,) = [each async for each in client.records.StreamBlockReports(iter([request]))]
+    assert (answer.error.code, len(answer.seqs)) == (0, 80)

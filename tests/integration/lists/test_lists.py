@@ -79,9 +79,10 @@ async def test_a_token_goes_with_any_page_size_and_no_other_argument(subject: Su
 def other_arguments(request: Message) -> dict[str, Any]:
     """A value for each of its fields that is not the one it has, but for the page's."""
     others: dict[str, Any] = {}
+    given = {field.name for field, _ in request.ListFields()}  # what it is a list of
     for field in request.DESCRIPTOR.fields:
-        if field.name in {"page_size", "page_token"} or getattr(request, field.name):
-            continue  # what it is a list of
+        if field.name in {"page_size", "page_token", *given}:
+            continue
         if field.message_type:
             first = field.message_type.fields[0].name
             others[field.name] = {first: ["x" if first != "statuses" else 1]}
