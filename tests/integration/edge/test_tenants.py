@@ -18,7 +18,7 @@ from tests.support.calls import create_run, finish_run, stub_of
 from tests.support.refusals import read_refusal
 from tests.support.steps import report, running
 from tests.support.stored import stored
-from tests.support.valid_requests import DEF, VALID
+from tests.support.valid_requests import DEF, RUN, VALID
 from tests.support.world import World
 from vwed.client import Client, connect
 
@@ -52,10 +52,13 @@ async def test_what_another_tenant_has_is_not_there(
         await report(client, run.id, BlockRecord(block_id="b"))
         await finish_run(client, run.id)
         await create_run(client, DEF)
-        named = VALID.keys() - {_name(request) for request in OF_ALL} - NAMES_ARE_FREE
+        reported = await report(client, RUN, BlockRecord(block_id="b"))
+        block = r.GetBlockRecordRequest(task_record_id=RUN, id=reported.block_records[0].id)
+        requests = VALID | {"GetBlockRecord": block}
+        named = requests.keys() - {_name(request) for request in OF_ALL} - NAMES_ARE_FREE
         with stored(database_url, tenant) as look:
             before = look()
-            found = {name: await answer(other, VALID[name]) for name in named}
+            found = {name: await answer(other, requests[name]) for name in named}
             of_all = {_name(request): await answer(other, request) for request in OF_ALL}
             assert look() == before
         own = {_name(request): await answer(client, request) for request in OF_ALL}
