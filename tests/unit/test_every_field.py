@@ -15,8 +15,8 @@ from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from tests.support.extremes import Place, places, put
 from vwed_grpc.rpc.validation import checker
 
-REQUESTS: list[type[Message]] = [
-    GetMessageClass(method.input_type)
+METHODS = [
+    method
     for file in (task_def_service_pb2, record_service_pb2, cache_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
@@ -47,7 +47,13 @@ class Spot(NamedTuple):
 
     @property
     def in_filter(self) -> bool:
-        return self.field.containing_type.name.endswith("Filter")
+        return self.inside.endswith("Filter")
+
+    @property
+    def inside(self) -> str:
+        """The name of the message type that has it."""
+        of = self.field.containing_type
+        return of.name if of else ""
 
     @property
     def is_checked_later(self) -> bool:
@@ -75,7 +81,11 @@ def bad_fields(request: Message) -> set[str]:
     return {violation.field for violation in problem.violations} if problem else set()
 
 
-SPOTS = [Spot(request, at) for request in REQUESTS for at in places(request.DESCRIPTOR)]
+SPOTS = [
+    Spot(GetMessageClass(method.input_type), at)
+    for method in METHODS
+    for at in places(method.input_type)
+]
 
 
 def spots(keep: Callable[[Spot], bool]) -> Iterator[Spot]:
@@ -127,7 +137,7 @@ def test_json_keeps_its_limits() -> None:
 
 
 def test_a_range_takes_any_timestamp() -> None:
-    ends = spots(lambda spot: spot.field.containing_type.name == "TimeRange")
+    ends = spots(lambda spot: spot.inside == "TimeRange")
     first = Timestamp(seconds=-62_135_596_800)
     last = Timestamp(seconds=253_402_300_799, nanos=999_999_999)
     assert not refused_wrongly(ends, [first, Timestamp(), last], [])
@@ -183,7 +193,7 @@ def test_texts_have_their_lengths() -> None:
                 spot.field.name == name
                 and not spot.is_checked_later
                 # Output only, and a name that nothing has.
-                and spot.field.containing_type.name not in {"TaskRecord", "SignalTaskRecordRequest"}
+                and spot.inside not in {"TaskRecord", "SignalTaskRecordRequest"}
             )
         )
         assert not refused_wrongly(of, [longest], [too_long])

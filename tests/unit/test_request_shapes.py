@@ -64,6 +64,12 @@ ENUMS: list[EnumDescriptor] = [
 FIELDS: list[FieldDescriptor] = [field for message in MESSAGES for field in message.fields]
 
 
+def type_of(field: FieldDescriptor) -> str:
+    """The full name of the message or enum that it holds; empty for a scalar."""
+    of = field.message_type or field.enum_type
+    return of.full_name if of else ""
+
+
 def snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
@@ -106,8 +112,8 @@ def test_what_is_written_stands_under_its_own_name() -> None:
     del carried["ImportTaskDefs"]  # an item is one of two
     assert carried == CARRIED
     for name, field in CARRIED.items():
-        message = METHODS[name].input_type.fields_by_name[field].message_type
-        assert snake(message.name) == field.removesuffix("s")
+        of = type_of(METHODS[name].input_type.fields_by_name[field])
+        assert snake(of.removeprefix("vwed.v1.")) == field.removesuffix("s")
 
 
 LISTS = {
@@ -183,7 +189,7 @@ def test_lengths_of_time_are_durations() -> None:
     found = [f for f in FIELDS if f.name in {"lease", "wait", "ttl", "bookmark_interval"}]
     assert len(found) > 5
     for field in found:
-        assert field.message_type.full_name == "google.protobuf.Duration", field.full_name
+        assert type_of(field) == "google.protobuf.Duration", field.full_name
 
 
 def test_numbers_have_their_widths() -> None:
@@ -215,11 +221,11 @@ def test_the_departures_from_the_aips() -> None:
     assert not {name for name in names if re.fullmatch("(.*_)?states?|parent_name", name)}
     for resource in ("TaskDef", "TaskRecord", "BlockRecord"):
         (message,) = (m for m in MESSAGES if m.name == resource)
-        assert message.fields_by_name["status"].enum_type.name == f"{resource}Status"
+        assert type_of(message.fields_by_name["status"]) == f"vwed.v1.{resource}Status"
         assert message.fields_by_name["id"].type == FieldDescriptor.TYPE_STRING
     filters = [field for field in FIELDS if field.name == "filter"]
     assert len(filters) > 5
-    assert all(field.message_type.name.endswith("Filter") for field in filters)
+    assert all(type_of(field).endswith("Filter") for field in filters)
 
 
 def test_buf_lints_by_the_standard_but_for_what_the_resources_need() -> None:

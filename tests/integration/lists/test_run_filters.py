@@ -158,5 +158,6 @@ async def test_times_are_half_open(client: Client, field: str) -> None:
             getattr(span, "from").CopyFrom(start)
         assert await runs(client, **{field: span}) == ids
         if end in (FIRST, LAST) or start == LAST:  # also to who compares by himself
-            told = await watch_runs(client, TaskRecordFilter(**{field: span}))
+            wanted: dict[str, Any] = {field: span}
+            told = await watch_runs(client, TaskRecordFilter(**wanted))
             assert told == {"z-open"}.intersection(ids.split())
