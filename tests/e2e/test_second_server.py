@@ -61,10 +61,10 @@ async def test_the_database_is_out_of_reach(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--listen", "50051"), "VWED_LISTEN"),
-        (("--workers", "0"), "VWED_WORKERS"),
-        (("--database-url", "mysql://u:secret@db/vwed"), "VWED_DATABASE_URL"),
-        (("--redis-url", "localhost"), "VWED_REDIS_URL"),
+        (("--listen", "50051"), "--listen: '50051' is not host:port"),
+        (("--workers", "0"), "--workers: "),
+        (("--database-url", "mysql://u:secret@db/vwed"), "--database-url: "),
+        (("--redis-url", "localhost"), "--redis-url: "),
         (("--data-dir", "/proc/none"), "/proc/none"),
     ],
 )

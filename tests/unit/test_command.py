@@ -104,3 +104,51 @@ def test_each_option_of_serve_has_an_environment_variable(
     }
     # What is said on the command line wins.
     assert getattr(settings_from({option: others[option]}), option) == others[option]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("VWED_LISTEN", "50051", "VWED_LISTEN: '50051' is not host:port"),
+        ("VWED_LISTEN", "127.0.0.1:65536", "VWED_LISTEN: '127.0.0.1:65536' is not host:port"),
+        ("VWED_TARGET", "http://a:1", "VWED_TARGET: 'http://a:1' is not host:port"),
+        ("VWED_TARGET", "a", "VWED_TARGET: 'a' is not host:port"),
+        ("VWED_WORKERS", "0", "VWED_WORKERS: Input should be greater than or equal to 1, not 0"),
+        ("VWED_RETENTION", "30", "VWED_RETENTION: Input should be a valid dictionary, not 30"),
+        ("VWED_RETENTION", "30d", "VWED_RETENTION: is not JSON"),
+        ("VWED_RETENTION", '{"*": {"days": 3}}', "VWED_RETENTION: *.days: Extra inputs are not"),
+        ("VWED_REDIS_URL", "redis://:secret/@a", "VWED_REDIS_URL: has a host or port that cannot"),
+        ("VWED_DATABSE_URL", "x", "VWED_DATABSE_URL is no setting, VWED_DATABASE_URL is"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(click.ClickException) as refused:
+        settings_from({})
+    assert refused.value.message.startswith(problem)
+    assert "secret" not in refused.value.message
+    assert refused.value.exit_code == 1
+
+
+def test_an_option_that_cannot_be_is_a_wrong_command_line() -> None:
+    with pytest.raises(click.ClickException, match="^--listen: 'a' is not host:port$") as refused:
+        settings_from({"listen": "a"})
+    assert refused.value.exit_code == 2
+
+
+def test_names_that_are_like_no_setting_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VWED_GRPC_SERVICE_HOST", "VWED_TEST_DATABASE_URL"):
+        monkeypatch.setenv(name, "x")
+    # A setting that is there was not meant by what is like it.
+    monkeypatch.setenv("VWED_DATABASE_URL", "postgresql://db/vwed")
+    monkeypatch.setenv("VWED_DATABASE_URLS", "x")
+    assert settings_from({}).database_url == "postgresql://db/vwed"
+
+
+@pytest.mark.parametrize(
+    "target", ["dns:///a:1", "ipv4:10.0.0.1:1,10.0.0.2:1", "unix:/a", "[::1]:1"]
+)
+def test_a_target_may_be_any_name_of_grpc(target: str) -> None:
+    assert CliRunner().invoke(said, ["--target", target]).output.strip() == target
