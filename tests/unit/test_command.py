@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from vwed.v1.record_service_pb2 import GetTaskRecordRequest
 
+from vwed.client import Unavailable
 from vwed_grpc.cli.main import main
 from vwed_grpc.cli.options import settings_from
 from vwed_grpc.cli.target import Target, target_options
@@ -133,7 +135,7 @@ def test_a_setting_that_cannot_be_is_named_with_what_is_wrong(
 
 
 def test_an_option_that_cannot_be_is_a_wrong_command_line() -> None:
-    with pytest.raises(click.ClickException, match="^--listen: 'a' is not host:port$") as refused:
+    with pytest.raises(click.ClickException, match=r"^--listen: 'a' is not host:port$") as refused:
         settings_from({"listen": "a"})
     assert refused.value.exit_code == 2
 
@@ -152,3 +154,12 @@ def test_names_that_are_like_no_setting_are_others(monkeypatch: pytest.MonkeyPat
 )
 def test_a_target_may_be_any_name_of_grpc(target: str) -> None:
     assert CliRunner().invoke(said, ["--target", target]).output.strip() == target
+
+
+async def test_a_server_that_is_not_there_is_said_in_plain_words() -> None:
+    target = Target("127.0.0.1:1", "default", None, None)
+    async with target.connect(patience=0) as client:
+        with pytest.raises(Unavailable) as away:
+            await client.records.GetTaskRecord(GetTaskRecordRequest(id="none"))
+    said = "127.0.0.1:1 is not reachable: Connection refused; does a server listen there?"
+    assert target.why(away.value) == said

@@ -11,8 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 import click
 import grpc
 
-from vwed.client import Client, Token, connect
+from vwed.client import Client, Token, connect, error_info
 from vwed_grpc.cli.options import settings_from
+from vwed_grpc.cli.tls import credentials, read
+from vwed_grpc.cli.unreachable import plain
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 T = TypeVar("T")
@@ -37,8 +39,13 @@ class Target:
         if isinstance(broken, TimeoutError):
             return f"{self.address} is silent"
         said = (broken.details() or "").partition("\n")[0]
-        if broken.code() is grpc.StatusCode.UNAVAILABLE:
-            return f"{self.address} is not reachable: {said}"
+        info = error_info(broken)
+        if info is not None and info.reason == "TOKEN_MISSING":
+            said = "a token is needed: --token-file or VWED_TOKEN"
+        elif info is None and broken.code() is grpc.StatusCode.UNAVAILABLE:
+            return f"{self.address} is not reachable: {plain(said)}"
+        elif info is None and broken.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return f"{self.address} is another service, or an older one: {said}"
         return f"{broken.code().name}: {said}"
 
     def tell_outage(self, broken: Break | None) -> None:
@@ -154,22 +161,17 @@ def _target_of(tenant: str, given: dict[str, Any]) -> Target:
     """Raises click.ClickException."""
     settings = settings_from(given)
     token_file = settings.token_file
-    token: Token = settings.token
+    token: Token = settings.token and _token(settings.token)
     if token_file is not None:
-        token = lambda: _read(token_file).decode(errors="replace").strip()  # noqa: E731 - as short
-    credentials = None
-    if settings.tls or settings.tls_ca or settings.client_cert:
-        credentials = grpc.ssl_channel_credentials(
-            *(
-                None if path is None else _read(path)
-                for path in (settings.tls_ca, settings.client_key, settings.client_cert)
-            )
-        )
-    return Target(settings.target or settings.listen, tenant, token, credentials)
+        token = lambda: _token(read(token_file).decode(errors="replace"))  # noqa: E731 - as short
+    return Target(
+        settings.target or settings.listen, tenant, token, credentials=credentials(settings)
+    )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise click.ClickException(f"{path} cannot be read: {exc.strerror}") from exc
+def _token(text: str) -> str:
+    """Raises click.ClickException, which says nothing of what is in it."""
+    token = text.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise click.ClickException("the token is not one line of ASCII")
+    return token
