@@ -101,3 +101,5 @@ async def _list(target: Target, wanted: TaskRecordFilter, limit: int, *, as_json
         print_json(found)
     elif found:
         print_lines(list_lines(found, datetime.now(UTC), width=columns()))
+    else:
+        click.echo(f"no such runs of the tenant {target.tenant}", err=True)

@@ -40,8 +40,11 @@ def timeline(run_id: str, form: str, out: Path | None, target: Target) -> None:
     content = _WRITERS[form](shown, f"{run_name(view.run)}: {run_status(view.run)}")
     if out is None:
         click.echo(content, nl=False)
-    else:
+        return
+    try:
         out.write_text(content, encoding="utf-8")
+    except OSError as exc:
+        raise click.ClickException(f"{out} cannot be written: {exc.strerror}") from exc
 
 
 async def _read(target: Target, run_id: str) -> RunView:

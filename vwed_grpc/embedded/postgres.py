@@ -85,6 +85,11 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             yield _url(sockets)
 
 
+def has_postgres(data_dir: Path) -> bool:
+    """Whether there are data of one."""
+    return (data_dir / "postgres" / "data").exists()
+
+
 def url_of_running(data_dir: Path) -> str:
     """The URL of the one that another process runs for `data_dir`."""
     return _url((data_dir / "postgres" / "run").resolve())

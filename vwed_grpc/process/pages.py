@@ -4,6 +4,7 @@ A page of text needs no library. Several workers have one port, which is their p
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ async def showing(listen: str, pages: Mapping[str, MakePage]) -> AsyncIterator[N
     try:
         server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
     except OSError as exc:
-        raise CannotServeError(f"cannot show metrics at {listen}: {exc.strerror}") from exc
+        # Of an address that is taken asyncio's text has the address once more.
+        why = os.strerror(exc.errno) if (exc.errno or 0) > 0 else exc.strerror
+        raise CannotServeError(f"cannot show metrics at {listen}: {why}") from exc
     try:
         yield
     finally:

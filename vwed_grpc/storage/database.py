@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage.connector import Connector
-from vwed_grpc.storage.hosts import parsed
+from vwed_grpc.storage.hosts import libpq, parsed
 from vwed_grpc.storage.pool import Pool, ReadingPool
 
 
@@ -82,7 +82,7 @@ def plain_reason(exc: DBAPIError) -> str:
 
 def sync_engine(url: str) -> sa.Engine:
     """The same database for migrations and scripts, without an event loop (psycopg)."""
-    given = parsed(url).set(drivername="postgresql+psycopg")
+    given = libpq(parsed(url)).set(drivername="postgresql+psycopg")
     # Of several hosts the one that takes writes, as the service's pools do.
     options: dict[str, Any] = {"target_session_attrs": "read-write"}
     if "connect_timeout" not in given.query:

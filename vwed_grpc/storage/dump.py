@@ -33,6 +33,8 @@ def backup(engine: sa.Engine, file: Path, program: Program) -> None:
 
     The timelines stay behind, so what is restored is another copy of the data, by whatever means.
     """
+    if file.exists() and not file.is_file():
+        raise DumpError(f"{file} is not a file")  # a device would be replaced by one
     with engine.connect() as connection:
         major = _major(connection)
         if not sa.inspect(connection).has_table("alembic_version"):
@@ -63,9 +65,13 @@ def restore(engine: sa.Engine, file: Path, program: Program, *, force: bool) -> 
         there = [name for name in _names() if sa.inspect(connection).has_table(name)]
         if not force and _holds_anything(connection, there):
             raise DumpError("the database is not empty; --force replaces what is in it")
-    listed = _run([program("pg_restore", major), "--list", str(file)], {})
+    no_backup = f"{file} is no backup of this service"
+    try:
+        listed = _run([program("pg_restore", major), "--list", str(file)], {})
+    except DumpError as exc:
+        raise DumpError(f"{no_backup}: {exc}") from exc
     if "TABLE public alembic_version " not in listed:
-        raise DumpError(f"{file} is no backup of this service")
+        raise DumpError(no_backup)
     dsn, environment = _target(engine)
     _pipe(
         [program("pg_restore", major), "--no-owner", "--no-privileges", "--file=-", str(file)],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import sqlalchemy as sa
 
+from vwed_grpc.storage.demands import lacking
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -39,8 +41,14 @@ def alembic_config() -> "Config":
 
 
 def migrate(engine: sa.Engine) -> str:
-    """Brings the schema to `HEAD`; answers the revision it had before ("" for none)."""
+    """Brings the schema to `HEAD`; answers the revision it had before ("" for none).
+
+    Raises SchemaMismatchError if the database cannot have it.
+    """
     with engine.connect() as connection:
+        major = (connection.dialect.server_version_info or (0,))[0]
+        if lack := lacking(major, str(connection.scalar(sa.text("SHOW server_encoding")))):
+            raise SchemaMismatchError(lack)
         connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
         try:
             before = ""
