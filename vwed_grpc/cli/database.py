@@ -1,8 +1,9 @@
 """What all commands that work on the database itself share: where it is, and how they end."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,6 @@ from vwed_grpc import embedded
 from vwed_grpc.cli.options import settings_from
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.embedded.programs import ProgramMissingError
-from vwed_grpc.process import logs
 from vwed_grpc.storage.database import plain_reason, sync_engine
 from vwed_grpc.storage.dump import DumpError
 from vwed_grpc.storage.schema import SchemaMismatchError
@@ -45,7 +45,6 @@ def on_database(
     Raises click.ClickException.
     """
     settings = settings_from(given)
-    logs.configure(settings.log_level, json=settings.log_json)
     if not (makes or settings.database_url or embedded.has_postgres(settings.data_dir)):
         raise click.ClickException(
             f"there is no database in {settings.data_dir}: give --data-dir or --database-url"
@@ -66,7 +65,8 @@ def on_database(
             return await asyncio.to_thread(work, engine)
 
     try:
-        return asyncio.run(run())
+        with redirect_stdout(sys.stderr):  # what is logged of an embedded server is no result
+            return asyncio.run(run())
     except (DumpError, EmbeddedServerError, ProgramMissingError, SchemaMismatchError) as exc:
         raise click.ClickException(str(exc)) from exc
     except sa.exc.DBAPIError as exc:

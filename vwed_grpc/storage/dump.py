@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from vwed_grpc.storage.incarnation import HOLD_SECONDS
 from vwed_grpc.storage.models import Base, Timeline
+from vwed_grpc.storage.schema import HEAD
 from vwed_grpc.storage.timelines import ADD
 
 Program = Callable[[str, int], str]
@@ -127,6 +128,14 @@ def _away_with(there: Sequence[str]) -> str:
 _AFTERWARDS = f"""
     RESET search_path;
     RESET statement_timeout;
+    DO $$ DECLARE
+        found text := (SELECT version_num FROM alembic_version);
+        since text := split_part(obj_description('alembic_version'::regclass, 'pg_class'), '=', 2);
+    BEGIN
+        IF found > '{HEAD}' AND (since > '{HEAD}') IS NOT FALSE THEN
+            RAISE EXCEPTION 'the backup has schema %, which this release ({HEAD}) does not know', found;
+        END IF;
+    END $$;
     -- In another cluster the numbers of transactions begin anew, and these would be yet to come, or
     -- those of some that still run there.
     UPDATE task_record_events SET xact = (pg_current_xact_id()::text)::bigint
@@ -197,4 +206,5 @@ def _pipe(source: Sequence[str], sink: Sequence[str], environment: Mapping[str, 
 def _complaint(said: IO[bytes]) -> str:
     said.seek(0)
     lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    return next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
+    said = next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
+    return said.removeprefix("ERROR:  ")
