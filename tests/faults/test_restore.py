@@ -363,8 +363,12 @@ async def test_into_another_database_all_or_nothing(
         again = await asyncio.to_thread(vwed, "restore", backup, *there)
         assert (again.exit_code, "--force" in again.output) == (1, True), again.output
         newer = tmp_path / "newer.backup"
-        await sql(url, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
-        await sql(url, "COMMENT ON TABLE alembic_version IS 'compatible_since=9998'")
+        engine = sync_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+            said = "COMMENT ON TABLE alembic_version IS 'compatible_since=9998'"
+            connection.execute(sa.text(said))
+        engine.dispose()
         await asyncio.to_thread(done, "backup", newer, *there)
         await asyncio.to_thread(done, "restore", backup, "--force", *there)
         ended = await asyncio.to_thread(vwed, "restore", newer, "--force", *there)

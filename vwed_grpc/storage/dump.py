@@ -133,7 +133,8 @@ _AFTERWARDS = f"""
         since text := split_part(obj_description('alembic_version'::regclass, 'pg_class'), '=', 2);
     BEGIN
         IF found > '{HEAD}' AND (since > '{HEAD}') IS NOT FALSE THEN
-            RAISE EXCEPTION 'the backup has schema %, which this release ({HEAD}) does not know', found;
+            RAISE EXCEPTION
+                'the backup has schema %, which this release ({HEAD}) does not know', found;
         END IF;
     END $$;
     -- In another cluster the numbers of transactions begin anew, and these would be yet to come, or
