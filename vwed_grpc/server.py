@@ -98,9 +98,17 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         }
         if settings.metrics_listen:
             await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
+        meters = meters_of(settings)
+        # Before the database: what is wrong with its files is said without waiting for that.
+        edge = Edge(
+            settings,
+            authentication=authentication(stack, settings),
+            audit=audit(stack, settings),
+            meters=meters if settings.measures else None,
+            tracing=None if settings.trace_share is None else Tracing(settings.trace_share),
+        )
         stores = await open_stores(stack, settings)
 
-        meters = meters_of(settings)
         database = Database(
             stores.database_url,
             connections=settings.database_connections,
@@ -118,13 +126,6 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             ReadThrough(redis, seal, lambda: incarnation.is_confirmed)
         )
         wakeups = Wakeups(stores.redis_url, seal)
-        edge = Edge(
-            settings,
-            authentication=authentication(stack, settings),
-            audit=audit(stack, settings),
-            meters=meters if settings.measures else None,
-            tracing=None if settings.trace_share is None else Tracing(settings.trace_share),
-        )
         catch_up = CatchUp(edge.pace)
         logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=meters.tail_lag)
         incarnation.on_change(logs.begin_anew)

@@ -43,6 +43,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     """
     async with AsyncExitStack() as stack:
         check_address(settings)
+        _check_files(settings)
         port = _hold_port(stack, settings.listen)
         problems = {_name(number): "starting" for number in range(settings.workers)}
         shown: dict[str, pages.MakePage] = {
@@ -81,6 +82,16 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(end)
         await _first_answer(child.listen)
         yield port
+
+
+def _check_files(settings: Settings) -> None:
+    """Says once what each worker would die of. Raises CannotServeError."""
+    tls = settings.tls_cert or settings.tls_key or settings.tls_client_ca
+    if tls or settings.token_keys or settings.audit_log != "off":
+        # It needs what verifies tokens and certificates, and this process nothing else of it.
+        from vwed_grpc.process.security import check_files  # noqa: PLC0415 - see above
+
+        check_files(settings)
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:

@@ -83,6 +83,19 @@ async def test_list_asks_for_what_it_is_told(
     assert {ParseDict(run, TaskRecord()).external_id for run in listed} == external_ids
 
 
+async def test_that_nothing_is_listed_is_said_apart_from_what_is(target: str, tenant: str) -> None:
+    assert await vwed(target, tenant, "list") == (0, "", f"no such runs of the tenant {tenant}\n")
+
+
+async def test_a_picture_that_cannot_be_written_is_said(
+    client: Client, target: str, tenant: str
+) -> None:
+    run = await running(client)
+    ended = await vwed(target, tenant, "timeline", run.id, "--out", "/proc/none/a.svg")
+    said = "Error: /proc/none/a.svg cannot be written: No such file or directory\n"
+    assert ended == (1, "", said)
+
+
 async def test_what_is_no_time_and_no_label_is_a_usage_error(target: str, tenant: str) -> None:
     assert (await vwed(target, tenant, "list", "--since", "soon")).code == 2
     assert (await vwed(target, tenant, "list", "--label", "zone")).code == 2
