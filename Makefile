@@ -15,10 +15,13 @@ help: ## List the targets
 
 $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python' >&2; exit 1; }
+		|| { echo 'Python 3.11 or newer is needed, $(PYTHON) is not: make PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo '$(PYTHON) lacks pip or venv: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
 	@echo 'Setting up .venv: a minute or two, once'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes -r requirements.lock \
+		|| { echo 'Packages did not come, as pip says above: is its index within reach (PIP_INDEX_URL)?' >&2; exit 1; }
 	@$(PIP) --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
