@@ -83,6 +83,13 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
     assert " 5 passed" in done.stdout
 
 
+def test_a_client_says_that_it_needs_an_event_loop(tmp_path: Path) -> None:
+    (tmp_path / "test_orders.py").write_text("def test_a(vwed_client): pass")
+    done = run("-m", "pytest", "-p", "no:asyncio", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "\nvwed_client needs pytest-asyncio: pip install pytest-asyncio\n" in done.stdout
+
+
 async def test_a_service_ends_with_who_was_killed(home: Path) -> None:
     program = "from vwed_grpc.testing import server\ns = server()\nprint(s.__enter__())\ninput()"
     with subprocess.Popen(  # noqa: ASYNC220 - takes no time
