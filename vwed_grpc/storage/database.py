@@ -77,7 +77,8 @@ class Database:
 
 def plain_reason(exc: DBAPIError) -> str:
     """What PostgreSQL or its driver said, in one line for operators; no password is in it."""
-    return " ".join(str(exc.orig).split())
+    diagnosis = getattr(exc.orig, "diag", None)  # psycopg's: its text has parts of the statement
+    return " ".join(str((diagnosis and diagnosis.message_primary) or exc.orig).split())
 
 
 def sync_engine(url: str) -> sa.Engine:

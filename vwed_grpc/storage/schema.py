@@ -65,6 +65,7 @@ def migrate(engine: sa.Engine) -> str:
                 )
                 connection.commit()
         finally:
+            connection.rollback()  # of what failed; else that it did is all that comes of it
             connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
             connection.commit()
     return before
