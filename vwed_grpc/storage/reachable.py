@@ -73,6 +73,8 @@ def _reasons(where: str) -> Iterator[None]:
         yield
     except (OSError, *DRIVER_ERRORS) as exc:
         said = (isinstance(exc, OSError) and exc.strerror) or str(exc) or type(exc).__name__
+        if isinstance(exc, TimeoutError):  # most have no text
+            said = "no answer"
         reason = f"{where}: {' '.join(said.split())}"
         state = sqlstate(exc)
         passes = state.startswith(_PASSES) if state else not isinstance(exc, NotSetUpError)
