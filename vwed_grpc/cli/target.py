@@ -46,6 +46,8 @@ class Target:
             return f"{self.address} is not reachable: {plain(said)}"
         elif info is None and broken.code() is grpc.StatusCode.UNIMPLEMENTED:
             return f"{self.address} is another service, or an older one: {said}"
+        elif broken.code() is grpc.StatusCode.NOT_FOUND:
+            said = f"{said} of the tenant {self.tenant}"
         return f"{broken.code().name}: {said}"
 
     def tell_outage(self, broken: Break | None) -> None:

@@ -87,6 +87,13 @@ async def test_that_nothing_is_listed_is_said_apart_from_what_is(target: str, te
     assert await vwed(target, tenant, "list") == (0, "", f"no such runs of the tenant {tenant}\n")
 
 
+async def test_of_a_run_that_is_not_there_it_is_said_where_it_is_not(
+    target: str, tenant: str
+) -> None:
+    said = f"Error: NOT_FOUND: no task_record 'none' of the tenant {tenant}\n"
+    assert await vwed(target, tenant, "get", "none") == (3, "", said)
+
+
 async def test_a_picture_that_cannot_be_written_is_said(
     client: Client, target: str, tenant: str
 ) -> None:
