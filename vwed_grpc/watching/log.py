@@ -186,7 +186,7 @@ class TailedLog:
         newest = await events.newest(self._database.live, self.tenant, [*watched])
         for run, topic in watched.items():
             # A run without a row was deleted: its last event says so, one past what we know.
-            topic.learn(newest.get(run, topic.end + 1 if topic.end >= 0 else 0))
+            topic.learn(newest.get(run, topic.end + 1))
 
     async def _read(self, tail: Tail) -> None:
         """Goes on to where the log is now; tells what was not told."""
