@@ -14,6 +14,7 @@ _OF_ITS_AUTHORS = re.compile(
 _LOOK_AT = {
     "Connection refused": "does a server listen there?",
     "Socket closed": "does it want TLS?",
+    "reset by peer": "does it want TLS?",
     "before receiving SETTINGS": "does it want TLS?",
     "WRONG_VERSION_NUMBER": "is it one without TLS?",
     "CERTIFICATE_VERIFY_FAILED": "is it of the authorities of --tls-ca?",

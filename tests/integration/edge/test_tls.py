@@ -80,7 +80,7 @@ async def test_tls(secured: Secured, authority: Authority, tmp_path: Path) -> No
     async with serving(secured()) as port:
         assert await code(port, credentials(authority)) is grpc.StatusCode.NOT_FOUND
         assert "is it of the authorities of --tls-ca?" in await why(port, credentials(other))
-        assert await why(port, None) == "is not reachable: Socket closed; does it want TLS?"
+        assert (await why(port, None)).endswith("; does it want TLS?")
 
 
 async def test_a_server_without_tls_says_so(settings: Settings, authority: Authority) -> None:
