@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from vwed_grpc.embedded.daemon import EmbeddedServerError
 from vwed_grpc.embedded.postgres import program
 
 
@@ -34,7 +35,7 @@ def program_for(name: str, major: int) -> str:
 def _of_the_wheel(name: str) -> str | None:
     try:
         path = program(name)
-    except ModuleNotFoundError:
+    except EmbeddedServerError:
         return None
     return path if Path(path).exists() else None
 
