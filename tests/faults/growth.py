@@ -6,8 +6,9 @@ from statistics import median
 
 MOST = 0.05
 """By this share a figure may be above what it was, once it had settled."""
-FIRST, LAST = (1 / 6, 1 / 3), (5 / 6, 1.0)
-"""Which parts of the time are compared: of half an hour minutes 5 to 10, and the last 5."""
+PARTS = 6
+"""Of the time. The second one is compared with the last: of half an hour minutes
+5 to 10, and the last 5."""
 
 Name = tuple[str, str]
 """Whose figure it is, and of what; the latter is a key of the rules."""
@@ -36,14 +37,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """One figure, early and late; None: it was not read."""
+    """One figure in each part of the time; None: it was not read."""
 
     name: Name
     rule: Rule
-    first: float | None
-    last: float | None
+    parts: Sequence[float | None]
     settled: bool
-    """The first part of the time came after it had settled."""
+    """The part of the time that is compared with came after it had settled."""
+
+    @property
+    def first(self) -> float | None:
+        return self.parts[1]
+
+    @property
+    def last(self) -> float | None:
+        return self.parts[-1]
 
     @property
     def judged(self) -> bool:
@@ -59,9 +67,7 @@ class Growth:
 
     def __str__(self) -> str:
         who, what = self.name
-        return (
-            f"{who}, {what}: from {_said(self.first, self.rule)} to {_said(self.last, self.rule)}"
-        )
+        return f"{who}, {what}: {', '.join(_said(part, self.rule) for part in self.parts)}"
 
 
 def growths(
@@ -70,22 +76,24 @@ def growths(
     """Of each figure that ever was read, in the order of the first reading of each."""
     names = dict.fromkeys(name for sample in samples for name in sample.figures)
     for name in names:
-        first, last = (
+        part = seconds / PARTS
+        parts = [
             _median(
                 sample.figures[name]
                 for sample in samples
-                if begin * seconds <= sample.at <= end * seconds and name in sample.figures
+                if n * part <= sample.at <= (n + 1) * part and name in sample.figures
             )
-            for begin, end in (FIRST, LAST)
-        )
+            for n in range(PARTS)
+        ]
         rule = rules[name[1]]
-        yield Growth(name, rule, first, last, settled=rule.settles <= FIRST[0] * seconds)
+        yield Growth(name, rule, parts, settled=rule.settles <= part)
 
 
 def table(grown: Iterable[Growth], seconds: float) -> str:
     """As Markdown."""
     early, late = (
-        f"{_time(begin * seconds)} to {_time(end * seconds)}" for begin, end in (FIRST, LAST)
+        f"{_time(n * seconds / PARTS)} to {_time((n + 1) * seconds / PARTS)}"
+        for n in (1, PARTS - 1)
     )
     lines = [f"| of | what | {early} | {late} | growth |", "| --- | --- | ---: | ---: | ---: |"]
     for one in grown:

@@ -48,7 +48,7 @@ async def showing(listen: str, pages: Mapping[str, MakePage]) -> AsyncIterator[N
         server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
     except OSError as exc:
         # Of an address that is taken asyncio's text has the address once more.
-        why = os.strerror(exc.errno) if (exc.errno or 0) > 0 else exc.strerror
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
         raise CannotServeError(f"cannot show metrics at {listen}: {why}") from exc
     try:
         yield

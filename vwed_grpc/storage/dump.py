@@ -207,5 +207,5 @@ def _pipe(source: Sequence[str], sink: Sequence[str], environment: Mapping[str, 
 def _complaint(said: IO[bytes]) -> str:
     said.seek(0)
     lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    said = next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
-    return said.removeprefix("ERROR:  ")
+    line = next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
+    return line.removeprefix("ERROR:  ")

@@ -53,7 +53,8 @@ def addresses(url: sa.URL) -> Sequence[Mapping[str, Any]]:
 def options(url: sa.URL) -> Mapping[str, Any]:
     """All that the URL says to the driver but where the servers are."""
     given = _arguments(without_tls(url))
-    return {k: v for k, v in given.items() if k not in {"host", "port"}} | tls(url)
+    others = {name: value for name, value in given.items() if name not in {"host", "port"}}
+    return {**others, **tls(url)}
 
 
 def without_tls(url: sa.URL) -> sa.URL:

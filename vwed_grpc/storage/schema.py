@@ -46,7 +46,7 @@ def migrate(engine: sa.Engine) -> str:
     Raises SchemaMismatchError if the database cannot have it.
     """
     with engine.connect() as connection:
-        major = (connection.dialect.server_version_info or (0,))[0]
+        major = int(str(connection.scalar(sa.text("SHOW server_version_num")))) // 10_000
         if lack := lacking(major, str(connection.scalar(sa.text("SHOW server_encoding")))):
             raise SchemaMismatchError(lack)
         connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
