@@ -70,6 +70,7 @@ NOT_RUN = {
     "client/README.md#vwed-client": "installs packages; see below what it may name",
     "docs/console.md#The console": "the same; every test of the console starts it",
     "docs/testing.md#Testing": "the same",
+    "docs/contributing.md#Mutants": "takes hours, in an environment of its own",
     "docs/contributing.md#Versions of the libraries": "installs all packages anew, from the index",
 }
 ALL = [block for page in PAGES for block in blocks(page)]

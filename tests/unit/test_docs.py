@@ -33,7 +33,10 @@ def test_each_target_of_make_is_explained() -> None:
 def test_make_runs_the_commands_that_tests_run() -> None:
     readme = sections("README.md", "sh")
     pasted = [block.split() for block in (*readme["Start"], *readme["In a browser"])]
-    lines = [made(*words, "--dry-run", "--old-file=.venv/.ready") for words in pasted]
+    lines = [
+        made(*words, "--dry-run", "--no-print-directory", "--old-file=.venv/.ready")
+        for words in pasted
+    ]
     assert [line.splitlines()[-1].removeprefix("exec ") for line in lines] == [
         ".venv/bin/vwed-grpc serve",
         ".venv/bin/vwed-grpc demo",

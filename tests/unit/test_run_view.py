@@ -232,7 +232,7 @@ def test_what_works_or_failed_stays_when_others_are_left_out() -> None:
     shown.put(record("b8", "RUNNING"))
     found, left = rows(shown.nodes(), most=4)
     assert [row.title for row in found] == ["b0", "b1", "b4", "b8"]
-    assert left == 5
+    assert left == {"": 5}
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ async def test_a_wrong_redis_costs_little_once_and_then_nothing(wrong: str, tena
     [
         ("robot:wrong", "invalid username-password pair"),
         ("nobody:x", "invalid username-password pair"),
-        (":wrong", "invalid username-password pair"),
+        (":wrong", "without any password"),
         ("blind:p%40ss%3Aword", "permission"),
     ],
 )

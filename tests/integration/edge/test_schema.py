@@ -127,7 +127,7 @@ async def test_a_role_that_may_not_migrate_hears_why(postgres_url: str) -> None:
         admin = sync_engine(url).execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
             connection.execute(sa.text(f"CREATE ROLE {role} LOGIN PASSWORD 'a'"))
-            connection.execute(sa.text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+            connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
         theirs = sa.make_url(url).set(username=role, password="a")
         said = await migrated(theirs.render_as_string(hide_password=False))
         assert said == "Error: the database cannot be used: permission denied for schema public\n"
