@@ -162,7 +162,7 @@ def test_what_came_in_is_measured_whatever_else_comes_in_later() -> None:
     for _ in range(28):
         deep = [deep]
     config = {"l": [{"k": "${params.n}"}, {"y": {"z": "${params.deep}"}}]}
-    schema = {"properties": {"n": {}, "deep": {}}}
+    schema: dict[str, Any] = {"properties": {"n": {}, "deep": {}}}
     [(_, problem)] = refused(config, {"n": 1, "deep": deep}, schema=schema)
     assert problem == "nests deeper than 30 levels"
 
