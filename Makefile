@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # Each process that a test starts would compile a thousand modules anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run console demo test torture check format generate baseline protos lock bench bench-peers clean
+.PHONY: help run console demo test coverage torture soak check format generate baseline protos dist lock bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -15,10 +15,13 @@ help: ## List the targets
 
 $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python' >&2; exit 1; }
+		|| { echo 'Python 3.11 or newer is needed, $(PYTHON) is not: make PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo '$(PYTHON) lacks pip or venv: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
 	@echo 'Setting up .venv: a minute or two, once'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes -r requirements.lock \
+		|| { echo 'Packages did not come, as pip says above: is its index within reach (PIP_INDEX_URL)?' >&2; exit 1; }
 	@$(PIP) --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
@@ -35,13 +38,24 @@ demo: $(READY) ## Play robots against the server that runs
 # Three workers, each with servers of its own, keep two cores busy: many tests wait, for leases say. A
 # file stays with one of them, so that what its tests share is built once. In the order of the
 # folders the long files come before the short ones.
+ALL_TESTS := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) ## Run the tests on a real PostgreSQL and a real Redis-compatible server
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python $(ALL_TESTS)
+
+coverage: $(READY) ## Run the tests and list the lines and branches that they leave out
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(ALL_TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 torture: $(READY) ## The checkers in their long form, VWED_TORTURE_SECONDS each (600)
 	$(BIN)/python -m pytest -m torture -s --durations=0
 
-check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, advisories
+soak: $(READY) ## Half an hour of everyday load (VWED_SOAK_SECONDS, 1800): what grows, what fails
+	$(BIN)/python -m pytest -m soak -s
+
+check: $(READY) ## Format, lint, types, imports, protos, drift of generated code, docs, deploy/, CI, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -52,6 +66,7 @@ check: $(READY) ## Format, lint, types, imports, protos, drift of generated code
 	$(BIN)/python -m protos.generate --check
 	$(BIN)/zensical build --strict
 	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/zizmor --offline --strict-collection --no-progress --quiet .github
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	@.ci/audit
 
@@ -68,6 +83,13 @@ baseline: generate ## Accept the protos as they are as what must not break
 
 protos: $(READY) ## Write dist/vwed-protos-VERSION.zip, for other languages
 	@$(BIN)/python -m protos.archive
+
+dist: $(READY) ## Build and check what a release consists of: wheels, sdists, protos, in dist/
+	rm -rf dist
+	cd client && ../$(BIN)/hatchling build --directory ../dist
+	$(BIN)/hatchling build --directory dist
+	$(BIN)/python -m protos.archive
+	$(BIN)/python -m pytest -m artifacts tests/e2e/test_artifacts.py
 
 lock: $(READY) ## Pin the versions of everything anew
 	$(BIN)/python -m pip install --quiet uv

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from bench import reads, seed, watches, workers, writes
 from bench.client.cases import client
 from bench.crowd.case import crowd, prepare
+from bench.crowd.tenants import A, B
 from bench.executor.cases import executor
 from bench.measure import Result
 from bench.security import security
@@ -56,7 +57,7 @@ async def cases(s: Stand, effort: Effort) -> dict[str, Cases]:
         await seeded.basics()
         runs = await seeded.runs("bench", 200)
     watched = seed.more_runs(s.server.target, "watched")
-    await prepare(s.server)
+    await prepare(s.server.target, A, B)
     engine = sync_engine(s.stores.database_url)
 
     def lists() -> Iterator[Result]:

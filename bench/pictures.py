@@ -23,7 +23,7 @@ from vwed.client import Client, Executor, connect
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.demo import examples
 from vwed_grpc.demo.session import play
-from vwed_grpc.reading import read_config
+from vwed_grpc.views.reading import read_config
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline

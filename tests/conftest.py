@@ -7,6 +7,7 @@ allowed to create databases. VWED_TEST_REDIS_SERVER is another program for those
 import gc
 import logging
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import tests.support.compiled  # noqa: F401 - before what takes long to compile
 from tests.support.databases import migrated_database
 from vwed.client import Client, connect
 from vwed_grpc import embedded
-from vwed_grpc.garbage import THRESHOLD
+from vwed_grpc.loop.garbage import THRESHOLD
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -39,6 +40,8 @@ def pytest_configure() -> None:
 
     A line for each call is nothing that `serve` writes by default, and takes as long as the call.
     """
+    # A shell that starts the tests in the background has them ignore it, and what they start too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     *before, _ = structlog.get_config()["processors"]
     shown = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback

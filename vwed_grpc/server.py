@@ -8,20 +8,22 @@ from functools import partial
 import grpc
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 
-from vwed_grpc import pages, probes
-from vwed_grpc.background import keep_going
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.local import LocalVersions
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.embedded.disk import watch_disk
+from vwed_grpc.process import pages, probes
+from vwed_grpc.process.background import keep_going
+from vwed_grpc.process.security import audit, authentication, open_port
+from vwed_grpc.process.stores import first_beat, open_stores
+from vwed_grpc.process.worker_reports import reports_to_parent
 from vwed_grpc.rpc.edge import Edge
 from vwed_grpc.rpc.health import Health
 from vwed_grpc.rpc.introspection import introspection
 from vwed_grpc.rpc.options import server_options
 from vwed_grpc.rpc.registration import Handlers
-from vwed_grpc.security import audit, authentication, open_port
 from vwed_grpc.services.blocks import BlockRecords
 from vwed_grpc.services.cache_reads import CacheReads
 from vwed_grpc.services.cache_writes import CacheWrites
@@ -38,14 +40,12 @@ from vwed_grpc.services.watches import History
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.incarnation import CurrentIncarnation, changed
-from vwed_grpc.stores import first_beat, open_stores
 from vwed_grpc.telemetry.figures import Shown
 from vwed_grpc.telemetry.measuring import measure, meters_of
 from vwed_grpc.telemetry.tracing import Tracing
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
-from vwed_grpc.worker_reports import reports_to_parent
 from vwed_grpc.writes import retention
 from vwed_grpc.writes.claims import Claims
 from vwed_grpc.writes.commit import Committer
@@ -98,9 +98,17 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         }
         if settings.metrics_listen:
             await stack.enter_async_context(pages.showing(settings.metrics_listen, shown))
+        meters = meters_of(settings)
+        # Before the database: what is wrong with its files is said without waiting for that.
+        edge = Edge(
+            settings,
+            authentication=authentication(stack, settings),
+            audit=audit(stack, settings),
+            meters=meters if settings.measures else None,
+            tracing=None if settings.trace_share is None else Tracing(settings.trace_share),
+        )
         stores = await open_stores(stack, settings)
 
-        meters = meters_of(settings)
         database = Database(
             stores.database_url,
             connections=settings.database_connections,
@@ -108,6 +116,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(database.close)
         urgent, live, bulk = database.urgent, database.live, database.bulk
+        figures = database.figures
         await first_beat(database)
         incarnation = database.incarnation
         keys, seal = _of_the_present(incarnation)
@@ -117,13 +126,6 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             ReadThrough(redis, seal, lambda: incarnation.is_confirmed)
         )
         wakeups = Wakeups(stores.redis_url, seal)
-        edge = Edge(
-            settings,
-            authentication=authentication(stack, settings),
-            audit=audit(stack, settings),
-            meters=meters if settings.measures else None,
-            tracing=None if settings.trace_share is None else Tracing(settings.trace_share),
-        )
         catch_up = CatchUp(edge.pace)
         logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=meters.tail_lag)
         incarnation.on_change(logs.begin_anew)
@@ -132,6 +134,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         reads = DefinitionReads(
             live=live,
             bulk=bulk,
+            figures=figures,
             cache=cache,
             versions=LocalVersions(VERSIONS_BYTES, lambda: incarnation.is_confirmed),
             keys=keys,
@@ -147,7 +150,14 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 Transfer(bulk=bulk, committer=committer),
             ],
             RECORDS: [
-                TaskRecords(live=live, bulk=bulk, cache=cache, keys=keys, committer=committer),
+                TaskRecords(
+                    live=live,
+                    bulk=bulk,
+                    figures=figures,
+                    cache=cache,
+                    keys=keys,
+                    committer=committer,
+                ),
                 ExecutorVerbs(
                     urgent=urgent,
                     live=live,
@@ -158,18 +168,19 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                     keys=keys,
                 ),
                 OperatorVerbs(live=live, committer=committer),
-                BlockRecords(live=live, bulk=bulk, writer=writer),
+                BlockRecords(live=live, bulk=bulk, figures=figures, writer=writer),
                 History(
                     live=live,
                     bulk=bulk,
+                    figures=figures,
                     logs=logs,
                     incarnation=incarnation,
                     retention=settings.retention,
                 ),
-                Figures(figures=database.figures, committer=committer),
+                Figures(figures=figures, committer=committer),
             ],
             CACHE: [
-                CacheReads(live=live, bulk=bulk, cache=cache, keys=keys),
+                CacheReads(live=live, bulk=bulk, figures=figures, cache=cache, keys=keys),
                 CacheWrites(live=live, committer=committer, writer=entries),
             ],
         }

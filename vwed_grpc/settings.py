@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,14 +20,24 @@ _REDIS_SCHEMES = {
     "unix",
     *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster")),
 }
-_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]/]*\]|[^:/\[\]]*)(:(?P<port>\d*))?")
+_HIGHEST_PORT = (1 << 16) - 1
+_CLOSE = 0.9
+"""How alike two names are, of which one is taken for the other: a letter or two differ."""
+_RESOLVED_BY_GRPC = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
 
 
 def _host_and_port(listen: str) -> str:
-    _, colon, port = listen.rpartition(":")
-    if not (colon and port.isdecimal()):
+    found = _HOST_AND_PORT.fullmatch(listen)
+    # gRPC itself takes the lower half of a port that is too high.
+    if not (found and found["port"] and int(found["port"]) <= _HIGHEST_PORT):
         raise ValueError(f"{listen!r} is not host:port")
     return listen
+
+
+def _target(target: str) -> str:
+    # Of a name without a port gRPC takes 443, and of "http" an address that it knows nothing of.
+    return target if not target or _RESOLVED_BY_GRPC.match(target) else _host_and_port(target)
 
 
 # A URL may hold a password, so these do not repeat it. Nor must those who read it later: a password
@@ -49,7 +61,8 @@ def _redis_url(url: str) -> str:
 
 
 def _check_hosts(hosts: str) -> None:
-    if not all(_HOST_AND_PORT.fullmatch(one) for one in hosts.split(",")):
+    found = [_HOST_AND_PORT.fullmatch(one) for one in hosts.split(",")]
+    if not all(one and int(one["port"] or 0) <= _HIGHEST_PORT for one in found):
         raise ValueError(
             "has a host or port that cannot be; in a password / ? # @ are written %2F %3F %23 %40"
         )
@@ -61,7 +74,7 @@ class Settings(BaseSettings, Limits):
     model_config = SettingsConfigDict(env_prefix="VWED_", extra="ignore")
 
     listen: Annotated[str, AfterValidator(_host_and_port)] = "127.0.0.1:50051"
-    target: str | None = None
+    target: Annotated[str, AfterValidator(_target)] | None = None
     """Where the client commands go; unset: `listen`."""
     token: str | None = Field(default=None, repr=False, exclude=True)
     """What they say who they are with."""
@@ -143,3 +156,22 @@ class Settings(BaseSettings, Limits):
             for name, value in ours.items()
             if value is not None
         }
+
+
+def misspelt(given: Collection[str]) -> dict[str, str]:
+    """Variables of the environment that are no settings, and what was meant by each.
+
+    They would be passed over, and with an address that somebody meant the server works elsewhere.
+    `given`: settings that have another source, so they are not what was meant.
+    """
+    names = {_variable(name) for name in Settings.model_fields}
+    there = {name for name in map(str.upper, os.environ) if name.startswith("VWED_")}
+    unset = names - there - set(map(_variable, given))
+    close = {
+        name: get_close_matches(name, unset, n=1, cutoff=_CLOSE) for name in sorted(there - names)
+    }
+    return {name: meant[0] for name, meant in close.items() if meant}
+
+
+def _variable(name: str) -> str:
+    return f"VWED_{name.upper()}"

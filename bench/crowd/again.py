@@ -24,7 +24,9 @@ class Count:
 class Again:
     """One caller, or watcher, of a crowd."""
 
-    def __init__(self, start: Callable[["Again"], object], count: Count) -> None:
+    def __init__(
+        self, start: Callable[["Again"], object], count: Count, pause: float = 0.0
+    ) -> None:
         self.last = b""
         """The last message of any of its calls."""
         self.heard = False
@@ -32,6 +34,7 @@ class Again:
         self.due = 0.0
         self._start = start
         self._count = count
+        self._pause = pause
 
     def begin(self) -> None:
         self.heard, self.due = False, 0.0
@@ -45,19 +48,26 @@ class Again:
     def end(self) -> None:
         self._count.answered += self.heard
         self._count.refused += not self.heard
-        self.due = time.perf_counter() + (0.0 if self.heard else REST_SECONDS)
+        self.due = time.perf_counter() + (self._pause if self.heard else REST_SECONDS)
 
 
 class Crowd:
     """All of them, by kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0, pause: float = 0.0) -> None:
+        """`share` of a whole one; `pause`: seconds between an answer and the next call."""
         self.wires = list[Connection]()
         self.counts: dict[str, Count] = defaultdict(Count)
         self._callers: list[Again] = []
+        self._share = share
+        self._pause = pause
+
+    def some(self, whole: int) -> range:
+        """As many of `whole` callers as there are to be, one at least."""
+        return range(max(round(whole * self._share), 1))
 
     def add(self, kind: str, start: Callable[[Again], object]) -> None:
-        self._callers.append(Again(start, self.counts[kind]))
+        self._callers.append(Again(start, self.counts[kind], self._pause))
 
     def begin(self) -> None:
         for caller in self._callers:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bench.crowd.companion import Companion, companion
 from bench.crowd.parts import PARTS
-from bench.crowd.tenants import LISTED, PREFIX, RUNS, A, B
+from bench.crowd.tenants import LISTED, PREFIX, RUNS, B
 from bench.holds import Holds, holds
 from bench.measure import Result, Sample, Stopwatch
 from bench.seed import Seed, fill_finished
@@ -54,10 +54,10 @@ def crowd(stand: Stand, engine: sa.Engine, rounds: int, seconds: float) -> Itera
     yield _itself(done)
 
 
-async def prepare(server: Server) -> None:
-    """The runs of both."""
-    for tenant in (A, B):
-        async with connect(server.target, tenant=tenant, bare=True) as client:
+async def prepare(target: str, *tenants: str) -> None:
+    """The runs of each."""
+    for tenant in tenants:
+        async with connect(target, tenant=tenant, bare=True) as client:
             seed = Seed(client)
             await seed.basics()
             await seed.runs(PREFIX, RUNS)
@@ -89,7 +89,7 @@ def one_round(
 
 
 def _part(server: Server, parts: Sequence[str]) -> Any:
-    return companion(_CROWD_NICE, "bench.crowd.load", server.target, *parts)
+    return companion(_CROWD_NICE, "bench.crowd.load", server.target, "1", "0", *parts)
 
 
 def _waits(

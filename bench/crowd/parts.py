@@ -6,11 +6,12 @@ from functools import partial
 
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
-from vwed.v1.cache_service_pb2 import SetDataCacheRequest
+from vwed.v1.cache_service_pb2 import ListDataCacheRequest, SetDataCacheRequest
 from vwed.v1.common_pb2 import View
 from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
+    GetTaskRecordRequest,
     ListTaskRecordsRequest,
     ListTaskRecordsResponse,
     SummarizeTaskRecordsRequest,
@@ -20,6 +21,7 @@ from vwed.v1.record_service_pb2 import (
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     ExportTaskDefsRequest,
+    GetTaskDefRequest,
     ImportTaskDefsOptions,
     ImportTaskDefsRequest,
 )
@@ -28,6 +30,7 @@ from bench.crowd.again import Again, Crowd
 from bench.crowd.tenants import B, metadata, reports, run_ids
 from bench.frames import Connection
 from bench.paths import CACHE, DEFINITIONS, RECORDS
+from bench.seed import DEFINITION
 
 REPORTERS = 64
 FEEDS, UNREAD_FEEDS = 50, 10
@@ -39,6 +42,8 @@ HALF_SENT, SAID, SENT = 100, 4_000_000, 60_000
 """Uploads, the bytes that each says it will send, and those that it sends."""
 IMPORTED, BLOCKS = 100, 40
 """Definitions an import, and blocks of each."""
+READERS, WRITERS, EXPIRES = 128, 64, 20
+"""Of what is read by its key, and of entries that expire after so many seconds."""
 
 Part = Callable[[Crowd, str], None]
 
@@ -64,23 +69,25 @@ def reporters(crowd: Crowd, target: str) -> None:
         wire.open(f"{RECORDS}/ReportBlock", again, next(source))
 
     wires = _wires(crowd, target, 8)
-    for n in range(REPORTERS):
+    for n in crowd.some(REPORTERS):
         crowd.add("reports", partial(report, wires[n % 8]))
 
 
 def feeds(crowd: Crowd, target: str) -> None:
     request = WatchTaskRecordsRequest(include_blocks=True)
     read, unread = _wires(crowd, target, 4), _wires(crowd, target, 1, unread=True)
-    for n in range(FEEDS):
-        kind, wires = ("unread feeds", unread) if n < UNREAD_FEEDS else ("feeds", read)
+    for n in crowd.some(FEEDS):
+        is_unread = n in crowd.some(UNREAD_FEEDS)
+        kind, wires = ("unread feeds", unread) if is_unread else ("feeds", read)
         call = _repeat(wires[n % len(wires)], f"{RECORDS}/WatchTaskRecords", request)
         crowd.add(kind, call)
 
 
 def watches(crowd: Crowd, target: str) -> None:
     read, unread = _wires(crowd, target, 4), _wires(crowd, target, 2, unread=True)
-    for n, run in enumerate(itertools.islice(itertools.cycle(run_ids()), WATCHES)):
-        kind, wires = ("unread watches", unread) if n < UNREAD_WATCHES else ("watches", read)
+    for n, run in zip(crowd.some(WATCHES), itertools.cycle(run_ids()), strict=False):
+        is_unread = n in crowd.some(UNREAD_WATCHES)
+        kind, wires = ("unread watches", unread) if is_unread else ("watches", read)
         request = WatchTaskRecordRequest(task_record_id=run, view=View.VIEW_FULL)
         call = _repeat(wires[n % len(wires)], f"{RECORDS}/WatchTaskRecord", request)
         crowd.add(kind, call)
@@ -95,7 +102,7 @@ def lists(crowd: Crowd, target: str) -> None:
         wire.open(f"{RECORDS}/ListTaskRecords", again, request.SerializeToString())
 
     (wire,) = _wires(crowd, target, 1)
-    for n in range(POLLERS):
+    for n in crowd.some(POLLERS):
         crowd.add("lists", partial(page, wire, PAGE_SIZES[n % len(PAGE_SIZES)]))
 
 
@@ -105,14 +112,14 @@ def summaries(crowd: Crowd, target: str) -> None:
     getattr(request.end_time, "from").FromJsonString("2026-01-01T00:00:00Z")
     request.end_time.to.FromJsonString("2026-03-01T00:00:00Z")
     (wire,) = _wires(crowd, target, 1)
-    for _ in range(SUMMARIES):
+    for _ in crowd.some(SUMMARIES):
         crowd.add("summaries", _repeat(wire, f"{RECORDS}/SummarizeTaskRecords", request))
 
 
 def claims(crowd: Crowd, target: str) -> None:
     """They wait for runs that do not come."""
     wires = _wires(crowd, target, 4)
-    for n in range(CLAIMS):
+    for n in crowd.some(CLAIMS):
         request = ClaimTaskRecordsRequest(executor_id=f"claimer-{n}")
         request.wait.seconds = 60
         crowd.add("claims", _repeat(wires[n % 4], f"{RECORDS}/ClaimTaskRecords", request))
@@ -126,7 +133,7 @@ def half_sent(crowd: Crowd, target: str) -> None:
         wire.send(wire.open(f"{CACHE}/SetDataCache", again), beginning, size=SAID)
 
     wires = _wires(crowd, target, 4)
-    for n in range(HALF_SENT):
+    for n in crowd.some(HALF_SENT):
         crowd.add("half-sent uploads", partial(send, wires[n % 4]))
 
 
@@ -138,24 +145,76 @@ def exports(crowd: Crowd, target: str) -> None:
 
 def imports(crowd: Crowd, target: str) -> None:
     """Each import has every definition change."""
+    turns = itertools.count(1)
+    _imports(crowd, target, ImportTaskDefsOptions.CONFLICT_OVERWRITE, lambda: f"turn {next(turns)}")
+
+
+def unchanged_imports(crowd: Crowd, target: str) -> None:
+    """The first one makes them, and each later one finds them: versions are kept for ever."""
+    _imports(crowd, target, ImportTaskDefsOptions.CONFLICT_SKIP, lambda: "the first turn")
+
+
+def _imports(
+    crowd: Crowd,
+    target: str,
+    conflict: ImportTaskDefsOptions.Conflict.ValueType,
+    describe: Callable[[], str],
+) -> None:
     blocks = [{"id": f"block-{n}", "type": "drive", "name": f"站 {n}"} for n in range(BLOCKS)]
     config = Struct()
     config.update({"blocks": blocks})
-    options = ImportTaskDefsOptions(conflict=ImportTaskDefsOptions.CONFLICT_OVERWRITE)
+    options = ImportTaskDefsOptions(conflict=conflict)
     first = ImportTaskDefsRequest(options=options).SerializeToString()
-    turns = itertools.count(1)
 
     def send(wire: Connection, again: Again) -> None:
-        stream, turn = wire.open(f"{DEFINITIONS}/ImportTaskDefs", again), next(turns)
+        stream, description = wire.open(f"{DEFINITIONS}/ImportTaskDefs", again), describe()
         wire.send(stream, first)
         for n in range(IMPORTED):
             item = TaskDef(id=f"crowd-{n}", name=f"crowd {n}", version=1, config=config)
-            item.description = f"as of turn {turn}"
+            item.description = f"as of {description}"
             message = ImportTaskDefsRequest(task_def=item).SerializeToString()
             wire.send(stream, message, last=n == IMPORTED - 1)
 
     (wire,) = _wires(crowd, target, 1)
     crowd.add("imports", partial(send, wire))
+
+
+def gets(crowd: Crowd, target: str) -> None:
+    """Each reads one run after the other, and the definition now and then."""
+    definition = GetTaskDefRequest(id=DEFINITION).SerializeToString()
+    runs = itertools.cycle(GetTaskRecordRequest(id=run).SerializeToString() for run in run_ids())
+    turns = itertools.count()
+
+    def get(wire: Connection, again: Again) -> None:
+        if next(turns) % 8:
+            wire.open(f"{RECORDS}/GetTaskRecord", again, next(runs))
+        else:
+            wire.open(f"{DEFINITIONS}/GetTaskDef", again, definition)
+
+    wires = _wires(crowd, target, 4)
+    for n in crowd.some(READERS):
+        crowd.add("gets", partial(get, wires[n % 4]))
+
+
+def entries(crowd: Crowd, target: str) -> None:
+    """Each sets what expires, and reads what another one has set."""
+    runs = itertools.cycle(run_ids())
+    turns = itertools.count()
+
+    def ask(wire: Connection, again: Again) -> None:
+        run, turn = next(runs), next(turns)
+        if turn % 2:
+            key = DataCache(task_record_id=run, key="place", string_value=f"P-{turn}")
+            request = SetDataCacheRequest(data_cache=key)
+            request.ttl.seconds = EXPIRES
+            wire.open(f"{CACHE}/SetDataCache", again, request.SerializeToString())
+        else:
+            body = ListDataCacheRequest(task_record_id=run).SerializeToString()
+            wire.open(f"{CACHE}/ListDataCache", again, body)
+
+    wires = _wires(crowd, target, 4)
+    for n in crowd.some(WRITERS):
+        crowd.add("entries", partial(ask, wires[n % 4]))
 
 
 PARTS: dict[str, Part] = {
@@ -172,3 +231,6 @@ PARTS: dict[str, Part] = {
         imports,
     )
 }
+
+ALL = PARTS | {part.__name__: part for part in (unchanged_imports, gets, entries)}
+"""With those of an everyday load, which the bench measures by themselves."""

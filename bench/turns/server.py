@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import Any
 
-from vwed_grpc import logs
+from vwed_grpc.process import logs
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

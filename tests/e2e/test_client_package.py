@@ -3,10 +3,7 @@
 import ast
 import re
 import shutil
-import subprocess
 import sys
-import tomllib
-import venv
 from collections.abc import Iterator
 from email.parser import HeaderParser
 from importlib.metadata import version
@@ -15,13 +12,12 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.support.process import BIN, ENVIRONMENT, Process
+from tests.support.environments import called, installed, run
+from tests.support.pages import PAGES, ROOT, texts
+from tests.support.process import BIN, Process
 from tests.support.wheels import built, kept, packed
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "client" / "README.md"])
 ONLY_UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
-AWAY = re.compile(r"NewConnectionError|NameResolutionError|ReadTimeoutError|ProxyError")
 TYPED = """
 from typing import assert_type
 
@@ -42,36 +38,6 @@ async def main() -> None:
         await client.records.GetTaskRecord(run)  # wrong
         connect("127.0.0.1:50051", tennant="t")  # wrong
 """
-CALLS = """
-import asyncio, importlib, pkgutil, sys
-from google.protobuf import __version__ as protobuf
-import grpc, vwed.client
-from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, GetTaskDefRequest
-
-for module in pkgutil.walk_packages(vwed.client.__path__, "vwed.client."):
-    importlib.import_module(module.name)
-
-async def main(target, tenant):
-    async with vwed.client.connect(target, tenant=tenant, actor="陈静") as client:
-        made = await client.definitions.CreateTaskDef(
-            CreateTaskDefRequest(task_def={"name": "n", "config": {"speed": 0.5}}))
-        read = await client.definitions.GetTaskDef(GetTaskDefRequest(id=made.id))
-        assert read == made
-        try:
-            await client.definitions.GetTaskDef(GetTaskDefRequest(id="nowhere"))
-        except grpc.aio.AioRpcError as error:
-            reason = vwed.client.error_info(error).reason
-    print(grpc.__version__, protobuf, read.created_by, reason)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +63,6 @@ def test_the_wheel_has_the_client_and_the_stubs(wheel: Path) -> None:
     assert names == kept(ROOT / "client", "vwed/client", "vwed/v1")
     assert {"vwed/client/py.typed", "vwed/v1/py.typed"} <= names.keys()
     assert "vwed/v1/record_service_pb2_grpc.pyi" in names
-
-
-def test_the_server_depends_on_this_very_version(wheel: Path) -> None:
-    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert f"vwed-client=={wheel.name.split('-')[1]}" in server["dependencies"]
 
 
 def imported(source: bytes) -> Iterator[str]:
@@ -130,18 +91,6 @@ def test_it_imports_what_it_requires(wheel: Path, required: dict[str, str]) -> N
     assert not roots & ONLY_UNIX
 
 
-def installed(where: Path, *requirements: str) -> Path:
-    """The interpreter of a new environment that has these and what they require, nothing else."""
-    venv.create(where, symlinks=True, with_pip=False)
-    python = where / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-compile", "--quiet")
-    done = run(*pip, "--retries", "1", "--timeout", "30", *requirements)
-    if done.returncode and AWAY.search(done.stderr):
-        pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[0]}")
-    assert done.returncode == 0, done.stderr
-    return python
-
-
 @pytest.fixture(scope="module")
 def newest(wheel: Path, required: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As new as what is locked, and what the pages' tests are run with."""
@@ -156,15 +105,8 @@ def oldest(wheel: Path, required: dict[str, str], tmp_path_factory: pytest.TempP
     return installed(tmp_path_factory.mktemp("oldest"), str(wheel), *pins)
 
 
-def called(python: Path, server: Process, tenant: str) -> str:
-    """What the calls print, in an environment where a warning is an error."""
-    done = run(python, "-I", "-W", "error", "-c", CALLS, server.address, tenant)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_newest_runs_it(newest: Path, shared: Process, tenant: str) -> None:
-    assert called(newest, shared, tenant) == (
+    assert called(newest, shared.address, tenant) == (
         f"{version('grpcio')} {version('protobuf')} 陈静 TASK_DEF_NOT_FOUND\n"
     )
 
@@ -173,7 +115,7 @@ def test_the_oldest_runs_it(
     oldest: Path, required: dict[str, str], shared: Process, tenant: str
 ) -> None:
     assert (required["grpcio"], required["protobuf"]) == ("1.75.1", "6.31.1")
-    assert called(oldest, shared, tenant) == "1.75.1 6.31.1 陈静 TASK_DEF_NOT_FOUND\n"
+    assert called(oldest, shared.address, tenant) == "1.75.1 6.31.1 陈静 TASK_DEF_NOT_FOUND\n"
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +123,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples of the pages that need the client alone, and one that says what is typed."""
     where = tmp_path_factory.mktemp("programs")
     for page in PAGES:
-        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        blocks = texts(str(page.relative_to(ROOT)), "python")
         if page.name == "executors.md":
             blocks = ["\n\n".join(blocks)]  # it is one program, as the page says
         for number, block in enumerate(blocks, 1):

@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from zipfile import ZipFile
 
+import grpc
 import pytest
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordsRequest
+from vwed.v1.record_service_pb2_grpc import RecordServiceStub
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from protos.archive import write
 from tests.support.calls import create_def, create_run, finish_run, json_object, start_run
 from tests.support.certificates import Authority
+from tests.support.pages import sections, texts
 from tests.support.process import ENVIRONMENT, Process
 from tests.support.proxy import Proxy
 from tests.support.tokens import token, write_keys
@@ -26,11 +29,7 @@ from vwed.client import Client, as_dict, connect
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
-SECTIONS = {
-    head: re.findall(r"^```(?:sh|python|ts)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    for head, text in re.findall(r"^##+ (.*?)\n(.*?)(?=^##+ |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-}
+SECTIONS = sections("docs/clients.md", "sh", "python", "ts", "json")
 PLUGINS = {"Java": ["protoc-gen-grpc-java"], "Go": ["protoc-gen-go", "protoc-gen-go-grpc"]}
 """What no wheel has; for those who have them installed."""
 FAILED = TaskRecordStatus.TASK_RECORD_STATUS_FAILED
@@ -259,6 +258,17 @@ async def test_python_tls_and_tokens(
         assert await program.ended() == ["0 definitions"]
 
 
+async def test_the_program_of_the_client_s_own_readme(
+    client: Client, run: Callable[..., Awaitable[Program]], shared: Process, tenant: str
+) -> None:
+    (text,) = texts("client/README.md", "python")
+    program = await run(sys.executable, "-u", "-c", placed(text, shared.address, tenant))
+    assert await program.line() == "1 task_record"
+    (order,) = (await client.records.ListTaskRecords(ListTaskRecordsRequest())).task_records
+    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=order.id))
+    assert await program.ended() == ["2 task_record"]
+
+
 async def test_typescript(
     client: Client,
     directory: Path,
@@ -300,6 +310,13 @@ async def test_node(
     said = await asyncio.to_thread(paste, block, directory)
     # An object, not a list of entries.
     assert said == "陈静 TASK_RECORD_STATUS_PENDING { line: 'A' }\n"
+
+
+async def test_the_service_config_of_other_languages(shared: Process) -> None:
+    (config,) = SECTIONS["Several replicas"]
+    options = (("grpc.service_config", config),)
+    async with grpc.aio.insecure_channel(shared.address, options=options) as channel:
+        await RecordServiceStub(channel).ListTaskRecords(ListTaskRecordsRequest())
 
 
 def test_a_descriptor_set(directory: Path) -> None:

@@ -6,14 +6,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support.pages import texts
 from tests.support.process import ENVIRONMENT, Process
 
-PAGE = Path(__file__).parents[2] / "docs" / "definitions.md"
+PAGE = "docs/definitions.md"
 
 
 def test_the_calls_work_as_they_are_pasted(shared: Process, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    said = [paste(block, shared, tmp_path) for block in blocks]
+    said = [paste(block, shared, tmp_path) for block in texts(PAGE, "sh")]
     drawn, templated, moved, ended = [answers(output) for output in said]
 
     created, enabled, updated, versions, first, diff, rolled_back = drawn

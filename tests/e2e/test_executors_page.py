@@ -1,9 +1,7 @@
 """The programs of docs/executors.md: pasted into one file, as the page says, and run."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,27 +15,22 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from tests.support.pages import texts
 from tests.support.steps import block, blocks_of, create, define, get, report, start, struct, until
 from tests.support.waiting import until_true
 from vwed.client import Client, as_dict, connect
 from vwed_grpc.domain import lifecycle
 
-ROOT = Path(__file__).parents[2]
+PAGE = "docs/executors.md"
 START = "executor.run()\n"
 TENANT = "executors-page"
 SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 
 
-def programs(page: str) -> list[str]:
-    return re.findall(
-        r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
-    )
-
-
 @pytest.fixture(scope="module")
 def page(target: str) -> dict[str, Any]:
     """What the names of the file stand for; its server is the tests', its tenant its own."""
-    first, *others = programs("docs/executors.md")
+    first, *others = texts(PAGE, "python")
     program = "\n\n".join([first.removesuffix(START), *others])
     assert START not in program
     server = f'"{target}", tenant="{TENANT}"'
@@ -74,8 +67,8 @@ async def client(
 
 
 def test_the_first_one_is_that_of_the_readme() -> None:
-    (robot,) = programs("README.md")
-    assert programs("docs/executors.md")[0] == robot
+    (robot,) = texts("README.md", "python")
+    assert texts(PAGE, "python")[0] == robot
 
 
 # Before its executor begins to claim, or that would take the run.
@@ -201,7 +194,7 @@ async def test_the_last_attempt_may_be_caught(client: Client) -> None:
 
 async def test_it_pauses_in_mid_motion(client: Client) -> None:
     run = await order(client, "long-way")
-    await until(client, run.id, lifecycle.RUNNING)
+    await until_true(lambda: blocks_of(client, run.id), what="a block")
     await client.records.PauseTaskRecord(PauseTaskRecordRequest(id=run.id))
     await until(client, run.id, lifecycle.PAUSED)
     (drive,) = await blocks_of(client, run.id)

@@ -1,5 +1,6 @@
-"""PostgreSQL given by its URL: migrated by hand, then served, without Redis."""
+"""PostgreSQL given by its URL, as the README has it: migrated by hand, then served."""
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.support.databases import empty_database
 from tests.support.grpcurl import call
+from tests.support.pages import sections
 from tests.support.process import BIN, ENVIRONMENT, Process
 from vwed_grpc.storage.database import sync_engine
 
@@ -20,6 +22,16 @@ def empty_url(postgres_url: str) -> Iterator[str]:
 
 
 def test_migrate_then_serve(empty_url: str, tmp_path: Path) -> None:
+    (block,) = sections("README.md", "sh")["With servers of your own"]
+    for shown, own in {
+        "postgresql://vwed:secret@db.example/vwed": shlex.quote(empty_url),
+        "rediss://:secret@cache.example/0": "none",
+        ".venv/bin/": f"{BIN}/",
+    }.items():
+        assert shown in block
+        block = block.replace(shown, own)
+    prepare, serve = block.strip().rsplit("\n", 1)
+    assert serve == f"{BIN}/vwed-grpc serve --listen 127.0.0.1:50051"  # as the process below
     data_dir = tmp_path / "data"
     server = Process(
         data_dir, VWED_DATABASE_URL=empty_url, VWED_REDIS_URL="none", VWED_DRAIN_SECONDS="0"
@@ -32,7 +44,7 @@ def test_migrate_then_serve(empty_url: str, tmp_path: Path) -> None:
     _pretend_schema(empty_url, None)
 
     migrated = subprocess.run(
-        [BIN / "vwed-grpc", "migrate", "--database-url", empty_url],
+        prepare, shell=True,
         env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert migrated.stdout.startswith("schema none -> ")

@@ -4,14 +4,13 @@ import asyncio
 import json
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from tests.support.grpcurl import messages, shell
+from tests.support.pages import texts
 from tests.support.process import BIN, ENVIRONMENT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "grpcurl.md").read_text()
-BEGIN, *BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+BEGIN, *BLOCKS = texts("docs/grpcurl.md", "sh")
 MESSAGE = re.compile(r"^\{$.*?^\}$", re.DOTALL | re.MULTILINE)
 STREAM = "/WatchTaskRecords"
 TENANT = "grpcurl-page"

@@ -39,6 +39,10 @@ def test_a_method_is_described_with_its_comment(shared: Process) -> None:
     [
         ("vwed.v1.TaskRecord", "// Output only: who created the run (x-vwed-actor)."),
         ("vwed.v1.View", "// Without config, parameters_schema, input, result, input_data,"),
+        (
+            "vwed.v1.SignalTaskRecordRequest",
+            "// retry_block, skip_block and complete_block are the documented names.",
+        ),
         ("vwed.v1.CacheService", "// How the blocks of a run hand values to each other."),
         ("google.rpc.RetryInfo", "// Clients should wait at least this long between retrying"),
     ],

@@ -1,7 +1,6 @@
 """The README's commands, calls and robot, as they are pasted."""
 
 import asyncio
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,34 +10,26 @@ from typing import Any
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.grpcurl import messages, shell
+from tests.support.pages import blocks, sections
 from tests.support.process import ENVIRONMENT, Process
 from tests.support.steps import define, running
 from vwed.client import connect, watch_run
 from vwed_grpc.domain import lifecycle
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(?:sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SECTIONS = {
-    head: BLOCK.findall(text)
-    for head, text in re.findall(
-        r"^## (.*?)\n(.*?)(?=^## |\Z)",
-        (ROOT / "README.md").read_text(),
-        re.DOTALL | re.MULTILINE,
-    )
-}
+README = "README.md"
+SECTIONS = sections(README, "sh", "python")
 
 
 def test_what_is_pasted_is_the_same_in_both_languages() -> None:
-    assert BLOCK.findall((ROOT / "README.zh.md").read_text()) == [
-        block for blocks in SECTIONS.values() for block in blocks
-    ]
+    def pasted(page: str) -> list[tuple[str, str]]:
+        return [(block.language, block.text) for block in blocks(page)]
+
+    assert pasted("README.zh.md") == pasted(README)
 
 
 def test_the_pages_begin_as_the_readme() -> None:
-    assert BLOCK.findall((ROOT / "docs" / "index.md").read_text()) == [
-        *SECTIONS["Start"],
-        *SECTIONS["In the terminal"],
-    ]
+    found = [block.text for block in blocks("docs/index.md")]
+    assert found == [*SECTIONS["Start"], *SECTIONS["In the terminal"]]
 
 
 async def test_the_calls_work_and_the_watch_shows_them(shared: Process, tmp_path: Path) -> None:

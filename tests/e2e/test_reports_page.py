@@ -1,23 +1,19 @@
 """The programs of docs/reports.md, as they are pasted, beside a server at work."""
 
 import asyncio
-import re
 import sys
-from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from tests.support.calls import create_def, finish_run
+from tests.support.pages import texts
 from tests.support.process import ENVIRONMENT
 from tests.support.steps import block, report, running
 from vwed.client import Client, connect
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```$", (ROOT / "docs" / "reports.md").read_text(), re.DOTALL | re.MULTILINE
-)
+PROGRAMS = texts("docs/reports.md", "python")
 FAILED = BlockRecordStatus.BLOCK_RECORD_STATUS_FAILED
 SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 

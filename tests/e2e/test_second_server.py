@@ -51,7 +51,7 @@ async def test_the_database_is_out_of_reach(
             refused, *("--listen", "127.0.0.1:0", "--start-timeout", "0"),
             *("--database-url", url, "--redis-url", "none"),
         )  # fmt: skip
-        assert said.startswith("Error: the database cannot be used: ")
+        assert said.startswith(f"Error: the database cannot be used: 127.0.0.1:{port}: ")
         assert "secret" not in said
         return time.monotonic() - at_once - (at_once - began)
 
@@ -61,14 +61,16 @@ async def test_the_database_is_out_of_reach(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--listen", "50051"), "VWED_LISTEN"),
-        (("--workers", "0"), "VWED_WORKERS"),
-        (("--database-url", "mysql://u:secret@db/vwed"), "VWED_DATABASE_URL"),
-        (("--redis-url", "localhost"), "VWED_REDIS_URL"),
+        (("--listen", "50051"), "--listen: '50051' is not host:port"),
+        (("--workers", "0"), "--workers: "),
+        (("--database-url", "mysql://u:secret@db/vwed"), "--database-url: "),
+        (("--redis-url", "localhost"), "--redis-url: "),
         (("--data-dir", "/proc/none"), "/proc/none"),
+        # Once, and not by each worker.
+        (("--workers", "2", "--token-keys", "/none"), "/none cannot be read: "),
     ],
 )
-def test_an_option_is_wrong(options: tuple[str, str], named: str) -> None:
+def test_an_option_is_wrong(options: tuple[str, ...], named: str) -> None:
     said = refused("--listen", "127.0.0.1:0", *options)
     assert named in said
     assert "secret" not in said

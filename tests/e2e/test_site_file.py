@@ -142,6 +142,14 @@ async def test_a_file_with_a_bad_line_is_not_sent_at_all(
     assert await stored(shared, other) == []
 
 
+def test_of_a_file_of_another_kind_little_is_told(shared: Process, other: str) -> None:
+    done = run(shared, other, "import", __file__)
+    assert (done.returncode, done.stdout) == (1, b"")
+    *told, last = done.stderr.decode().splitlines()
+    assert len(told) == 10
+    assert last.endswith("; `vwed-grpc export` writes a line of JSON for each item")
+
+
 async def test_what_is_refused_is_told_by_its_line(
     shared: Process, other: str, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import texts
 from tests.support.waiting import until_true
 from vwed_grpc.testing import ServiceEndedError, server
 
-*TEST_FILES, PROGRAM = re.findall(
-    r"^```python\n(.*?)^```$",
-    (Path(__file__).parents[2] / "docs" / "testing.md").read_text(),
-    re.DOTALL | re.MULTILINE,
-)
+*TEST_FILES, PROGRAM = texts("docs/testing.md", "python")
 SYNC_TESTS = """
 import socket
 
@@ -85,6 +81,13 @@ async def test_a_test_file_has_a_service(home: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 5 passed" in done.stdout
+
+
+def test_a_client_says_that_it_needs_an_event_loop(tmp_path: Path) -> None:
+    (tmp_path / "test_orders.py").write_text("def test_a(vwed_client): pass")
+    done = run("-m", "pytest", "-p", "no:asyncio", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "\nvwed_client needs pytest-asyncio: pip install pytest-asyncio\n" in done.stdout
 
 
 async def test_a_service_ends_with_who_was_killed(home: Path) -> None:

@@ -1,56 +1,20 @@
-"""`vwed-grpc watch` follows a run through two SIGKILLs of the server."""
+"""`vwed-grpc watch` and `top` follow runs through two SIGKILLs of the server, and say so."""
 
 import asyncio
 import json
-import os
-import pty
 import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
 
 from vwed.v1.block_record_pb2 import BlockRecordStatus
 
 from tests.support.calls import finish_run
 from tests.support.process import BIN, ENVIRONMENT, Process
 from tests.support.steps import block, define, history, report, running
+from tests.support.terminal import UP, all_of, on_a_terminal, until_shown
 from vwed.client import connect
 
 CONFIG = {"blocks": [{"id": f"b{n}", "type": "drive", "name": f"驶向 {n}"} for n in range(6)]}
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_UP = "\x1b[1A"
-_LINES, _COLUMNS = 12, 80
-
-
-@contextmanager
-def _on_a_terminal(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The process, and the side of its terminal that a person looks at."""
-    ours, its = pty.openpty()
-    size = {"LINES": str(_LINES), "COLUMNS": str(_COLUMNS), "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [BIN / "vwed-grpc", *words], env=ENVIRONMENT | size, stdin=its, stdout=its, stderr=its
-    )
-    os.close(its)
-    try:
-        yield process, ours
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def _all_of(terminal: int) -> str:
-    """What was shown, until the process has ended."""
-    shown = b""
-    while True:
-        try:
-            some = os.read(terminal, 1 << 16)
-        except OSError:  # so a terminal says its end
-            break
-        if not some:
-            break
-        shown += some
-    return shown.decode()
 
 
 async def test_without_a_gap_or_a_repeat(server: Process) -> None:
@@ -61,28 +25,45 @@ async def test_without_a_gap_or_a_repeat(server: Process) -> None:
             str(BIN / "vwed-grpc"), "watch", run.id, "--after-seq", "0", "-o", "json", *where,
             env=ENVIRONMENT,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        with _on_a_terminal("watch", run.id, "--exit-status", *where) as (tree, terminal):
-            seen = asyncio.create_task(asyncio.to_thread(_all_of, terminal))
+        with (
+            on_a_terminal("watch", run.id, "--exit-status", *where) as (tree, terminal),
+            on_a_terminal("top", *where) as (top, another),
+        ):
+            await asyncio.to_thread(until_shown, terminal, "b5")  # both watch
+            seen = asyncio.create_task(asyncio.to_thread(all_of, terminal))
+            seen_of_top = asyncio.create_task(asyncio.to_thread(all_of, another))
             assert lines.stdout
-            told = [await lines.stdout.readline()]  # it watches
+            told = [await lines.stdout.readline()]
             for n in range(6):
                 running_ = BlockRecordStatus.BLOCK_RECORD_STATUS_RUNNING
-                await report(client, run.id, block(f"b{n}", running_))
+                answer = await report(client, run.id, block(f"b{n}", running_))
                 if n in (1, 3):
+                    while int(json.loads(told[-1])["seq"]) < answer.seqs[-1]:
+                        told.append(await lines.stdout.readline())  # or two outages are one
                     await asyncio.to_thread(server.kill)
                     await asyncio.to_thread(server.start)
                 done = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
                 await report(client, run.id, block(f"b{n}", done))
             await finish_run(client, run.id)
-            told += (await lines.stdout.read()).splitlines()
+            rest, said = await lines.communicate()
+            told += rest.splitlines()
             shown = await seen
             assert await asyncio.to_thread(tree.wait) == 0
-        assert await lines.wait() == 0
+            top.send_signal(signal.SIGINT)
+            shown_by_top = await seen_of_top
+            assert await asyncio.to_thread(top.wait) == 130
+        assert lines.returncode == 0
         events = await history(client, run.id)
     assert [int(json.loads(line)["seq"]) for line in told] == [e.seq for e in events]
+    lost, back = f"connection lost, trying again: {server.address} is ", "connection is back"
+    begins = [line[: len(lost)] for line in said.decode().splitlines()]
+    assert begins == [lost, back, lost, back]
+    for picture in shown, shown_by_top:
+        assert "connection lost, trying again (" in picture
     # Each frame is drawn over the one before: what follows the last move up is the last one.
-    frame = _CONTROL.sub("", shown[shown.rindex(_UP) :]).replace("\r", "").split("\n")[:7]
+    frame = _CONTROL.sub("", shown[shown.rindex(UP) :]).replace("\r", "").split("\n")[:7]
     assert "SUCCEEDED  100% of 6" in frame[0]
     assert [line.split()[:2] for line in frame[1:]] == [["+", f"b{n}"] for n in range(6)]
     assert all("SUCCEEDED" in line for line in frame)

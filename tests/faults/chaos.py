@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from tests.faults.errors_met import Befallen
 from tests.faults.executor_processes import LEASE, ExecutorProcess
 from tests.faults.weather import Weather
 from tests.support.proxy import Proxy
@@ -34,6 +35,7 @@ class Chaos:
     weather: Weather
     random: random.Random
     done: Counter[str] = field(default_factory=Counter)
+    times: list[Befallen] = field(default_factory=list)
 
     async def until(self, end: float) -> None:
         """Goes on until `end` (monotonic seconds), and at least until each was done once."""
@@ -71,9 +73,13 @@ class Chaos:
         while time.monotonic() < end or not all(self.done[fault.__name__] for fault in faults):
             due = due or self.random.sample(faults, len(faults))
             await asyncio.sleep(self.random.uniform(0, 2 * pause))
-            fault = due.pop()
-            await fault()
-            self.done[fault.__name__] += 1
+            await self.befall(due.pop())
+
+    async def befall(self, fault: Fault) -> None:
+        began = time.time()
+        await fault()
+        self.done[fault.__name__] += 1
+        self.times.append(Befallen(fault.__name__, began, time.time()))
 
     async def kill(self) -> None:
         """SIGKILL, and back after a while; sometimes there is no replica at all meanwhile."""

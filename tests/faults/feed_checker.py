@@ -29,6 +29,8 @@ class Seen:
 class FeedStream:
     resumed: bool
     opened: float
+    present: float = 0.0
+    """When the last message of present states came."""
     seen: list[Seen] = field(default_factory=list)
     closed: float = 0.0
     ending: str = ""
@@ -59,8 +61,12 @@ def whole(log: FeedLog, history: History) -> Violations:
         elif seen.upto:
             upto[seen.run] = max(seen.upto, upto.get(seen.run, 0))
     # Who was cut before the first message has no token to resume with, and begins anew.
-    began = max(stream.opened for stream in log.streams if not stream.resumed)
+    opened = max(stream.opened for stream in log.streams if not stream.resumed)
+    present = max(stream.present for stream in log.streams)
     for run, events in history.items():
+        # A run that ended before the open ones were told is owed no more than what came later.
+        ended = any(e.kind == Kind.FINISHED and e.committed < present for e in events)
+        began = present if ended else opened
         owed = {
             event.seq
             for event in events

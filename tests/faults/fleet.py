@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from tests.faults.errors_met import Met, said
 from vwed.client import Client, error_info, is_transient
 
 TRY_SECONDS = 6.0
@@ -87,8 +89,12 @@ class Fleet:
         self.busy: list[str] = []
         """Some that executors had when somebody looked last."""
         self.told = Told()
+        self.met: list[Met] = []
+        """All errors that anybody was told."""
         self.over = asyncio.Event()
         """No new work is begun any more."""
+        self.pause = 0.25
+        """Seconds between two deeds of a robot, at the most."""
         self.task_def = ""
         self._messages = 0
 
@@ -112,7 +118,7 @@ class Fleet:
             try:
                 answer = await method(request, timeout=TRY_SECONDS)
             except grpc.aio.AioRpcError as exc:
-                reason = self.refusal(exc)
+                reason = self.refusal(verb, exc)
                 if reason is not None:
                     self.told.refusals[f"{verb} {reason}"] += 1
                     raise Refused(reason, again=again) from None
@@ -122,8 +128,12 @@ class Fleet:
                 self.told.verbs[verb] += 1
                 return answer
 
-    def refusal(self, exc: grpc.aio.AioRpcError) -> str | None:
+    def meet(self, where: str, error: str) -> None:
+        self.met.append(Met(time.time(), where, error))
+
+    def refusal(self, verb: str, exc: grpc.aio.AioRpcError) -> str | None:
         """The service's reason; None: try again."""
+        self.meet(verb, said(exc))
         info = error_info(exc)
         code = exc.code()
         if is_transient(exc) or code is grpc.StatusCode.DEADLINE_EXCEEDED:

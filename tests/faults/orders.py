@@ -37,10 +37,16 @@ CONFIG = {
 class Orders:
     """Of task types that executors alone claim."""
 
-    def __init__(self, fleet: Fleet, waiting: Mapping[str, int]) -> None:
-        """`waiting`: task type -> how many runs of it are to be there for whoever is free."""
+    def __init__(
+        self, fleet: Fleet, waiting: Mapping[str, int], look: float = LOOK_SECONDS
+    ) -> None:
+        """`waiting`: task type -> how many runs of it are to be there for whoever is free.
+
+        Somebody looks every `look` seconds.
+        """
         self._fleet = fleet
         self._waiting = waiting
+        self._look = look
         self._definitions: dict[str, str] = {}
         self._rng = random.Random(fleet.random.random())
 
@@ -59,7 +65,7 @@ class Orders:
             missing = Counter(self._waiting) - pending
             await asyncio.gather(*map(self._order, missing.elements()))
             await self._resume([run for run in found if self._rng.random() < 0.3])
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look)
 
     async def _order(self, task_type: str) -> None:
         definition = self._definitions[task_type]

@@ -146,7 +146,7 @@ class _Shift:
             await way()
             if self._rng.random() < 0.02:
                 await self._rng.choice([self._large, self._many])()
-            await asyncio.sleep(self._rng.uniform(0, 0.25))
+            await asyncio.sleep(self._rng.uniform(0, self._fleet.pause))
         await self._finish()
 
     def _block(
@@ -241,7 +241,7 @@ class _Shift:
             try:
                 await self._send(batches, again=again)
             except grpc.aio.AioRpcError as exc:
-                if (reason := self._fleet.refusal(exc)) is not None:
+                if (reason := self._fleet.refusal("StreamBlockReports", exc)) is not None:
                     raise Refused(reason, again=again) from None
                 again = True
                 await asyncio.sleep(self._rng.uniform(0.02, 0.3))
@@ -263,7 +263,7 @@ class _Shift:
                     told.reported(self._run, batches[answer.batch_id], answer.seqs)
                     told.verbs["StreamBlockReports"] += 1
                     self._status = answer.task_record_status
-                elif (reason := _reason(answer.error)) in TRY_AGAIN:
+                elif (reason := self._met(answer.error)) in TRY_AGAIN:
                     told.lost_answers += 1
                     continue
                 elif not (again and reason in OVERTAKEN):
@@ -272,6 +272,13 @@ class _Shift:
                 del batches[answer.batch_id]
         finally:
             call.cancel()
+
+    def _met(self, error: status_pb2.Status) -> str:
+        """The reason why a batch was refused."""
+        reason = _reason(error)
+        code = next(code.name for code in grpc.StatusCode if code.value[0] == error.code)
+        self._fleet.meet("a batch of StreamBlockReports", f"{code} {reason}")
+        return reason
 
     async def _pause(self) -> None:
         """The holder has stopped; somebody lets it go on."""

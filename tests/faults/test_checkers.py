@@ -202,6 +202,15 @@ def test_a_feed_begins_with_the_connection_that_brought_a_token() -> None:
     assert "feed whole" in feed_checker.check(log, {"run": HISTORY, "gone": gone}, Weather())
 
 
+def test_a_run_that_ended_before_the_open_ones_were_told_is_none_of_them() -> None:
+    log, ended = _feed(), [replace(event, committed=102.15) for event in HISTORY]
+    assert "feed whole" in feed_checker.check(log, {"run": HISTORY, "ended": ended}, Weather())
+    log.streams[0].present = 102.2
+    assert feed_checker.check(log, {"run": HISTORY, "ended": ended}, Weather()) == {}
+    open_ = ended[:-1]
+    assert "feed whole" in feed_checker.check(log, {"run": HISTORY, "open": open_}, Weather())
+
+
 def test_progress_that_comes_too_often_is_found() -> None:
     log = _feed()
     log.blocks = False

@@ -1,10 +1,8 @@
 """A lease counts only time in which the service could be reached."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -13,7 +11,7 @@ from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest, StartTaskReco
 from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support import stores
-from tests.support.clusters import family
+from tests.support.clusters import frozen
 from tests.support.steps import create, get, running, seconds
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
@@ -23,20 +21,6 @@ from vwed_grpc.settings import Settings
 LEASE = 4.0
 OUTAGE = 5.0
 RUNS = 5
-
-
-@contextmanager
-def frozen(postmaster: int) -> Iterator[None]:
-    """PostgreSQL answers nobody, as on a host that swaps or fails over."""
-    stopped = family(postmaster)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -66,8 +50,7 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[tuple[str, int]]:
     home = tmp_path / "pg"
     home.mkdir()
     async with stores.postgres(home) as url:
-        (pid_file,) = home.rglob("postmaster.pid")
-        yield url, int(pid_file.read_text().splitlines()[0])
+        yield url, stores.postmaster_of(home)
 
 
 async def _becomes(client: Client, run: str, status: int) -> TaskRecord:

@@ -350,14 +350,30 @@ async def test_into_another_database_all_or_nothing(
     broken.write_bytes(backup.read_bytes()[:-2_000])
     with empty_database(postgres_url) as url:
         there = ("--database-url", url)
-        for file, said in ((broken, "error"), (Path(__file__), "input file")):
+        for file, said in ((broken, "error"), (Path(__file__), "is no backup of this service: ")):
             ended = await asyncio.to_thread(vwed, "restore", file, *there)
             assert (ended.exit_code, said in ended.output) == (1, True), ended.output
+        nothing = await asyncio.to_thread(vwed, "backup", tmp_path / "nothing.backup", *there)
+        assert nothing.exit_code == 1
+        assert nothing.output.endswith("the database holds nothing of this service\n")
+        assert not (tmp_path / "nothing.backup").exists()
         tables = await sql(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         assert not tables
         await asyncio.to_thread(done, "restore", backup, *there)
         again = await asyncio.to_thread(vwed, "restore", backup, *there)
         assert (again.exit_code, "--force" in again.output) == (1, True), again.output
+        newer = tmp_path / "newer.backup"
+        engine = sync_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+            said = "COMMENT ON TABLE alembic_version IS 'compatible_since=9998'"
+            connection.execute(sa.text(said))
+        engine.dispose()
+        await asyncio.to_thread(done, "backup", newer, *there)
+        await asyncio.to_thread(done, "restore", backup, "--force", *there)
+        ended = await asyncio.to_thread(vwed, "restore", newer, "--force", *there)
+        assert ended.exit_code == 1
+        assert "Error: the backup has schema 9999, which this release (" in ended.output
         here = Settings(listen="127.0.0.1:0", database_url=url, redis_url="none")
         async with (
             serving(here) as port,

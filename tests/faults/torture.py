@@ -22,9 +22,11 @@ from tests.faults import (
     promises,
 )
 from tests.faults.checker import WatchLog
+from tests.faults.executor_history import Histories
 from tests.faults.executor_processes import ExecutorProcess
 from tests.faults.feed_checker import FeedLog
 from tests.faults.fleet import Fleet
+from tests.faults.history import History
 from tests.faults.operators import end_all, operator
 from tests.faults.orders import Orders
 from tests.faults.robots import robot
@@ -118,11 +120,18 @@ async def torture(
         table = await history.read(scene.database_url, TENANT)
         ordered = await scene.orders.every() if scene.orders else []
         driven = await executor_history.read(scene.fleet, ordered)
-        memory = max(server.rss() for server in scene.replicas)
-        logged = [fault for server in scene.replicas for fault in server.faults()]
-        logged += [fault for process in scene.executors for fault in process.faults()]
-    verdict = Verdict(seed, table, seen.watches, seen.feeds)
-    verdict.done, verdict.told, verdict.memory = scene.chaos.done, scene.fleet.told, memory
+        verdict = judge(scene, seen, table, driven)
+        verdict.seed, verdict.memory = seed, max(server.rss() for server in scene.replicas)
+    verdict.seconds = [b - a for a, b in pairwise([*times, time.monotonic()])]
+    return verdict
+
+
+def judge(scene: Stage, seen: Play, table: History, driven: Histories) -> Verdict:
+    """All promises, after all."""
+    logged = [fault for server in scene.replicas for fault in server.faults()]
+    logged += [fault for process in scene.executors for fault in process.faults()]
+    verdict = Verdict(table, seen.watches, seen.feeds)
+    verdict.done, verdict.told = scene.chaos.done, scene.fleet.told
     verdict.ended_within = seen.ended_within
     verdict.stories = executor_checker.stories(
         driven,
@@ -137,5 +146,4 @@ async def torture(
     verdict.find(promises.check(scene.fleet.told, table))
     verdict.find(executor_checker.check(verdict.stories))
     verdict.find({"sound processes": logged} if logged else {})
-    verdict.seconds = [b - a for a, b in pairwise([*times, time.monotonic()])]
     return verdict

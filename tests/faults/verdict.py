@@ -17,10 +17,10 @@ SHOWN = 8
 
 @dataclass
 class Verdict:
-    seed: int
     table: History
     watches: Sequence[WatchLog]
     feeds: Sequence[FeedLog]
+    seed: int = 0
     done: Counter[str] = field(default_factory=Counter)
     told: Told = field(default_factory=Told)
     stories: Sequence[Story] = ()

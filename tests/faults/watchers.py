@@ -15,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
     WatchTaskRecordsResponse,
 )
 
+from tests.faults import errors_met
 from tests.faults.checker import Arrival, Stream, WatchLog
 from tests.faults.feed_checker import FeedLog, FeedStream, Seen
 from tests.faults.fleet import Fleet, seconds
@@ -96,7 +97,9 @@ class _Following:
                 if not self._log.brisk:
                     await asyncio.sleep(self._rng.uniform(0, 0.1))
 
-        stream.ending = await _ending(call, read(), self._rng.expovariate(1 / self._patience))
+        stream.ending = await _ending(
+            self._fleet, call, read(), self._rng.expovariate(1 / self._patience)
+        )
         stream.closed = time.time()
         return stream
 
@@ -142,6 +145,8 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
             stream.opened = time.time()
             async for message in call:
                 stream.seen += _seen(message)
+                if message.snapshot:
+                    stream.present = time.time()
                 token = message.resume_token
                 is_bookmark = done.is_set() and not message.events and not message.snapshot
                 bookmarks = bookmarks + 1 if is_bookmark else 0
@@ -149,7 +154,7 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
                     raise TimeoutError
 
         stay = LAST_LOOK if last else min(rng.expovariate(1 / PATIENCE), LAST_LOOK)
-        stream.ending = await _ending(call, read(), stay)
+        stream.ending = await _ending(fleet, call, read(), stay)
         stream.closed = time.time()
         if LOST in stream.ending:
             token = ""
@@ -171,7 +176,7 @@ def _seen(message: WatchTaskRecordsResponse) -> list[Seen]:
     ]
 
 
-async def _ending(call: Any, reading: Coroutine[Any, Any, None], stay: float) -> str:
+async def _ending(fleet: Fleet, call: Any, reading: Coroutine[Any, Any, None], stay: float) -> str:
     """OK; LEFT, by the watcher; BROKEN, by network or server; else what the service says."""
     try:
         async with asyncio.timeout(stay):
@@ -179,6 +184,7 @@ async def _ending(call: Any, reading: Coroutine[Any, Any, None], stay: float) ->
     except TimeoutError:
         return "LEFT"
     except grpc.aio.AioRpcError as exc:
+        fleet.meet("a watch", errors_met.said(exc))
         if is_transient(exc):
             return "BROKEN"
         info = error_info(exc)

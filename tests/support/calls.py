@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from vwed.v1.cache_service_pb2 import (
     DeleteDataCacheRequest,
@@ -32,6 +33,13 @@ def json_object(**members: Any) -> Struct:
     value = Struct()
     value.update(members)
     return value
+
+
+def stub_of(client: Client, request: Message) -> Any:
+    """The RPC that takes such a request."""
+    name = request.DESCRIPTOR.name.removesuffix("Request")
+    services = (client.definitions, client.records, client.cache)
+    return next(getattr(service, name) for service in services if hasattr(service, name))
 
 
 async def create_def(client: Client, name: str = "transport", **given: Any) -> TaskDef:

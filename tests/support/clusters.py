@@ -135,6 +135,20 @@ def family(parent: int) -> list[int]:
 
 
 @contextmanager
+def frozen(postmaster: int) -> Iterator[None]:
+    """PostgreSQL answers nobody, as on a host that swaps or fails over."""
+    stopped = family(postmaster)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
 def clusters(*names: str) -> Iterator[list[Cluster]]:
     """Servers that are neither made nor started yet; none is left on the way out."""
     home = Path(tempfile.mkdtemp(prefix="vwed-pg-", dir="/tmp"))

@@ -13,14 +13,18 @@ from vwed.v1.record_service_pb2 import (
     ListTaskRecordsRequest,
     ReportBlocksRequest,
 )
+from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
     CreateTaskTemplateRequest,
     ListTaskDefsRequest,
+    ListTaskDefVersionsRequest,
     ListTaskTemplatesRequest,
+    ListTaskTemplateVersionsRequest,
 )
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from tests.support.calls import create_def, create_run, set_entry, start_run
+from tests.support.calls import create_def, create_run, set_entry, start_run, update_def
+from tests.support.definition_calls import create_template, update_template
 from vwed.client import Client
 
 COUNT = 7
@@ -87,6 +91,32 @@ async def templates(client: Client) -> Subject:
     )
 
 
+async def versions(client: Client) -> Subject:
+    made = await create_def(client)
+    for n in range(1, COUNT):
+        await update_def(client, TaskDef(id=made.id, description=f"{n}"))
+    return Subject(
+        client.definitions.ListTaskDefVersions,
+        ListTaskDefVersionsRequest(id=made.id),
+        "task_def_versions",
+        lambda item: item.version,
+        list(range(COUNT, 0, -1)),  # the newest first
+    )
+
+
+async def template_versions(client: Client) -> Subject:
+    made = await create_template(client)
+    for n in range(1, COUNT):
+        await update_template(client, TaskTemplate(id=made.id, description=f"{n}"))
+    return Subject(
+        client.definitions.ListTaskTemplateVersions,
+        ListTaskTemplateVersionsRequest(id=made.id),
+        "task_template_versions",
+        lambda item: item.version,
+        list(range(COUNT, 0, -1)),
+    )
+
+
 async def runs(client: Client) -> Subject:
     task_def = await create_def(client)
     made = [await create_run(client, task_def.id) for _ in range(COUNT)]
@@ -135,4 +165,4 @@ async def entries(client: Client) -> Subject:
     )
 
 
-ALL = [definitions, templates, runs, blocks, events, entries]
+ALL = [definitions, templates, versions, template_versions, runs, blocks, events, entries]

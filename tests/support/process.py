@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -24,11 +25,18 @@ _LISTENING = re.compile(rb"listening +address=(\S+)")
 class Process:
     """A server on a data directory and a free port, which it keeps when it is started again."""
 
-    def __init__(self, data_dir: Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        command: Path = BIN / "vwed-grpc",
+        **environment: str,
+    ) -> None:
         self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
         self.address = "127.0.0.1:0"
         """`host:port`; known once it was started."""
+        self._command = command
         self._options = options
         self._environment = ENVIRONMENT | environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +47,7 @@ class Process:
         with self.log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
-                [BIN / "vwed-grpc", "serve", *where, *self._options],
+                [self._command, "serve", *where, *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -106,6 +114,15 @@ def _holder(lock: Path) -> int | None:
 def alive(pids: Sequence[int]) -> list[int]:
     """Those of the processes that there still are."""
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def worker(parent: int, number: int) -> int:
+    """The process that is this worker of a server. Raises ProcessLookupError: it is not there."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with suppress(OSError):
+            if f"VWED_WORKER={number}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
+                return int(pid)
+    raise ProcessLookupError(f"no worker {number} of {parent}")
 
 
 def _serves(pid: int) -> bool:

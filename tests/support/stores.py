@@ -33,6 +33,12 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             yield url
 
 
+def postmaster_of(home: Path) -> int:
+    """The first process of the PostgreSQL that runs below `home`."""
+    (file,) = home.rglob("postmaster.pid")
+    return int(file.read_text().splitlines()[0])
+
+
 def _execute(url: str, statement: str) -> None:
     engine = sync_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

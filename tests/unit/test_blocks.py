@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
 
 from vwed_grpc.domain import blocks
-from vwed_grpc.domain.blocks import Block, apply, cut
+from vwed_grpc.domain.blocks import Block, apply, cut, ends_before_start, is_told_again, upwards
 from vwed_grpc.domain.errors import FailedPrecondition
 
 PENDING = BlockRecordStatus.BLOCK_RECORD_STATUS_PENDING
@@ -36,10 +36,14 @@ NOW = Timestamp(seconds=1_700_000_000, nanos=123_000)
 EARLIER = Timestamp(seconds=1_600_000_000)
 
 
-def content(number: float) -> Struct:
+def json(**members: float) -> Struct:
     data = Struct()
-    data["n"] = number
+    data.update(members)
     return data
+
+
+def content(number: float) -> Struct:
+    return json(n=number)
 
 
 def reported(**fields: Any) -> Block:
@@ -116,6 +120,15 @@ def test_payload_is_a_change_only_if_its_content_differs() -> None:
     assert block.output_data == content(1).SerializeToString()
 
 
+def test_members_have_no_order() -> None:
+    one, other = Struct(), Struct()
+    for n in range(100):
+        one[f"member-{n}"] = n
+        other[f"member-{99 - n}"] = 99 - n
+    block = reported(status=RUNNING, input_data=one, output_data=one)
+    assert not apply(block, BlockRecord(input_data=other, output_data=other), "", NOW)
+
+
 def test_an_empty_payload_is_content_too() -> None:
     block = reported(status=RUNNING, output_data=content(1))
     assert apply(block, BlockRecord(output_data=Struct()), "", NOW)
@@ -137,6 +150,7 @@ def test_a_final_block_takes_the_same_content_alone(final: BlockRecordStatus.Val
         with pytest.raises(FailedPrecondition) as refused:
             apply(block.copy(), other, "", NOW)
         assert refused.value.reason == "BLOCK_IS_FINAL"
+        assert "other content" in refused.value.message
 
 
 def test_times_not_given_are_the_servers_at_the_first_running_and_at_the_end() -> None:
@@ -188,3 +202,64 @@ def test_a_copy_is_apart() -> None:
     copy = block.copy()
     apply(copy, BlockRecord(message="two", input_data=content(1)), "", NOW)
     assert (block.record.message, block.input_digest) == ("one", None)
+
+
+DONE: dict[str, Any] = {"status": SUCCEEDED, "message": "done", "output_data": content(2)}
+
+
+@pytest.mark.parametrize(
+    ("reports", "told_again"),
+    [
+        ([DONE], True),
+        ([{"status": RUNNING, "message": "on"}, {}, DONE], True),
+        # Of payload and times the last counts, whole; of the rest what was said last.
+        ([{"output_data": content(1), "message": "done"}, {"status": SUCCEEDED}], False),
+        ([{"output_data": json(a=1)}, {"output_data": content(2)}, {"status": SUCCEEDED}], True),
+        ([{"start_time": NOW}, {"start_time": EARLIER, "status": SUCCEEDED}], True),
+        ([{"start_time": EARLIER}, {"start_time": NOW, "status": SUCCEEDED}], False),
+        ([DONE, {"message": "more"}], False),
+        ([{**DONE, "status": FAILED}], False),
+        ([], True),
+    ],
+)
+def test_a_final_block_is_told_again(reports: list[dict[str, Any]], told_again: bool) -> None:
+    block = reported(start_time=EARLIER, **DONE)
+    before = block.copy()
+    messages = [BlockRecord(block_id="a", **report) for report in reports]
+    assert is_told_again(block, messages, "") == told_again
+    assert block == before
+
+
+def test_a_block_that_is_open_or_elsewhere_is_not_told_again() -> None:
+    assert not is_told_again(reported(status=RUNNING), [BlockRecord(status=RUNNING)], "")
+    block = reported(**DONE)
+    assert not is_told_again(block, [BlockRecord(**DONE)], "a parent")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "before"),
+    [
+        ((5, 0), (5, 0), False),
+        ((5, 0), (5, 1_000), False),
+        ((5, 1_000), (5, 0), True),
+        ((5, 0), (4, 9_000), True),
+        ((5, 9_000), (6, 0), False),
+        (None, (1, 0), False),
+        ((5, 0), None, False),
+    ],
+)
+def test_an_end_before_the_start(
+    start: tuple[int, int] | None, end: tuple[int, int] | None, before: bool
+) -> None:
+    report = BlockRecord()
+    for name, at in (("start_time", start), ("end_time", end)):
+        if at is not None:
+            getattr(report, name).CopyFrom(Timestamp(seconds=at[0], nanos=at[1]))
+    assert ends_before_start(report) == before
+
+
+def test_upwards_each_comes_once() -> None:
+    parents = {"a": "b", "b": "c", "c": ""}
+    assert list(upwards("a", parents.__getitem__)) == ["a", "b", "c"]
+    assert list(upwards("a", {**parents, "c": "b"}.__getitem__)) == ["a", "b", "c"]
+    assert list(upwards("", parents.__getitem__)) == []

@@ -24,6 +24,16 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [local.get(key) for key in "abcd"] == [b"1", None, b"1", b"1"]
 
 
+def test_nothing_is_told_while_the_database_may_be_another() -> None:
+    is_confirmed = True
+    local = LocalVersions(1_000, lambda: is_confirmed)
+    local.put("a", b"1")
+    is_confirmed = False
+    assert local.get("a") is None
+    is_confirmed = True
+    assert local.get("a") == b"1"
+
+
 def test_what_is_larger_than_everything_is_not_kept() -> None:
     local = LocalVersions(1_000)
     local.put("small", b"1")

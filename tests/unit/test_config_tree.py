@@ -177,3 +177,20 @@ def test_reading_leaves_the_config_as_it_is() -> None:
     config_problems(tree)
     block_count(tree)
     assert tree.SerializeToString(deterministic=True) == before
+
+
+def test_what_is_no_object_or_too_deep_hides_nothing_after_it() -> None:
+    deep, *_ = chain(8)
+    lowest = deep
+    while "children" in lowest:
+        [lowest] = lowest["children"]["default"]
+    lowest["children"] = {"a": [block("too deep")], "b": [block("too deep too")]}
+    below = "config.blocks[1]" + ".children.default[0]" * 7 + ".children"
+    assert problems({"inputs": [1, 2], "blocks": ["a", deep, "b"]}) == [
+        ("config.inputs[0]", "must be an object"),
+        ("config.inputs[1]", "must be an object"),
+        ("config.blocks[0]", "must be an object"),
+        ("config.blocks[2]", "must be an object"),
+        (f"{below}.a", "is deeper than 8 levels of blocks"),
+        (f"{below}.b", "is deeper than 8 levels of blocks"),
+    ]

@@ -140,6 +140,17 @@ def test_a_block_elsewhere_is_added_and_told_its_place() -> None:
     ]
 
 
+def test_a_new_block_is_added_without_what_was_there_before() -> None:
+    leaf, old = block("leaf"), block("old")
+    inner = block("inner", children={"z": [old]})
+    new = block("new", children={"z": [inner, leaf]})
+    added = block("new", children={"z": [block("inner", children={"z": []}), leaf]})
+    assert config_changes({"blocks": [old]}, {"blocks": [new]}) == [
+        (ADDED, "config.blocks[new]", UNSET, added),
+        (MOVED, "config.blocks[old]", at("", "", 0), at("inner", "z", 0)),
+    ]
+
+
 def test_few_blocks_move() -> None:
     ids = [str(n) for n in range(100)]
     before = {"blocks": [block(block_id) for block_id in ids]}

@@ -1,6 +1,7 @@
 """What `zensical build --strict` does not look at: the menu, and links to what is no page."""
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.pages import ROOT, sections
+
 DOCS = ROOT / "docs"
 PATH = re.compile(r"`((?:vwed_grpc|tests|client|protos|bench|deploy|docs)/[\w./-]+)`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -21,10 +23,25 @@ def test_the_menu_has_every_page_once() -> None:
 
 
 def test_each_target_of_make_is_explained() -> None:
-    targets = re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (block,) = sections("docs/contributing.md", "sh")["Set up"]
+    targets = re.findall(r"^([a-z-]+) ", made(*block.split()), re.MULTILINE)
     rows = re.findall(r"^\| (`make .*?) \|", (DOCS / "contributing.md").read_text(), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`make ([a-z-]+)`", row)]
     assert sorted([*named, "help"]) == sorted(targets)
+
+
+def test_make_runs_the_commands_that_tests_run() -> None:
+    readme = sections("README.md", "sh")
+    pasted = [block.split() for block in (*readme["Start"], *readme["In a browser"])]
+    lines = [
+        made(*words, "--dry-run", "--no-print-directory", "--old-file=.venv/.ready")
+        for words in pasted
+    ]
+    assert [line.splitlines()[-1].removeprefix("exec ") for line in lines] == [
+        ".venv/bin/vwed-grpc serve",
+        ".venv/bin/vwed-grpc demo",
+        ".venv/bin/vwed-grpc console",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
@@ -47,6 +64,11 @@ def test_links_of_a_readme_lead_somewhere(readme: Path) -> None:
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def made(*words: str) -> str:
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def _leaves(menu: Any) -> Iterator[str]:

@@ -57,6 +57,7 @@ def test_the_type_is_that_of_the_value_even_if_it_is_empty(which: str) -> None:
 
 def test_what_the_store_sets_is_not_taken_from_the_caller() -> None:
     given_ = DataCache(task_record_id="r", key="k", int_value=1, id="x", version=9)
+    given_.type = DataCacheType.DATA_CACHE_TYPE_JSON_VALUE
     given_.create_time.FromDatetime(NOW)
     given_.expire_time.FromDatetime(NOW)
     entry = put_of(SetDataCacheRequest(data_cache=given_), NOW).entry

@@ -82,3 +82,12 @@ def test_the_source_is_not_changed_or_shared() -> None:
     target.config.fields["speed"].number_value = 9
     target.labels["zone"] = "z"
     assert source == definition("new", 1.0, zone="a")
+
+
+def test_a_large_message_is_copied_too() -> None:
+    source = TaskDef(config=ParseDict({"text": "x" * 100_000, "speed": 2.0}, Struct()))
+    target = definition("old", 1.0, zone="a")
+    apply_mask(target, source, {"config"})
+    assert target == TaskDef(
+        id="a", name="old", config=source.config, labels={"zone": "a"}, version=3
+    )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vwed_grpc import garbage
-from vwed_grpc.garbage import THRESHOLD, ShortCollections, importing
+from vwed_grpc.loop import garbage
+from vwed_grpc.loop.garbage import THRESHOLD, ShortCollections, importing
 
 
 class Circle:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
+from vwed_grpc.storage.hosts import addresses, libpq, named, options, parsed, through_pgbouncer
 
 TWO = [{"host": "one", "port": 5433}, {"host": "two", "port": 5432}]
 
@@ -27,8 +27,32 @@ def test_each_host_is_found(url: str, found: list[dict[str, object]]) -> None:
 
 
 def test_all_else_is_kept() -> None:
-    url = parsed("postgresql+psycopg://u:p%40ss@one,two/vwed?ssl=require&pgbouncer=true")
-    assert options(url) == {"user": "u", "password": "p@ss", "database": "vwed", "ssl": "require"}
+    url = parsed("postgresql+psycopg://u:p%40ss@one,two/vwed?pgbouncer=true")
+    assert options(url) == {"user": "u", "password": "p@ss", "database": "vwed"}
+
+
+def test_tls_is_said_in_the_words_of_libpq_to_both_drivers() -> None:
+    written = "postgresql://u@one/vwed?sslmode=verify-full&sslrootcert=/etc/ca.pem"
+    dsn = "postgresql://?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem"
+    assert options(parsed(written))["dsn"] == dsn
+    for word in ("ssl", "sslmode"):
+        url = parsed(f"postgresql://u@one/vwed?{word}=require")
+        assert options(url) == {
+            "user": "u",
+            "database": "vwed",
+            "dsn": "postgresql://?sslmode=require",
+        }
+        assert libpq(url).query == {"sslmode": "require"}
+
+
+def test_people_are_told_where_it_is() -> None:
+    for url, where in (
+        ("postgresql://u:secret@one:5433,two/vwed", "one:5433, two:5432"),
+        ("postgresql://u@/vwed?host=/run/pg&port=5433", "/run/pg:5433"),
+        ("postgresql://u:secret@one/vwed", "one"),
+        ("postgresql:///vwed", "localhost"),
+    ):
+        assert named(parsed(url)) == where
 
 
 @pytest.mark.parametrize(

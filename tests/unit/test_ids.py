@@ -4,7 +4,11 @@ import re
 import time
 from uuid import RFC_4122, UUID
 
-from vwed_grpc.domain.ids import new_etag, new_id
+import pytest
+from vwed.v1.task_record_pb2 import TaskRecord
+
+from vwed_grpc.domain.errors import Aborted, InvalidArgument
+from vwed_grpc.domain.ids import check_etag, new_etag, new_id, require_id
 
 
 def test_an_id_is_a_uuid_of_version_7() -> None:
@@ -38,3 +42,36 @@ def test_ids_and_etags_do_not_repeat() -> None:
 
 def test_an_etag_is_short_and_plain() -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{12}", new_etag())
+
+
+def test_an_etag_that_is_given_is_the_present_one() -> None:
+    run = TaskRecord(id="a", etag="new")
+    for good in ("", "new"):
+        check_etag("task_record", run, good)
+    with pytest.raises(Aborted) as refused:
+        check_etag("task_record", run, "old")
+    assert (refused.value.reason, refused.value.metadata) == ("ETAG_MISMATCH", {"etag": "new"})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a", ""),
+        ("0._:-Z", ""),
+        ("x" * 128, ""),
+        ("", "is required"),
+        ("x" * 129, "must be at most 128 characters"),
+        ("-a", "must be at most 128 characters"),
+        ("a b", "must be at most 128 characters"),
+        ("a\n", "must be at most 128 characters"),
+    ],
+)
+def test_what_an_id_looks_like(text: str, problem: str) -> None:
+    if not problem:
+        require_id(text, "task_def.id")
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        require_id(text, "task_def.id")
+    [violation] = refused.value.violations
+    assert violation.field == "task_def.id"
+    assert violation.description.startswith(problem)

@@ -4,7 +4,7 @@ from math import isfinite
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
@@ -22,6 +22,8 @@ def request(**given_: Any) -> IncrementDataCacheRequest:
     return IncrementDataCacheRequest(task_record_id="r", key="k", **given_)
 
 
+@example(GREATEST - 1, 1)
+@example(LEAST + 1, -1)
 @given(int64, int64)
 def test_integers_add_exactly_or_not_at_all(start: int, delta: int) -> None:
     for entry, asked in (

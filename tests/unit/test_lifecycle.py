@@ -139,5 +139,6 @@ def test_a_fence_is_the_present_one_or_none_at_all(
         with pytest.raises(FailedPrecondition) as refused:
             check_fence(run, given)
         assert refused.value.reason == "LEASE_LOST"
+        assert refused.value.metadata == {"executor_id": "robot-1", "lease_epoch": "3"}
     else:
         assert check_fence(run, given) == (outcome == "holder")

@@ -16,16 +16,25 @@ LIST = (PACKAGE.parent / "docs" / "operations.md").read_text()
 REFUSALS = {"ResourceExhausted", "Busy", "too_many", "Places", "Waits", "ConnectionQueue"}
 """Who takes the reason of a RESOURCE_EXHAUSTED."""
 REASON = re.compile(r"[A-Z]+(_[A-Z]+)+")
+IN_VAIN = {
+    *("RESPONSE_TOO_LARGE", "TOO_MANY_GROUPS", "TOO_MANY_BLOCKS", "TOO_MANY_PARENTS"),
+    *("IMPORT_TOO_LARGE", "STATEMENT_TIMEOUT"),
+}
+"""Of these the request itself is too much: it had better not be repeated."""
 
 
-def reasons() -> Iterator[str]:
+def refusals() -> Iterator[ast.Call]:
     sources = (file.read_text() for file in PACKAGE.rglob("*.py"))
     for source in (each for each in sources if any(f"{name}(" in each for name in REFUSALS)):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and _name(node.func) in REFUSALS:
-                for each in (*node.args, *(keyword.value for keyword in node.keywords)):
-                    if isinstance(each, ast.Constant) and REASON.fullmatch(str(each.value)):
-                        yield str(each.value)
+                yield node
+
+
+def reasons(refusal: ast.Call) -> Iterator[str]:
+    for each in (*refusal.args, *(keyword.value for keyword in refusal.keywords)):
+        if isinstance(each, ast.Constant) and REASON.fullmatch(str(each.value)):
+            yield str(each.value)
 
 
 def _name(called: ast.expr) -> str:
@@ -33,9 +42,20 @@ def _name(called: ast.expr) -> str:
 
 
 def test_each_reason_of_a_refusal_is_listed() -> None:
-    found = {*reasons()}
+    found = {reason for refusal in refusals() for reason in reasons(refusal)}
     assert {"TOO_MANY_LIVE_CALLS", "REQUEST_NOT_WHOLE", "TOO_MANY_GROUPS"} <= found
     assert {reason for reason in found if f"`{reason}`" not in LIST} == set()
+
+
+def test_whoever_may_ask_again_is_told_when() -> None:
+    untold = {
+        reason
+        for refusal in refusals()
+        if _name(refusal.func) in {"ResourceExhausted", "Busy"}
+        and not any(keyword.arg == "retry_after" for keyword in refusal.keywords)
+        for reason in reasons(refusal)
+    }
+    assert untold == IN_VAIN
 
 
 def test_each_limit_is_listed_with_its_setting_and_default() -> None:

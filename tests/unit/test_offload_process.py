@@ -10,7 +10,7 @@ from tests.support.calls import json_object
 from vwed_grpc.domain.definition_diff import difference
 from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.templates import instantiate_serialized, problems_of_serialized
-from vwed_grpc.offload_process import offload_to_process
+from vwed_grpc.loop.offload_process import offload_to_process
 
 HEAVY = json_object(properties={f"p{n}": {"pattern": f"^{n}.{{1,150}}$"} for n in range(99)})
 """Takes some 100 ms to compile, in which nothing else of its process goes on."""

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pytest
 
-from vwed_grpc.pacing import CREDIT, REST, Pace
+from vwed_grpc.loop.pacing import CREDIT, REST, Pace
 
 STEP = 0.002
 

@@ -115,6 +115,7 @@ def test_even_a_forged_token_is_a_position_or_refused(body: bytes) -> None:
         b'["\\u0000"]',
         b'["\\ud800"]',
         b"[9223372036854775808]",
+        b"[-9223372036854775809]",
         b"[NaN]",
         b"[-Infinity]",
         b"[true]",
@@ -143,6 +144,11 @@ def test_a_position_of_other_columns_is_refused(
     assert_refused(encode(FINGERPRINT, position), kinds)
 
 
+def test_integers_have_64_bits() -> None:
+    ends = (-(2**63), 2**63 - 1)
+    assert decode(encode(FINGERPRINT, ends), FINGERPRINT) == ends
+
+
 def test_any_column_may_be_unset() -> None:
     assert decode(encode(b"", (None, "a")), b"", [datetime, str]) == (None, "a")
 
@@ -169,3 +175,12 @@ def test_the_fingerprint_leaves_the_request_as_it_is() -> None:
     request = ListTaskDefsRequest(page_size=7, page_token="t")
     request_fingerprint("t", "ListTaskDefs", request)
     assert request == ListTaskDefsRequest(page_size=7, page_token="t")
+
+
+def test_the_order_of_labels_is_no_argument() -> None:
+    one, other = ListTaskDefsRequest(), ListTaskDefsRequest()
+    for n in range(60):
+        one.filter.labels[f"label-{n}"] = "x"
+        other.filter.labels[f"label-{59 - n}"] = "x"
+    fingerprints = {request_fingerprint("t", "ListTaskDefs", each) for each in (one, other)}
+    assert len(fingerprints) == 1

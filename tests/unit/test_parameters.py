@@ -26,6 +26,10 @@ def check(schema: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any]
 SPEED = {"type": "number", "minimum": 0, "maximum": 2, "default": 1.5}
 CLOSED = {"additionalProperties": False}
 MEMBER = {"properties": {"b": SPEED}}
+ONE: dict[str, Any] = {"$defs": {"m": {"$dynamicAnchor": "m", **MEMBER}}}
+TWO: dict[str, Any] = {
+    "$defs": {**ONE["$defs"], "o": {"$id": "https://a.test/o", "$dynamicAnchor": "m"}}
+}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,10 @@ MEMBER = {"properties": {"b": SPEED}}
             {"x": {"b": 1.5}, "y": {}},
         ),
         ({"anyOf": [MEMBER, True]}, {}, {}),
+        ({"properties": {"a": {"$dynamicRef": "#m"}}, **ONE}, {"a": {}}, {"a": {"b": 1.5}}),
+        # Which of two it is depends on the way that led there.
+        ({"properties": {"a": {"$dynamicRef": "#m"}}, **TWO}, {"a": {}}, {"a": {}}),
+        ({"properties": {"a": {"$ref": "#m"}}, **TWO}, {"a": {}}, {"a": {"b": 1.5}}),
         ({"properties": {"a": {"contains": MEMBER}}}, {"a": [{}]}, {"a": [{}]}),
         ({"properties": {"a": {"type": "integer"}}}, {"a": 3.0}, {"a": 3}),
         ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 50_000}, {"a": "a" * 50_000}),
@@ -87,7 +95,9 @@ def test_defaults_stand_in(
         ({"properties": {"a": {"required": ["b"]}}}, {"a": {}}, "p.a.b: is required"),
         ({"properties": {"a": {"items": SPEED}}}, {"a": [1, -1]}, "p.a[1]: is less than"),
         ({"properties": {"07": {"items": SPEED}}}, {"07": [-1], "1": 2}, "p.07[0]: is less than"),
+        ({"properties": {"00": {"items": SPEED}}}, {"00": [-1]}, "p.00[0]: is less than"),
         ({"additionalProperties": False}, {"a": 1}, "p.a: is not allowed here"),
+        ({"properties": {"a": CLOSED}}, {"a": {"b": 1}}, "p.a.b: is not allowed here"),
         ({"properties": {"a": False}}, {"a": 1}, "p.a: is not allowed here"),
         ({"properties": {"b": {}}, "additionalProperties": False}, {"a": 1}, "p.a: is not"),
         ({"unevaluatedProperties": False}, {"a": 1}, "p.a: is not allowed here"),
@@ -296,7 +306,14 @@ def test_defaults_of_a_recursive_schema_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "count"),
-    [("abc", 4), ("a{9}", 10), ("(ab){3,5}c", 12), ("((a{3}){3}){3}", 28), (r"\{3\}[(a]", 5)],
+    [
+        ("abc", 4),
+        ("a{9}", 10),
+        ("(ab){3,5}c", 12),
+        ("((a{3}){3}){3}", 28),
+        ("a{2}{3}b{1}", 8),
+        (r"\{3\}[(a]", 5),
+    ],
 )
 def test_states_of_a_pattern(pattern: str, count: int) -> None:
     assert states(pattern) == count

@@ -113,6 +113,16 @@ def test_good_ones(schema: dict[str, Any]) -> None:
         ({"items": {"allOf": [{}] * 1000}}, "s.items", AT_ONE_VALUE),
         ({"properties": {"a": {"type": "string", "default": 1}}}, "s.properties.a.default", MISFIT),
         ({"items": {"default": 1, "type": "string"}}, "s.items.default", MISFIT),
+        (
+            {"items": {"default": {"A": 1}, "propertyNames": {"pattern": "^[a-z]$"}}},
+            "s.items.default",
+            MISFIT,
+        ),
+        (
+            {"$id": "https://a.test/s#", "items": {"default": 1, "not": {}}},
+            "s.items.default",
+            MISFIT,
+        ),
         ({"items": {"default": 1, "$ref": "#/$defs/a"}, **A_TEXT}, "s.items.default", MISFIT),
         ({"$defs": {"~/ %": {"default": 1, "not": {}}}}, "s.$defs.~/ %.default", MISFIT),
         (

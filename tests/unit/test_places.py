@@ -30,6 +30,7 @@ async def test_while_another_asks_it_has_half() -> None:
     of = places(10)
     assert of.try_enter("b")
     assert take(of, "a") == 5
+    assert of.refusal("a").metadata == {"limit": "5", "scope": "tenant"}
     assert take(of, "b") == 4
 
 

@@ -30,6 +30,20 @@ def details(status: status_pb2.Status, kind: Any) -> Any:
     return found[0] if found else None
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "a0: bad"),
+        (3, "a0: bad; a1: bad; a2: bad"),
+        (4, "a0: bad; a1: bad; a2: bad; and 1 more"),
+        (9, "a0: bad; a1: bad; a2: bad; and 6 more"),
+    ],
+)
+def test_the_first_of_many_violations_are_in_the_message(count: int, text: str) -> None:
+    told = InvalidArgument(*(Violation(f"a{n}", "bad") for n in range(count)))
+    assert (told.message, len(told.violations)) == (text, count)
+
+
 VWED_ERRORS = [
     InvalidArgument.of("task_def.name", "must be given"),
     errors.NotFound("TASK_DEF_NOT_FOUND", "no task_def d-1", metadata={"id": "d-1"}),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from vwed_grpc import logs
+from vwed_grpc.process import logs
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from vwed_grpc.views.folding import rows
 from vwed_grpc.views.run_view import Node, RunView
 from vwed_grpc.views.svg import ticks
 from vwed_grpc.views.timeline import timeline
+from vwed_grpc.views.words import duration
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LOOPS: list[dict[str, Any]] = [
@@ -180,11 +181,11 @@ def test_folding_keeps_within_bounds_and_what_failed_or_works_in_sight(most: int
     shown.put(record("pick", "RUNNING", "2002"))
     found, left = rows(shown.nodes(), most=most)
     assert len(found) <= most
-    assert sum(len(row.nodes) for row in found) + left <= 2_003
+    assert sum(len(row.nodes) for row in found) + left.total() == 2_003
     titles = [row.title for row in found]
     if most >= 5:
         assert titles[-2:] == ["pick[2001]", "pick[2002]"]
-        assert left == 0
+        assert not left
     if 5 <= most <= 100:
         assert titles[:2] == ["each", "pick *2000 +2000"]
 
@@ -201,7 +202,51 @@ def test_what_lies_below_what_is_over_is_folded_before_anything_is_left_out() ->
         shown.put(record(f"c{n}"))
     found, left = rows(shown.nodes(), most=10)
     assert [row.title for row in found] == [f"b{n}" for n in range(9)]
-    assert left == 0
+    assert not left
+
+
+def test_where_room_is_short_what_failed_and_what_is_itself_at_work_come_first() -> None:
+    body = [{"id": "pick", "type": "p"}]
+    shown = view([{"id": f"b{n}", "type": "x", "children": {"d": body}} for n in range(9)])
+    for n in range(9):
+        shown.put(record(f"b{n}", "RUNNING"))
+        status = "FAILED" if n > 5 else "CANCELED" if n < 3 else "RUNNING"
+        shown.put(record(f"p{n}", status, parent=f"b{n}//1"))
+    found, left = rows(shown.nodes(), most=8)
+    assert [row.title for row in found] == ["b0", "b1", "b2", "p3", "p4", "p6", "p7", "p8"]
+    assert left == {"RUNNING": 7, "CANCELED": 3, "": 9}
+    found, left = rows(shown.nodes(), most=3)
+    assert [row.title for row in found] == ["b0", "p6", "p7"]
+    assert left == {"RUNNING": 11, "FAILED": 1, "CANCELED": 3, "": 9}
+
+
+def test_a_run_lasts_also_while_no_block_is_at_work() -> None:
+    shown = view()
+    shown.put(record("choose", start=1, end=3))
+    assert timeline(shown, BEGIN + timedelta(seconds=10), most=100).seconds == 10
+
+
+def test_what_works_or_failed_stays_when_others_are_left_out() -> None:
+    shown = view([{"id": f"b{n}", "type": "x"} for n in range(9)])
+    shown.put(record("b4", "FAILED"))
+    shown.put(record("b8", "RUNNING"))
+    found, left = rows(shown.nodes(), most=4)
+    assert [row.title for row in found] == ["b0", "b1", "b4", "b8"]
+    assert left == {"": 5}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-1, "0.00s"),
+        (59.96, "60.0s"),
+        (185, "3m05s"),
+        (2 * 3600 + 7 * 60 + 59, "2h07m"),
+        (3 * 86_400 + 4 * 3600, "3d04h"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
 
 
 def test_a_timeline_counts_from_the_runs_start_and_goes_on_until_now() -> None:

@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again(item: ExportTaskDefsResponse) -> None:
 @pytest.mark.parametrize(
     ("raw", "problem"),
     [
-        (b"nonsense", "is no item: "),
+        (b"nonsense", "is no item: Expecting value at column 1"),
         (b"[]", "is no item: it is no JSON object"),
         (b"null", "is no item: "),
         (b"3", "is no item: "),

@@ -157,6 +157,23 @@ def test_what_lacks_or_does_not_fit_is_named_at_once() -> None:
     ]
 
 
+def test_what_came_in_is_measured_whatever_else_comes_in_later() -> None:
+    deep: Any = "x"
+    for _ in range(28):
+        deep = [deep]
+    config = {"l": [{"k": "${params.n}"}, {"y": {"z": "${params.deep}"}}]}
+    schema: dict[str, Any] = {"properties": {"n": {}, "deep": {}}}
+    [(_, problem)] = refused(config, {"n": 1, "deep": deep}, schema=schema)
+    assert problem == "nests deeper than 30 levels"
+
+
+def test_members_are_sorted_in_text() -> None:
+    schema = {"properties": {"p": {"properties": {"a": {"default": 1}}}}}
+    assert made({"x": "at ${params.p}"}, {"p": {"b": 2}}, schema=schema) == {
+        "x": 'at {"a":1,"b":2}'
+    }
+
+
 def test_defaults_fill_placeholders() -> None:
     schema = {"properties": {"a": {"default": [1]}}}
     assert made({"k": "${params.a}"}, {}, schema=schema) == {"k": [1]}

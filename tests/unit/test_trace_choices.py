@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from vwed_grpc.stores import CannotServeError
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.telemetry import export
 from vwed_grpc.telemetry.tracing import Tracing, begin_step, current, step
 

@@ -34,6 +34,7 @@ MESSAGES: list[Message] = [
     INNER,
     CONFIG,
     Value(string_value="x" * 100),
+    *(json_object(text="x" * size, more=[True]) for size in (128, 16_384, 20_000, 300_000)),
     TaskDef(
         id="é" * 60, name="空托盘", config=CONFIG, labels={"zone": "A" * 50, "b": ""}, version=7
     ),
@@ -66,6 +67,10 @@ def _two(key: str, *values: Any) -> bytes:
     return b"".join(json_object(**{key: value}).SerializeToString() for value in values)
 
 
+def _of(name: str) -> bytes:
+    return Value(struct_value=json_object(**{name: "x" * 20})).SerializeToString()
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -73,6 +78,7 @@ def _two(key: str, *values: Any) -> bytes:
         _two("a", [1, 2, 3, 4, 5, 6], "x" * 40, {"b": [1, 2]}),
         # An entry's fields may come in any order, and more than once.
         b"\x0a\x1d\x12\x16\x2a\x14\x0a\x12\x0a\x01b\x12\x0d\x1a\x0bhello world\x0a\x03key",
+        field(1, field(1, b"a") + field(2, _of("b")) + field(2, _of("c"))),
         b"\xfa\x01\x20" + b"u" * 32,  # a field that nobody knows
     ],
 )
@@ -109,18 +115,28 @@ def test_endless_lists_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(TooManyFieldsError) as error:
             merge_in_pieces(type(request)(), request.SerializeToString())
         assert ".".join(error.value.args) == path
+    just = BatchGetTaskRecordsRequest(ids=["a"] * 1_000)
+    assert copy_in_pieces(just) == just
+
+
+def nested(levels: int) -> bytes:
+    """A list in a list in a list: two messages for each level."""
+    raw = b""
+    for _ in range(levels):
+        raw = field(ListValue.VALUES_FIELD_NUMBER, field(Value.LIST_VALUE_FIELD_NUMBER, raw))
+    return raw
+
+
+def test_what_nests_as_deep_as_protobuf_lets_it_is_taken() -> None:
+    raw = nested(49)
+    merged = ListValue()
+    merge_in_pieces(merged, raw)
+    assert merged == ListValue.FromString(raw)
 
 
 def test_what_nests_too_deep_is_refused() -> None:
-    raw = b""
-    for _ in range(1_000):
-        raw = Value(list_value=ListValue()).SerializeToString()[:1] + _length(raw) + raw
-        raw = b"\x0a" + _length(raw) + raw
+    raw = nested(1_000)
     with pytest.raises(DecodeError):
         ListValue.FromString(raw)
     with pytest.raises(DecodeError):
         merge_in_pieces(ListValue(), raw)
-
-
-def _length(raw: bytes) -> bytes:
-    return field(1, raw)[1 : -len(raw) or None]

@@ -175,7 +175,7 @@ async def _ask(servers: Iterable[str], *words: str) -> dict[str, Any]:
     answers = dict(zip(asked, said, strict=True))
     good = {url: one for url, one in answers.items() if not isinstance(one, BaseException)}
     if not good:
-        raise RedisConnectionError(f"nobody knows where Redis is: {said[0]!r}")
+        raise RedisConnectionError(f"nobody knows where Redis is: {said[0]}")
     return good
 
 

@@ -19,8 +19,8 @@ from vwed_grpc.cache.deployment import Deployment, deployed
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.cache.wires import Wires
+from vwed_grpc.loop.turns import Turns
 from vwed_grpc.telemetry.tracing import step
-from vwed_grpc.turns import Turns
 
 MAX_LIFETIME = 62.0
 """Seconds after which nothing that was in Redis is still there (contract, section 1)."""
@@ -88,7 +88,7 @@ class RedisClient:
         if self._deployment is not None:
             missed = await self._come_back(self._deployment)
             if missed is not None:
-                self._log.warning(_SAID[BreakerState.OPEN][1], why=repr(missed))
+                self._log.warning(_SAID[BreakerState.OPEN][1], why=_plain(missed))
                 self._recovery = asyncio.create_task(self._recover(self._deployment))
         return self
 
@@ -191,7 +191,7 @@ class RedisClient:
     def _open(self, why: BaseException) -> None:
         if self._breaker.state is BreakerState.OPEN or self._wires is None:
             return
-        self._to(BreakerState.OPEN, why=repr(why))
+        self._to(BreakerState.OPEN, why=_plain(why))
         self.counters.opened += 1
         if self._deployment is not None and (self._recovery is None or self._recovery.done()):
             self._recovery = asyncio.create_task(self._recover(self._deployment))
@@ -244,3 +244,8 @@ class RedisClient:
 
     def _lately(self) -> list[str]:
         return self._delivered.lately(asyncio.get_running_loop().time())
+
+
+def _plain(why: BaseException) -> str:
+    """For operators; a `repr` of redis-py's errors has no word of where and what."""
+    return str(why) or repr(why)

@@ -15,5 +15,5 @@ from vwed_grpc.storage import dump
 @database_options
 def backup(file: Path, **given: Any) -> None:
     """Write the whole database to FILE, as it is at one moment; servers may be running."""
-    on_database(given, lambda engine: dump.backup(engine, file, program_for))
+    on_database(given, lambda engine: dump.backup(engine, file, program_for), makes=False)
     click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")

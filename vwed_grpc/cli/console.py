@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from vwed.client import Client
+from vwed_grpc.cli.options import WrongOption
 from vwed_grpc.cli.target import Target, target_options
 
 _ACTOR = "console"
@@ -52,7 +53,7 @@ def console(listen: str, *, allow_actions: bool, names: tuple[str, ...], target:
         )
         return theirs.connect(caller.actor or _ACTOR)
 
-    host, _, port = listen.rpartition(":")
+    host = listen.rpartition(":")[0]
     app = console_app(connect, allow_actions=allow_actions, names=[*names, host])
     config = uvicorn.Config(
         app,
@@ -62,7 +63,7 @@ def console(listen: str, *, allow_actions: bool, names: tuple[str, ...], target:
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    with _bound(host, port) as bound:
+    with _bound(listen) as bound:
         click.echo(f"The console: http://{host}:{bound.getsockname()[1]}")
         for number in (signal.SIGINT, signal.SIGTERM):
             # The server catches these, and sends itself another one when it has stopped.
@@ -70,12 +71,14 @@ def console(listen: str, *, allow_actions: bool, names: tuple[str, ...], target:
         uvicorn.Server(config).run(sockets=[bound])
 
 
-def _bound(host: str, port: str) -> socket.socket:
+def _bound(listen: str) -> socket.socket:
     """Raises click.ClickException."""
+    host, _, port = listen.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     if not (host and port.isdecimal() and int(port) <= _HIGHEST_PORT):
-        raise click.ClickException(f"--listen: {host}:{port} is not host:port")
+        raise WrongOption(f"--listen: {listen!r} is not host:port")
     try:
         return socket.create_server((host.strip("[]"), int(port)), family=family)
     except OSError as exc:
-        raise click.ClickException(f"{host}:{port} cannot be listened on: {exc.strerror}") from exc
+        why = (exc.strerror or "").partition(" (while ")[0]  # then comes the address once more
+        raise click.ClickException(f"cannot listen on {listen}: {why}") from exc

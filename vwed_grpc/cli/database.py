@@ -1,8 +1,9 @@
 """What all commands that work on the database itself share: where it is, and how they end."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.embedded.programs import ProgramMissingError
 from vwed_grpc.storage.database import plain_reason, sync_engine
 from vwed_grpc.storage.dump import DumpError
+from vwed_grpc.storage.schema import SchemaMismatchError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Done = TypeVar("Done")
@@ -33,14 +35,20 @@ def database_options(command: Command) -> Command:
     return url(data_dir(command))
 
 
-def on_database(given: Mapping[str, Any], work: Callable[[sa.Engine], Done]) -> Done:
+def on_database(
+    given: Mapping[str, Any], work: Callable[[sa.Engine], Done], *, makes: bool = True
+) -> Done:
     """Does the work on the database that was named, or on the embedded one.
 
-    That is started for it, unless a server runs it.
+    That is started for it, unless a server runs it; `makes`: and is made if it is not there.
 
     Raises click.ClickException.
     """
     settings = settings_from(given)
+    if not (makes or settings.database_url or embedded.has_postgres(settings.data_dir)):
+        raise click.ClickException(
+            f"there is no database in {settings.data_dir}: give --data-dir or --database-url"
+        )
 
     async def run() -> Done:
         async with AsyncExitStack() as stack:
@@ -57,8 +65,9 @@ def on_database(given: Mapping[str, Any], work: Callable[[sa.Engine], Done]) -> 
             return await asyncio.to_thread(work, engine)
 
     try:
-        return asyncio.run(run())
-    except (DumpError, EmbeddedServerError, ProgramMissingError) as exc:
+        with redirect_stdout(sys.stderr):  # what is logged of an embedded server is no result
+            return asyncio.run(run())
+    except (DumpError, EmbeddedServerError, ProgramMissingError, SchemaMismatchError) as exc:
         raise click.ClickException(str(exc)) from exc
     except sa.exc.DBAPIError as exc:
         raise click.ClickException(f"the database cannot be used: {plain_reason(exc)}") from exc

@@ -8,7 +8,7 @@ import click
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
-from vwed_grpc.views.words import block_status, block_title, run_error, run_status
+from vwed_grpc.views.words import block_status, block_title, percent, run_error, run_status
 
 STATUS_COLORS = {
     "PENDING": "bright_black",
@@ -50,8 +50,8 @@ class BlockDepths:
 def event_line(event: TaskRecordEvent, depths: BlockDepths) -> str:
     """Time, seq, the run's progress, then what changed; blocks are indented as in their tree."""
     time = event.event_time.ToDatetime(tzinfo=UTC).astimezone()
-    progress = f"{event.progress:4.0%}" if event.HasField("progress") else "    "
-    return f"{time:%H:%M:%S.%f}"[:-3] + f" {event.seq:5} {progress} {_change(event, depths)}"
+    progress = percent(event.progress) if event.HasField("progress") else ""
+    return f"{time:%H:%M:%S.%f}"[:-3] + f" {event.seq:5} {progress:>4} {_change(event, depths)}"
 
 
 def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:
@@ -64,7 +64,7 @@ def _change(event: TaskRecordEvent, depths: BlockDepths) -> str:
         case "block_record":
             block = event.block_record
             indent = "  " * (depths.of(block) + 1)
-            progress = f"{block.progress:.0%}" if block.progress else ""
+            progress = percent(block.progress) if block.progress else ""
             return _line(
                 block_status(block),
                 indent + block_title(block),

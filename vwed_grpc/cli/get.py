@@ -15,7 +15,7 @@ from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.reading import PAGE, read_view
+from vwed_grpc.views.reading import PAGE, read_view
 from vwed_grpc.views.words import entry_text
 
 MOST_LINES = 500

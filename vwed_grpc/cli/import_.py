@@ -20,7 +20,7 @@ _CONFLICTS = {
     "overwrite": ImportTaskDefsOptions.CONFLICT_OVERWRITE,
     "fail": ImportTaskDefsOptions.CONFLICT_FAIL,
 }
-_MAX_TOLD = 100
+_MAX_TOLD = 10
 """Bad lines; a file of another kind has nothing else."""
 
 
@@ -80,7 +80,10 @@ def _check(file: IO[bytes], total: int, progress: Progress) -> None:
             if bad <= _MAX_TOLD:
                 click.echo(f"line {line.number} {line.problem}", err=True)
     if bad:
-        raise click.ClickException(f"{bad} of {items} lines are bad: nothing was sent")
+        said = f"{bad} of {items} lines are bad: nothing was sent"
+        if bad == items:
+            said += "; `vwed-grpc export` writes a line of JSON for each item"
+        raise click.ClickException(said)
     progress.remove_task(task)
 
 

@@ -10,7 +10,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from vwed_grpc.cli.event_line import STATUS_COLORS
 from vwed_grpc.cli.screen import fit
-from vwed_grpc.views.words import age, duration, moment, run_error, run_status
+from vwed_grpc.views.words import age, duration, moment, percent, run_error, run_status
 
 
 class _Column(NamedTuple):
@@ -30,7 +30,7 @@ def _took(run: TaskRecord, now: datetime) -> str:
 _COLUMNS = (
     _Column("RUN", lambda run, _: run.id, 0),
     _Column("STATUS", lambda run, _: run_status(run), 0),
-    _Column("DONE", lambda run, _: f"{run.progress:.0%}", 0, right=True),
+    _Column("DONE", lambda run, _: percent(run.progress), 0, right=True),
     _Column("TIME", _took, 0, right=True),
     _Column("AGE", lambda run, now: age(run.create_time, now), 100, right=True),
     _Column("ROBOT", lambda run, _: run.robot_id or run.executor_id, 90),

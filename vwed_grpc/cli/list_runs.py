@@ -14,7 +14,7 @@ from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Command, Target, run, target_options
-from vwed_grpc.reading import PAGE
+from vwed_grpc.views.reading import PAGE
 from vwed_grpc.views.words import status_name, status_of, time_given
 
 _STATUSES = [status_name(status) for status in TaskRecordStatus.values()[1:]]
@@ -101,3 +101,5 @@ async def _list(target: Target, wanted: TaskRecordFilter, limit: int, *, as_json
         print_json(found)
     elif found:
         print_lines(list_lines(found, datetime.now(UTC), width=columns()))
+    else:
+        click.echo(f"no such runs of the tenant {target.tenant}", err=True)

@@ -1,13 +1,15 @@
 """The command `vwed-grpc`; each of its commands stands in a file of its own."""
 
 from importlib import import_module
+from os import environ
 
 import click
 
-from vwed_grpc.garbage import importing
+from vwed_grpc.loop.garbage import importing
 
+_OF_THE_SERVER = ("serve", "migrate", "backup", "restore")
 _COMMANDS = (
-    *("serve", "migrate", "backup", "restore"),
+    *_OF_THE_SERVER,
     *("list", "get", "watch", "top", "timeline"),
     *("cancel", "pause", "resume", "retry"),
     *("console", "demo", "export", "import", "prune"),
@@ -33,6 +35,9 @@ class _Commands(click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name not in _OF_THE_SERVER:
+            # gRPC writes of each handshake that fails what the command's error says once.
+            environ.setdefault("GRPC_VERBOSITY", "NONE")
         module, name = _ELSEWHERE.get(cmd_name, (cmd_name, cmd_name))
         with importing():
             command: click.Command = getattr(import_module(f"vwed_grpc.cli.{module}"), name)

@@ -26,11 +26,9 @@ def print_json(content: Printed, *, indent: int | None = 2) -> None:
 
 def _plain(content: Any) -> Any:
     match content:
-        case Message():
-            return MessageToDict(content, preserving_proto_field_name=True)
         case Mapping():
             return {key: _plain(value) for key, value in content.items()}
         case list() | tuple():
             return [_plain(one) for one in content]
         case _:
-            return content
+            return MessageToDict(content, preserving_proto_field_name=True)

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from vwed_grpc.cli.event_line import STATUS_COLORS
 from vwed_grpc.cli.screen import fit
+from vwed_grpc.views.folding import is_urgent
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.timeline import Bar, Line, Timeline, timeline
-from vwed_grpc.views.words import MARKS, duration, moment, run_error, run_name, run_status
+from vwed_grpc.views.words import MARKS, duration, moment, percent, run_error, run_name, run_status
 
 _STATUS, _SECONDS, _BARS = 9, 7, 16
 _NARROW = 72
@@ -26,8 +27,17 @@ def run_lines(view: RunView, now: datetime, *, width: int, height: int) -> list[
         lines.append(fit(Text(error, style="red"), width))
     lines += [_line(line, shown, width) for line in shown.lines]
     if shown.left_out:
-        lines.append(Text(f"  and {shown.left_out:,} more blocks"))
+        lines.append(fit(Text(f"  {_left_out(shown)}"), width))
     return lines
+
+
+def _left_out(shown: Timeline) -> str:
+    """`and 120 more blocks: 12 RUNNING, 3 FAILED`."""
+    urgent = [
+        f"{count:,} {status}" for status, count in shown.left_out.items() if is_urgent(status)
+    ]
+    said = ": " + ", ".join(urgent) if urgent else ""
+    return f"and {shown.left_out.total():,} more blocks{said}"
 
 
 def _head(view: RunView, shown: Timeline, width: int) -> Text:
@@ -36,7 +46,7 @@ def _head(view: RunView, shown: Timeline, width: int) -> Text:
     ended = moment(run.end_time) is not None or moment(run.start_time) is not None
     words = [
         status,
-        f"{run.progress:.0%} of {run.block_counts.total}",
+        f"{percent(run.progress)} of {run.block_counts.total}",
         duration(shown.seconds) if ended else "",
         run.robot_id or run.executor_id,
     ]

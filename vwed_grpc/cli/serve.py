@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from vwed_grpc import logs
 from vwed_grpc.cli.options import settings_from
-from vwed_grpc.garbage import importing
+from vwed_grpc.loop.garbage import importing
+from vwed_grpc.process import logs
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -13,10 +13,10 @@ import structlog
 import uvloop
 
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
-from vwed_grpc.garbage import ShortCollections, importing
+from vwed_grpc.loop.garbage import ShortCollections, importing
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
-from vwed_grpc.stores import CannotServeError
 from vwed_grpc.telemetry.export import check_extra, export_traces
 
 log = structlog.get_logger("vwed")
@@ -42,7 +42,7 @@ def _serving(settings: Settings) -> Serving:
     """The parent of workers imports no server: it has none."""
     with importing():
         if settings.workers > 1:
-            from vwed_grpc.workers import serving_with_workers  # noqa: PLC0415 - see above
+            from vwed_grpc.process.workers import serving_with_workers  # noqa: PLC0415 - see above
 
             return serving_with_workers
         from vwed_grpc.server import serving  # noqa: PLC0415 - see above

@@ -56,6 +56,8 @@ def _parsed(number: int, raw: bytes) -> Line:
         return Line(number, len(raw), None, "is not UTF-8")
     except (ParseError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
+        if isinstance(error, json.JSONDecodeError):  # its own text has a line number, always 1
+            said = f"{error.msg} at column {error.colno}"
         return Line(number, len(raw), None, f"is no item: {said[:_MAX_TOLD]}")
     if response.ByteSize() > MAX_MESSAGE:
         return Line(number, len(raw), None, f"is larger than {MAX_MESSAGE >> 20} MiB")

@@ -6,17 +6,20 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 import grpc
 
-from vwed.client import Client, Token, connect
+from vwed.client import Client, Token, connect, error_info
 from vwed_grpc.cli.options import settings_from
+from vwed_grpc.cli.tls import credentials, read
+from vwed_grpc.cli.unreachable import plain
 from vwed_grpc.domain.ids import ID, ID_DEMAND
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
+Break: TypeAlias = grpc.aio.AioRpcError | TimeoutError
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _PATIENCE = 3.0
 """Seconds for a server that is just starting."""
@@ -30,6 +33,29 @@ class Target:
     tenant: str
     token: Token = field(repr=False)
     credentials: grpc.ChannelCredentials | None = field(repr=False)
+
+    def why(self, broken: Break) -> str:
+        """What a broken connection, or an answer that is late, has to say, in a line."""
+        if isinstance(broken, TimeoutError):
+            return f"{self.address} is silent"
+        said = (broken.details() or "").partition("\n")[0]
+        info = error_info(broken)
+        if info is not None and info.reason == "TOKEN_MISSING":
+            said = "a token is needed: --token-file or VWED_TOKEN"
+        elif info is None and broken.code() is grpc.StatusCode.UNAVAILABLE:
+            return f"{self.address} is not reachable: {plain(said)}"
+        elif info is None and broken.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return f"{self.address} is another service, or an older one: {said}"
+        elif broken.code() is grpc.StatusCode.NOT_FOUND:
+            said = f"{said} of the tenant {self.tenant}"
+        return f"{broken.code().name}: {said}"
+
+    def tell_outage(self, broken: Break | None) -> None:
+        """On standard error, which stays apart from what a program reads."""
+        said = (
+            f"connection lost, trying again: {self.why(broken)}" if broken else "connection is back"
+        )
+        click.echo(said, err=True)
 
     def connect(
         self, actor: str = "", *, patience: float = _PATIENCE
@@ -105,11 +131,7 @@ class CallFailed(click.ClickException):
     """A call's error as one line, and the exit code that scripts tell it by."""
 
     def __init__(self, target: Target, exc: grpc.aio.AioRpcError) -> None:
-        said = (exc.details() or "").partition("\n")[0]
-        if exc.code() is grpc.StatusCode.UNAVAILABLE:
-            super().__init__(f"{target.address} is not reachable: {said}")
-        else:
-            super().__init__(f"{exc.code().name}: {said}")
+        super().__init__(target.why(exc))
         self.code = exc.code()
 
     @property
@@ -141,22 +163,17 @@ def _target_of(tenant: str, given: dict[str, Any]) -> Target:
     """Raises click.ClickException."""
     settings = settings_from(given)
     token_file = settings.token_file
-    token: Token = settings.token
+    token: Token = settings.token and _token(settings.token)
     if token_file is not None:
-        token = lambda: _read(token_file).decode(errors="replace").strip()  # noqa: E731 - as short
-    credentials = None
-    if settings.tls or settings.tls_ca or settings.client_cert:
-        credentials = grpc.ssl_channel_credentials(
-            *(
-                None if path is None else _read(path)
-                for path in (settings.tls_ca, settings.client_key, settings.client_cert)
-            )
-        )
-    return Target(settings.target or settings.listen, tenant, token, credentials)
+        token = lambda: _token(read(token_file).decode(errors="replace"))  # noqa: E731 - as short
+    return Target(
+        settings.target or settings.listen, tenant, token, credentials=credentials(settings)
+    )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise click.ClickException(f"{path} cannot be read: {exc.strerror}") from exc
+def _token(text: str) -> str:
+    """Raises click.ClickException, which says nothing of what is in it."""
+    token = text.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise click.ClickException("the token is not one line of ASCII")
+    return token

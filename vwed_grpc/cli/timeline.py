@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.reading import read_view
 from vwed_grpc.views.html import html
+from vwed_grpc.views.reading import read_view
 from vwed_grpc.views.run_view import RunView
 from vwed_grpc.views.svg import svg
 from vwed_grpc.views.timeline import timeline as timeline_of
@@ -15,7 +15,7 @@ from vwed_grpc.views.trace import trace
 from vwed_grpc.views.words import run_name, run_status
 
 _WRITERS = {"svg": svg, "html": html, "trace": trace}
-_MOST = {"svg": 200, "html": 2_000, "trace": 1 << 20}
+_MOST = {"svg": 200, "html": 2_000, "trace": 2_000}
 """Lines, beyond which loops are folded."""
 
 
@@ -40,8 +40,11 @@ def timeline(run_id: str, form: str, out: Path | None, target: Target) -> None:
     content = _WRITERS[form](shown, f"{run_name(view.run)}: {run_status(view.run)}")
     if out is None:
         click.echo(content, nl=False)
-    else:
+        return
+    try:
         out.write_text(content, encoding="utf-8")
+    except OSError as exc:
+        raise click.ClickException(f"{out} cannot be written: {exc.strerror}") from exc
 
 
 async def _read(target: Target, run_id: str) -> RunView:

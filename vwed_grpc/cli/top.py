@@ -4,23 +4,21 @@ import sys
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed.client import pages, watch_runs
 from vwed_grpc.cli.list_lines import list_lines
+from vwed_grpc.cli.live import LivePicture
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.screen import columns, print_lines
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.cli.watch import REFRESHES
 from vwed_grpc.domain.lifecycle import FINAL, OPEN, PENDING
-from vwed_grpc.reading import PAGE
+from vwed_grpc.views.reading import PAGE
 
-_HEADINGS = 3
-"""Lines of the screen beside those of the runs."""
+_HEADINGS = 2
+"""Lines beside those of the runs."""
 
 
 @click.command()
@@ -49,24 +47,22 @@ async def _once(target: Target, *, as_json: bool) -> None:
 
 async def _live(target: Target) -> None:
     known: dict[str, TaskRecord] = {}
-    console = Console(highlight=False)
 
-    def screen() -> Group:
+    def lines(width: int, height: int) -> list[Text]:
         shown = _in_order([*known.values()])
-        most = max(console.size.height - _HEADINGS, 1)
-        lines = list_lines(shown[:most], datetime.now(UTC), width=console.size.width)
+        most = max(height - _HEADINGS, 1)
+        lines = list_lines(shown[:most], datetime.now(UTC), width=width)
         if len(shown) > most:
             lines.append(Text(f"and {len(shown) - most:,} more"))
-        return Group(*lines)
+        return lines
 
-    async with target.connect() as client:
-        with Live(get_renderable=screen, console=console, refresh_per_second=REFRESHES):
-            async for message in watch_runs(client, TaskRecordFilter()):
-                for event in message.events:
-                    if event.HasField("task_record"):
-                        known[event.task_record_id] = event.task_record
-                    if event.HasField("deleted") or event.task_record.status in FINAL:
-                        known.pop(event.task_record_id, None)
+    async with target.connect() as client, LivePicture(target, lines) as picture:
+        async for message in watch_runs(client, on_outage=picture.on_outage):
+            for event in message.events:
+                if event.HasField("task_record"):
+                    known[event.task_record_id] = event.task_record
+                if event.HasField("deleted") or event.task_record.status in FINAL:
+                    known.pop(event.task_record_id, None)
 
 
 def _in_order(runs: list[TaskRecord]) -> list[TaskRecord]:

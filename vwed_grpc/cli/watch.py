@@ -5,21 +5,19 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
+from rich.text import Text
 from vwed.v1.task_record_pb2 import TaskRecordStatus
 
 from vwed.client import watch_run
 from vwed_grpc.cli.event_line import BlockDepths, event_line
+from vwed_grpc.cli.live import LivePicture
 from vwed_grpc.cli.output import output_option, print_json
 from vwed_grpc.cli.run_lines import run_lines
 from vwed_grpc.cli.target import Target, run, target_options
-from vwed_grpc.reading import read_config, read_run
+from vwed_grpc.views.reading import read_config, read_run
 from vwed_grpc.views.run_view import RunView
 
 Status: TypeAlias = TaskRecordStatus.ValueType
-REFRESHES = 4
-"""A second."""
 _EXIT_CODES = {
     TaskRecordStatus.TASK_RECORD_STATUS_FAILED: 10,
     TaskRecordStatus.TASK_RECORD_STATUS_CANCELED: 11,
@@ -62,7 +60,7 @@ async def _lines(target: Target, run_id: str, after_seq: int | None, output: str
         record = await read_run(client, run_id)
         depths = BlockDepths(await read_config(client, record))
         status = record.status
-        async for event in watch_run(client, run_id, after_seq):
+        async for event in watch_run(client, run_id, after_seq, on_outage=target.tell_outage):
             if output == "json":
                 print_json(event, indent=None)
             else:
@@ -76,16 +74,11 @@ async def _tree(target: Target, run_id: str) -> Status:
     async with target.connect() as client:
         record = await read_run(client, run_id)
         view = RunView(record, await read_config(client, record))
-        console = Console(highlight=False)
 
-        def screen() -> Group:
-            # One line less than there are: the cursor stands below.
-            size = console.size
-            now = datetime.now(UTC)
-            return Group(*run_lines(view, now, width=size.width, height=size.height - 1))
+        def lines(width: int, height: int) -> list[Text]:
+            return run_lines(view, datetime.now(UTC), width=width, height=height)
 
-        with Live(get_renderable=screen, console=console, refresh_per_second=REFRESHES) as live:
-            async for event in watch_run(client, run_id):
+        async with LivePicture(target, lines) as picture:
+            async for event in watch_run(client, run_id, on_outage=picture.on_outage):
                 view.apply(event)
-            live.refresh()
         return view.run.status

@@ -18,7 +18,7 @@ from vwed_grpc.console.events import event_json
 from vwed_grpc.console.filters import number, run_filter
 from vwed_grpc.console.messages import plain, plain_all
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
-from vwed_grpc.reading import PAGE, read_run
+from vwed_grpc.views.reading import PAGE, read_run
 from vwed_grpc.views.words import entry_text, moment, run_status
 
 RUNS_PAGE = 50

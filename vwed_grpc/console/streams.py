@@ -23,7 +23,7 @@ from vwed_grpc.console.identity import Caller, Connect
 from vwed_grpc.console.messages import plain
 from vwed_grpc.console.table import table
 from vwed_grpc.domain.lifecycle import FINAL
-from vwed_grpc.reading import read_view
+from vwed_grpc.views.reading import read_view
 
 Item = TypeVar("Item")
 

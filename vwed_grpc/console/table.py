@@ -30,7 +30,7 @@ def table(view: RunView) -> dict[str, Any]:
         "run": run,
         "begin": shown.begin.isoformat(),
         "seconds": shown.seconds,
-        "left_out": shown.left_out,
+        "left_out": shown.left_out.total(),
         "rows": [_row(line, shown.seconds) for line in shown.lines],
     }
 

@@ -4,8 +4,9 @@ import random
 import re
 import secrets
 import time
+from typing import Protocol
 
-from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.errors import Aborted, InvalidArgument
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 ID_DEMAND = "must be at most 128 characters: letters, digits, and after the first . _ : -"
@@ -35,3 +36,18 @@ def new_id() -> str:
 def new_etag() -> str:
     """An opaque token that no other state of a resource has: 72 random bits, 12 characters."""
     return secrets.token_urlsafe(9)
+
+
+class Tagged(Protocol):
+    """A resource with an etag."""
+
+    id: str
+    etag: str
+
+
+def check_etag(noun: str, present: Tagged, etag: str) -> None:
+    """Raises Aborted if an etag is given ("": none) that is not the present one."""
+    if etag and etag != present.etag:
+        raise Aborted(
+            "ETAG_MISMATCH", f"{noun} {present.id} has changed", metadata={"etag": present.etag}
+        )

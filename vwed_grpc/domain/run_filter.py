@@ -53,11 +53,6 @@ def predicate(f: TaskRecordFilter) -> Predicate:
     return lambda run: all(test(run) for test in tests)
 
 
-def matches(f: TaskRecordFilter, run: TaskRecord) -> bool:
-    """Whether one run does; see `predicate`."""
-    return predicate(f)(run)
-
-
 def _is_one_of(
     values: frozenset[object], of: Callable[[TaskRecord], object], run: TaskRecord
 ) -> bool:

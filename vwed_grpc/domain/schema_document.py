@@ -78,7 +78,7 @@ class SchemaDocument:
     def _find(self, base: str, reference: str) -> _Target:
         uri, _, fragment = reference.partition("#")
         fragment = unquote(fragment)
-        uri = urljoin(base, uri) if uri else base
+        uri = urljoin(base, uri)
         if uri not in self._resources:
             raise NotHereError(reference)
         resource = self._resources[uri]

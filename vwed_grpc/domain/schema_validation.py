@@ -108,7 +108,7 @@ def misfits(schema: Schema, json: dict[str, Json], path: str, *, work: int) -> l
 
 def _pointer(steps: Steps) -> str:
     escaped = (str(step).replace("~", "~0").replace("/", "~1") for step in steps)
-    return "".join(f"/{quote(step, safe='')}" for step in escaped)
+    return "".join(f"/{quote(step)}" for step in escaped)
 
 
 def _sorted(errors: list[ValidationError], json: Json, path: str) -> list[Violation]:

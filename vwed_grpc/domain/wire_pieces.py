@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from vwed_grpc.domain.wire_format import DELIMITED, extent, read_varint
+
 M = TypeVar("M", bound=Message)
 
 PIECE = 64 * 1024
@@ -18,11 +20,6 @@ MAX_FIELDS = 100_000
 """In one message, lists and maps with each of their items: twice what the JSON limits allow."""
 MAX_LEVELS = 100
 """As protobuf's own parser has it."""
-
-_DELIMITED = 2
-_FIXED = {1: 8, 5: 4}
-_CONTINUED = 0x80
-_LONGEST_VARINT = 70
 
 
 class TooManyFieldsError(Exception):
@@ -39,8 +36,8 @@ def merge_in_pieces(message: Message, raw: bytes, levels: int = MAX_LEVELS) -> N
         return
     start = at = count = 0
     while at < len(raw):
-        tag, value = _varint(raw, at)
-        content, end = _extent(raw, tag & 7, value)
+        tag, value = read_varint(raw, at)
+        content, end = extent(raw, tag & 7, value)
         count += 1
         if count > MAX_FIELDS:
             raise TooManyFieldsError(*_step(message, tag))
@@ -77,7 +74,7 @@ def _merge_field(message: Message, tag: int, raw: bytes, content: bytes, levels:
     if not levels:
         raise DecodeError("messages nest too deep")
     field = message.DESCRIPTOR.fields_by_number.get(tag >> 3)
-    if field is None or field.message_type is None or tag & 7 != _DELIMITED:
+    if field is None or field.message_type is None or tag & 7 != DELIMITED:
         message.MergeFromString(raw)
         return
     try:
@@ -98,14 +95,14 @@ def _merge_entry(message: Message, field: Any, raw: bytes, content: bytes, level
     at = 0
     plain = field.message_type.fields_by_name["value"].message_type is None
     while at < len(content) and not plain:
-        tag, start = _varint(content, at)
-        start, end = _extent(content, tag & 7, start)
-        if tag == 1 << 3 | _DELIMITED:
+        tag, start = read_varint(content, at)
+        start, end = extent(content, tag & 7, start)
+        if tag == 1 << 3 | DELIMITED:
             try:
                 key = content[start:end].decode()
             except UnicodeDecodeError:
                 raise DecodeError("a key is not UTF-8") from None
-        elif tag == 2 << 3 | _DELIMITED:
+        elif tag == 2 << 3 | DELIMITED:
             value += content[start:end]
         at = end
     if plain:
@@ -114,36 +111,3 @@ def _merge_entry(message: Message, field: Any, raw: bytes, content: bytes, level
     of: Any = getattr(message, field.name)
     of[key].Clear()  # an entry takes the place of one before it
     merge_in_pieces(of[key], value, levels)
-
-
-def _extent(raw: bytes, wire_type: int, at: int) -> tuple[int, int]:
-    """Where the content of a field begins whose value is at `at`, and where it ends."""
-    if wire_type == _DELIMITED:
-        length, at = _varint(raw, at)
-        end = at + length
-    elif wire_type in _FIXED:
-        end = at + _FIXED[wire_type]
-    elif wire_type == 0:
-        end = _varint(raw, at)[1]
-    else:
-        raise DecodeError("no message of ours has groups")
-    if end > len(raw):
-        raise DecodeError("a field is longer than its message")
-    return at, end
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends."""
-    try:
-        byte = raw[at]
-        if byte < _CONTINUED:
-            return byte, at + 1
-        value = shift = 0
-        while byte >= _CONTINUED and shift < _LONGEST_VARINT:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            at += 1
-            byte = raw[at]
-    except IndexError:
-        raise DecodeError("a number is cut off") from None
-    return value | byte << shift, at + 1

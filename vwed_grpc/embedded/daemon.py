@@ -7,10 +7,12 @@ that it does, whoever started it and however that one ended; the file holds the 
 import asyncio
 import fcntl
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from signal import Signals
 from time import monotonic
@@ -30,7 +32,11 @@ _STEADY_AFTER = 30.0
 """A server that lived for so many seconds is restarted without an inherited delay."""
 _LOG_LIMIT = 16 * 2**20
 """Bytes of a log file above which a start puts it aside."""
-_GRAVE = ("PANIC:", "FATAL:", "error:")
+_GRAVE = re.compile(
+    # What probes hear of a server that is starting, or of its first start, is no reason.
+    r"(?:PANIC|FATAL|error): *(?! |the database system is |database \S+ does not exist)(?P<said>.*)"
+)
+_MORE = re.compile(r"(?:DETAIL|HINT): +(?P<said>.*)")
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -201,10 +207,13 @@ class Daemon:
 
 
 def complaint(output: str) -> str:
-    """The line of a failed server's output that says best what was wrong."""
+    """What a failed server's output says of what was wrong, in a line: what came first of it."""
     lines = output.strip().splitlines() or ["it said nothing"]
-    grave = [line for line in lines if any(word in line for word in _GRAVE)]
-    return (grave or lines)[-1]
+    for number, line in enumerate(lines):
+        if grave := _GRAVE.search(line):
+            more = takewhile(bool, map(_MORE.search, lines[number + 1 :]))
+            return ". ".join([grave["said"], *(found["said"] for found in more if found)])
+    return lines[-1]
 
 
 def exists(pid: int | None) -> bool:

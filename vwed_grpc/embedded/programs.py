@@ -1,10 +1,11 @@
-"""PostgreSQL's own programs: those of the wheel, or, for a server of another version, of PATH."""
+"""PostgreSQL's own programs, of the server's version: those in PATH, or else of the wheel."""
 
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from vwed_grpc.embedded.daemon import EmbeddedServerError
 from vwed_grpc.embedded.postgres import program
 
 
@@ -15,11 +16,12 @@ class ProgramMissingError(RuntimeError):
 def program_for(name: str, major: int) -> str:
     """The path of a program of this major version, which must be the server's.
 
-    An older one refuses the server, and what a newer one writes an older server may not take.
+    An older one refuses the server, and what a newer one writes an older server may not take. Those
+    of PATH come first: the wheel's know no TLS.
     Raises ProgramMissingError.
     """
     found = []
-    for path in (_of_the_wheel(name), shutil.which(name)):
+    for path in (shutil.which(name), _of_the_wheel(name)):
         if path is not None:
             version = _version(path)
             if version == major:
@@ -34,7 +36,7 @@ def program_for(name: str, major: int) -> str:
 def _of_the_wheel(name: str) -> str | None:
     try:
         path = program(name)
-    except ModuleNotFoundError:
+    except EmbeddedServerError:
         return None
     return path if Path(path).exists() else None
 

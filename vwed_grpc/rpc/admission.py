@@ -28,6 +28,8 @@ class Terms:
     places: tuple[Places, ...]
     """The first of them that has a free one gives it; if none has, the first of all is waited
     for."""
+    figures: Places
+    """For a call that comes to count."""
     reading: Reading
     large: Places
     """Of bytes of large requests at work."""
@@ -118,6 +120,7 @@ class Admission:
         return Terms(
             call_class=rule.call_class,
             places=self.places[rule.call_class],
+            figures=self.places[CallClass.FIGURES][0],
             reading=self._reading[rule.call_class],
             large=self._large,
             waits=self.waits,

@@ -65,7 +65,7 @@ def _by_token(tokens: "Tokens", needed: Sequence[str], *, tenants: bool, waits: 
         if tenants and not identity.has_tenant(call.tenant):
             raise PermissionDenied(
                 "TENANT_NOT_ALLOWED",
-                "the token does not list the tenant",
+                f"the token does not list the tenant {call.tenant}",
                 metadata={"tenant": call.tenant},
             )
         if identity.scopes.isdisjoint(needed):

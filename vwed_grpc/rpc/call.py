@@ -62,6 +62,10 @@ class Call:
         """For a unary call that only waits meanwhile, and so takes nobody's place."""
         return self.standing.waiting()
 
+    async def go_on_among_figures(self) -> None:
+        """For the rest of a call that comes to count. Raises ResourceExhausted."""
+        await self.standing.go_on_among_figures()
+
     def working(self) -> AbstractAsyncContextManager[None]:
         """For a stream that works meanwhile, in a place of its class."""
         return self.standing.working()

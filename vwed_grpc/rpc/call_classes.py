@@ -16,7 +16,7 @@ class CallClass(Enum):
     BULK = "bulk"
     """Lists, batch gets, and what people do with definitions."""
     FIGURES = "figures"
-    """What reads much to say little."""
+    """What reads much to say little; a list goes on here to count its total."""
     PROBE = "probe"
     """Health checks: they are answered when all else is at its limits, and while the server
     drains."""

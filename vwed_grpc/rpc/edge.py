@@ -21,7 +21,7 @@ from structlog.contextvars import bind_contextvars
 
 from vwed_grpc.domain.errors import InvalidArgument, ResourceExhausted, Violation, VwedError
 from vwed_grpc.limits import Limits
-from vwed_grpc.pacing import Pace
+from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.rpc.admission import Admission, Terms
 from vwed_grpc.rpc.audit import Audit, naming
 from vwed_grpc.rpc.authentication import Authentication, Metadata

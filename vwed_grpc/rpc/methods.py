@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vwed_grpc.domain.errors import ResourceExhausted, Unimplemented
-from vwed_grpc.offload import LARGE, offload
+from vwed_grpc.loop.offload import LARGE, offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.options import MAX_MESSAGE_BYTES
 from vwed_grpc.rpc.validation import Checked, M, MalformedMessage, checker

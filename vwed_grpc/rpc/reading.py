@@ -22,12 +22,11 @@ class Reader(OpenCall):
 
     __slots__ = ("began", "slow", "sweeps")
 
-    def __init__(self, task: asyncio.Task[Any], tenant: str) -> None:
-        super().__init__(task, tenant)
-        self.sweeps = 0
-        self.began = 0.0
-        """When the first sweep found it reading."""
-        self.slow = False
+    sweeps: int
+    """How many found it reading."""
+    began: float
+    """When the first of them did."""
+    slow: bool
 
     def leave(self) -> None:
         """Gives back the place of its class."""

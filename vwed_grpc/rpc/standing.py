@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from vwed_grpc.domain.errors import disk_full
-from vwed_grpc.offload import LARGE
+from vwed_grpc.loop.offload import LARGE
 from vwed_grpc.rpc.admission import Terms
 from vwed_grpc.rpc.reading import Reader
 from vwed_grpc.rpc.waits import Waits
@@ -124,6 +124,13 @@ class Standing(Reader):
             yield
         finally:
             self.leave()
+
+    async def go_on_among_figures(self) -> None:
+        """Leaves the call's place for one of the figures. Raises ResourceExhausted."""
+        self.leave()
+        figures = self.terms.figures
+        await figures.enter(self.tenant)
+        self._place = figures
 
     def _hold(self, size: int) -> None:
         """Counts a large request until the call ends. Raises ResourceExhausted."""

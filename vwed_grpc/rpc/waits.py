@@ -43,9 +43,6 @@ class Waits:
         self._of_tenant: dict[str, dict[OpenCall, None]] = {}
         self._of_connection: dict[str, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     def enter(self, call: OpenCall, connection: str) -> None:
         """Counts the call until `leave`. Raises ResourceExhausted."""
         if self._of_connection.get(connection, 0) >= self.of_connection:

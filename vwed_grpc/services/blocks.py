@@ -24,7 +24,7 @@ from vwed_grpc.rpc.errors import to_status
 from vwed_grpc.rpc.validation import Checked
 from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import block_records, task_records
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.writes.reports import Answer, Report
 from vwed_grpc.writes.writer import Writer
 
@@ -36,6 +36,7 @@ IN_FLIGHT = 64
 class BlockRecords:
     live: ReadingPool
     bulk: ReadingPool
+    figures: Pool
     writer: Writer
 
     async def ReportBlock(self, request: ReportBlockRequest, call: Call) -> ReportBlockResponse:
@@ -102,7 +103,9 @@ class BlockRecords:
                 raise checked.problem
             await call.standing.enter()
             return await self.writer.submit(
-                call.tenant, _report_of(request, request.block_records, call), call.remaining
+                call.tenant,
+                _report_of(request, request.block_records, call, streamed=True),
+                call.remaining,
             )
         except VwedError as refusal:
             refused = asyncio.get_running_loop().create_future()
@@ -130,9 +133,10 @@ class BlockRecords:
 
     async def ListBlockRecords(self, request: ListBlockRecordsRequest, call: Call) -> bytes:
         page = await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=block_records.LISTING,
             where=block_records.where(call.tenant, request.task_record_id, request.filter),
             default_order="first_seq",
@@ -149,6 +153,7 @@ def _report_of(
     call: Call,
     *,
     single: bool = False,
+    streamed: bool = False,
 ) -> Report:
     """Raises InvalidArgument for blocks that are said to end before their start."""
     report = Report(
@@ -158,6 +163,7 @@ def _report_of(
         lease_epoch=request.lease_epoch,
         actor=call.actor,
         single=single,
+        streamed=streamed,
     )
     if bad := [n for n, block in enumerate(blocks) if ends_before_start(block)]:
         raise InvalidArgument(

@@ -16,7 +16,7 @@ from vwed_grpc.cache.read_through import Loaded, ReadThrough
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.listing import list_page, list_response
 from vwed_grpc.storage import data_cache, task_records
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 
 _EXACT = 1.0
 """Seconds before its end from which on an entry is answered by PostgreSQL alone."""
@@ -26,6 +26,7 @@ _EXACT = 1.0
 class CacheReads:
     live: ReadingPool
     bulk: ReadingPool
+    figures: Pool
     cache: ReadThrough
     keys: KeySpace
 
@@ -61,9 +62,10 @@ class CacheReads:
 
     async def ListDataCache(self, request: ListDataCacheRequest, call: Call) -> bytes:
         page = await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=data_cache.LISTING,
             where=data_cache.where(call.tenant, request.task_record_id, request.key_prefix),
             default_order="key",

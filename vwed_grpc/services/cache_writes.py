@@ -28,6 +28,7 @@ from vwed_grpc.domain.entries import (
 )
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.increment import check_delta, incremented
+from vwed_grpc.loop.turns import Turns, in_turns
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.storage import data_cache, task_records
@@ -35,7 +36,6 @@ from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.data_cache_put import put, refusal
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.entry_writer import EntryWriter
 

@@ -13,8 +13,8 @@ from vwed.v1.task_def_service_pb2 import (
 )
 
 from vwed_grpc.domain.definition_diff import difference
-from vwed_grpc.offload import LARGE
-from vwed_grpc.offload_process import offload_to_process
+from vwed_grpc.loop.offload import LARGE
+from vwed_grpc.loop.offload_process import offload_to_process
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import TASK_DEFS

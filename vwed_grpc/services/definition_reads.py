@@ -13,7 +13,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.listing import ListPage, list_page
 from vwed_grpc.storage import definition_lists
 from vwed_grpc.storage.definitions import Definitions
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 
 D = TypeVar("D", bound=TaskDef | TaskTemplate)
 
@@ -22,6 +22,7 @@ D = TypeVar("D", bound=TaskDef | TaskTemplate)
 class DefinitionReads:
     live: ReadingPool
     bulk: ReadingPool
+    figures: Pool
     cache: ReadThrough
     versions: LocalVersions
     keys: KeySpace
@@ -53,9 +54,10 @@ class DefinitionReads:
     async def list(self, of: Definitions[D], call: Call, request: Any) -> ListPage[D]:
         """The page that a list request asks for."""
         return await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=await definition_lists.filtered(
                 self.bulk, of, call.tenant, f=request.filter, deleted=request.show_deleted
             ),
@@ -67,9 +69,10 @@ class DefinitionReads:
         """The page of one resource's versions, the newest first. Raises NotFound."""
         await of.require(self.bulk, call.tenant, request.id)
         return await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=definition_lists.history(of),
             where=[of.heads.c.tenant == call.tenant, of.heads.c.id == request.id],
             default_order="version desc",

@@ -23,7 +23,7 @@ from vwed_grpc.domain.definition_status import DISABLED, ENABLED, FIRST, require
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import require_id
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.idempotent import idempotent

@@ -19,7 +19,7 @@ from vwed_grpc.domain.blocks import cut
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.lifecycle import FINISH, HELD, Command, next_status
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.run_changes import lock_run, move
 from vwed_grpc.storage import rows

@@ -20,12 +20,12 @@ from vwed.v1.record_service_pb2 import (
 
 from vwed_grpc.domain.errors import InvalidArgument
 from vwed_grpc.domain.lifecycle import FINAL
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.listing import list_response
 from vwed_grpc.storage import rows, run_lists, summaries, task_records
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.pruning import Old
-from vwed_grpc.turns import in_turns
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.retention import count, prune_runs
 

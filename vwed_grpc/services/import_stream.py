@@ -21,7 +21,7 @@ from vwed_grpc.domain.errors import (
     ResourceExhausted,
     VwedError,
 )
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.methods import Requests, ended_by_caller
 
 Resource: TypeAlias = TaskDef | TaskTemplate

@@ -12,10 +12,10 @@ from vwed_grpc.domain.errors import VwedError
 from vwed_grpc.domain.ordering import parse_order_by
 from vwed_grpc.domain.paging import decode, encode, foreign_token, page_size, request_fingerprint
 from vwed_grpc.domain.wire_format import field
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.storage.listing import Listing
-from vwed_grpc.storage.pool import ReadingPool
-from vwed_grpc.turns import in_turns
+from vwed_grpc.storage.pool import Pool, ReadingPool
 
 M = TypeVar("M", bound=Message)
 
@@ -36,10 +36,11 @@ class ListPage(Generic[M]):
 
 
 async def list_page(
-    pool: ReadingPool,
     call: Call,
     request: Any,
     *,
+    bulk: ReadingPool,
+    figures: Pool,
     listing: Listing[M],
     where: Sequence[sa.ColumnElement[bool]],
     default_order: str,
@@ -48,13 +49,15 @@ async def list_page(
 ) -> ListPage[M]:
     """The page that a list request asks for, in one of the orders of the listing.
 
-    Raises InvalidArgument for its page_size, page_token or order_by.
+    A total, which has to go through all pages, has the places and connections of the figures.
+
+    Raises InvalidArgument for the request's page_size, page_token or order_by.
     """
     order = parse_order_by(request.order_by, listing.orders, default_order, tie_breaker=tie_breaker)
     size = page_size(request.page_size)
     fingerprint = request_fingerprint(call.tenant, request.DESCRIPTOR.name, request)
     kinds = [listing.orders[term.field].type.python_type for term in order]
-    copy = pool.incarnation.value.copy
+    copy = bulk.incarnation.value.copy
     position = None
     if request.page_token:
         # Of another copy of the data, what comes next would be another question.
@@ -63,17 +66,20 @@ async def list_page(
             raise foreign_token()
         position = tuple(values)
     page = await listing.page(
-        pool,
+        bulk,
         where,
         order,
         size=size,
         position=position,
         full=request.view == View.VIEW_FULL,
-        total=request.include_total,
         alternatives=alternatives,
     )
     token = encode(fingerprint, (copy, *page.next_position)) if page.next_position else ""
-    return ListPage(page.items, token, page.total)
+    total = 0
+    if request.include_total:
+        await call.go_on_among_figures()
+        total = await listing.total(figures, where, alternatives)
+    return ListPage(page.items, token, total)
 
 
 async def list_response(answer: Message, name: str, items: Sequence[Message]) -> bytes:

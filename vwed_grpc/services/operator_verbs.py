@@ -20,7 +20,7 @@ from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, PENDING, Command
 from vwed_grpc.domain.run_input import complete_input
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.idempotent import idempotent
 from vwed_grpc.services.run_changes import lock_run, move

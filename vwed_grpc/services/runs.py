@@ -27,7 +27,7 @@ from vwed_grpc.domain.ids import new_id, require_id
 from vwed_grpc.domain.lifecycle import OPEN, PENDING
 from vwed_grpc.domain.run_input import complete_input
 from vwed_grpc.domain.wire_pieces import copy_in_pieces
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.validation import validate
 from vwed_grpc.services.idempotent import idempotent
@@ -41,7 +41,7 @@ from vwed_grpc.storage import (
     run_tree,
     task_records,
 )
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.writes.commit import Committer, Effects
@@ -68,6 +68,7 @@ MUTABLE = frozenset({"labels", "priority", "external_id", "pinned"})
 class TaskRecords:
     live: ReadingPool
     bulk: ReadingPool
+    figures: Pool
     cache: ReadThrough
     keys: KeySpace
     committer: Committer
@@ -166,9 +167,10 @@ class TaskRecords:
     async def ListTaskRecords(self, request: ListTaskRecordsRequest, call: Call) -> bytes:
         listed = run_lists.listed(call.tenant, request.filter)
         page = await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=listed.listing,
             where=listed.where,
             default_order="create_time desc",

@@ -23,8 +23,8 @@ from vwed_grpc.domain.templates import (
     problems_of_serialized,
     template_problems,
 )
-from vwed_grpc.offload import offload
-from vwed_grpc.offload_process import offload_to_process
+from vwed_grpc.loop.offload import offload
+from vwed_grpc.loop.offload_process import offload_to_process
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.definition_reads import DefinitionReads
 from vwed_grpc.services.definitions import CREATED, TASK_DEFS, set_first_status

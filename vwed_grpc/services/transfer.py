@@ -20,7 +20,7 @@ from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from vwed_grpc.domain.field_mask import apply_mask
 from vwed_grpc.domain.ids import require_id
 from vwed_grpc.domain.wire_format import field
-from vwed_grpc.offload import offload
+from vwed_grpc.loop.offload import offload
 from vwed_grpc.rpc.call import Call
 from vwed_grpc.rpc.methods import Requests
 from vwed_grpc.rpc.validation import validate

@@ -19,7 +19,7 @@ from vwed_grpc.rpc.call import Call
 from vwed_grpc.services.listing import list_page
 from vwed_grpc.storage import events, rows, task_records
 from vwed_grpc.storage.incarnation import CurrentIncarnation
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.watching.feed import Feed, Request
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.watch import Watch, resume
@@ -31,6 +31,7 @@ BOOKMARK_SECONDS = 15.0
 class History:
     live: ReadingPool
     bulk: ReadingPool
+    figures: Pool
     logs: TailedLogs
     incarnation: CurrentIncarnation
     retention: Mapping[str, Retention]
@@ -42,9 +43,10 @@ class History:
             raise task_records.missing(run)
         after = resume(extent, request.after_seq)
         page = await list_page(
-            self.bulk,
             call,
             request,
+            bulk=self.bulk,
+            figures=self.figures,
             listing=events.LISTING,
             where=events.where(call.tenant, run, after),
             default_order="seq",

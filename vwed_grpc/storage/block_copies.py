@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from vwed_grpc.domain.blocks import PENDING, SKIPPED, SUCCEEDED, Block, Status
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import rows
 from vwed_grpc.storage.block_records import BASIC
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 _LOOKED_AT = 2_000
 """Blocks that one statement looks at."""

@@ -10,13 +10,13 @@ from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordFilter
 
 from vwed_grpc.domain.blocks import CANCELED, FINAL, Block
 from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import models, rows
 from vwed_grpc.storage.conditions import one_of
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 table = models.BlockRecord.__table__
 c = table.c
@@ -28,6 +28,7 @@ Key = tuple[str, str, str, int]
 
 
 def missing(id_: str) -> NotFound:
+    """What is raised where no block of the run has this id."""
     return NotFound("BLOCK_RECORD_NOT_FOUND", f"no block_record {id_!r}", metadata={"id": id_})
 
 
@@ -41,6 +42,7 @@ _GET = Statement(
 
 
 async def get(pool: ReadingPool, tenant: str, run: str, id_: str) -> BlockRecord | None:
+    """The block of this run in full; None if there is none."""
     found = await pool.fetch(_GET, {"tenant": tenant, "run": run, "id": id_})
     return rows.block_record(found[0]) if found else None
 
@@ -63,8 +65,8 @@ _LOOK_UP = Statement(f"""
 """)  # noqa: S608 - column names from the table's own definition
 
 
-def _by_id(run: str, id_: str) -> str:
-    """A block by its id, by the index of ids, whenever this was planned.
+def _by_id(id_: str) -> str:
+    """A block of the run `k.run` by its id, by the index of ids, whenever this was planned.
 
     To a planner who has seen an empty table one index is as good as another that begins with the
     run, and its plan may be kept until runs are large. To be equal to one id would make the order
@@ -72,14 +74,14 @@ def _by_id(run: str, id_: str) -> str:
     """
     return f"""
         SELECT b.task_record_id, b.id, b.parent_block_record_id FROM block_records b
-         WHERE b.tenant = :tenant AND b.task_record_id = {run} AND b.id >= {id_} AND b.id <= {id_}
+         WHERE b.tenant = :tenant AND b.task_record_id = k.run AND b.id >= {id_} AND b.id <= {id_}
          ORDER BY b.id OFFSET 0"""  # noqa: S608 - names of our own
 
 
 _LOOK_UP_IDS = Statement(f"""
     SELECT b.task_record_id, b.id
       FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[])) AS k (run, id)
-     CROSS JOIN LATERAL ({_by_id("k.run", "k.id")}) b
+     CROSS JOIN LATERAL ({_by_id("k.id")}) b
 """)  # noqa: S608 - the same
 
 
@@ -133,10 +135,10 @@ _ABOVE = Statement(f"""
      CROSS JOIN LATERAL (
            WITH RECURSIVE up (id, parent) AS (
                 SELECT b.id, b.parent_block_record_id
-                  FROM unnest(k.ids) AS n (id) CROSS JOIN LATERAL ({_by_id("k.run", "n.id")}) b
+                  FROM unnest(k.ids) AS n (id) CROSS JOIN LATERAL ({_by_id("n.id")}) b
                  UNION
                 SELECT b.id, b.parent_block_record_id
-                  FROM up CROSS JOIN LATERAL ({_by_id("k.run", "up.parent")}) b)
+                  FROM up CROSS JOIN LATERAL ({_by_id("up.parent")}) b)
            SELECT id, parent FROM up LIMIT CAST(:most AS int)) up
 """)  # noqa: S608 - the same
 
@@ -264,6 +266,7 @@ async def count_open(tx: Transaction, tenant: str, run: str) -> int:
 
 
 def where(tenant: str, run: str, f: BlockRecordFilter) -> list[sa.ColumnElement[bool]]:
+    """The conditions that a run's blocks have to meet, all of them: for `LISTING`."""
     conditions: list[sa.ColumnElement[bool]] = [c.tenant == tenant, c.task_record_id == run]
     for column, values in (
         (c.status, f.statuses),

@@ -17,12 +17,14 @@ Fetch: TypeAlias = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[s
 
 
 class ByKey(Statement):
-    """Reads what `one` selects for each of the given keys, a tenant's (`:tenant`).
+    """Reads what `one` selects of a key, for each of the given keys, a tenant's (`:tenant`).
 
-    The keys come as one array for each of the columns, under its name.
+    The keys come as one array for each of the columns, under its name; so does the key to `one`.
     """
 
-    def __init__(self, one: sa.Select[Any], *key: sa.Column[str]) -> None:
+    def __init__(
+        self, one: Callable[[sa.FromClause], sa.Select[Any]], *key: sa.Column[str]
+    ) -> None:
         texts = sa.ARRAY(key[0].type)
         given = (
             sa.func.unnest(*(sa.bindparam(column.name, type_=texts) for column in key))
@@ -31,11 +33,7 @@ class ByKey(Statement):
         )
         # With OFFSET each key is looked up by itself, by index, whatever the statistics say; a
         # join may read all rows of the tenant instead.
-        found = (
-            one.where(*(column == given.c[column.name] for column in key))
-            .offset(0)
-            .lateral("found")
-        )
+        found = one(given).offset(0).lateral("found")
         super().__init__(sa.select(found).select_from(given.join(found, sa.true())))
         self.key = tuple(column.name for column in key)
 

@@ -11,8 +11,16 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage import timelines
+from vwed_grpc.storage.demands import lacking
 from vwed_grpc.storage.errors import DRIVER_ERRORS
-from vwed_grpc.storage.hosts import addresses, options, parsed, through_pgbouncer
+from vwed_grpc.storage.hosts import (
+    addresses,
+    named,
+    options,
+    parsed,
+    through_pgbouncer,
+    without_tls,
+)
 from vwed_grpc.storage.incarnation import CurrentIncarnation
 
 log = structlog.get_logger("vwed.database")
@@ -35,7 +43,7 @@ _GREETING = f"""
 
 
 class NotSetUpError(asyncpg.InterfaceError):  # type: ignore[misc]  # asyncpg ships no types
-    """The sessions behind PgBouncer are not as the service needs them."""
+    """The server, or a session behind PgBouncer, is not as the service needs it."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -61,12 +69,14 @@ class Connector:
     """Makes connections for all pools of a process, and knows which copy of the data they reach."""
 
     def __init__(self, url: str) -> None:
-        self.url = parsed(url)
+        given = parsed(url)
+        self.url = without_tls(given)
+        self.where = named(given)
         self.pooled = through_pgbouncer(url)
         """Whether each transaction may have another session: nothing of one is kept then."""
         self.incarnation = CurrentIncarnation()
-        self._addresses = list(addresses(self.url))
-        self._options = options(self.url)
+        self._addresses = list(addresses(given))
+        self._options = options(given)
         self._made: WeakSet[Connection] = WeakSet()
         self._learning = asyncio.Lock()
 
@@ -170,6 +180,10 @@ async def _connect(wanted: Mapping[str, Any]) -> Connection:
             "PgBouncer is in between: the database URL must say ?pgbouncer=true,"
             " see docs/operations.md"
         ) from exc
+    encoding = getattr(connection.get_settings(), "server_encoding", "UTF8")  # a pooler may be mute
+    if lack := lacking(connection.get_server_version().major, encoding):
+        connection.terminate()
+        raise NotSetUpError(lack)
     try:
         connection.greeting = await connection.fetchrow(_GREETING)
     except BaseException:

@@ -30,11 +30,17 @@ _ALIVE = c.expire_time.is_(None) | (c.expire_time > _NOW)
 
 
 def missing(key: str) -> NotFound:
+    """What is raised where the run has no such entry, or one that has expired."""
     return NotFound("DATA_CACHE_NOT_FOUND", f"no entry {key!r}", metadata={"key": key})
 
 
 GET = ByKey(
-    sa.select(table, _NOW.label("read_time")).where(c.tenant == sa.bindparam("tenant"), _ALIVE),
+    lambda given: sa.select(table, _NOW.label("read_time")).where(
+        c.tenant == sa.bindparam("tenant"),
+        c.task_record_id == given.c.task_record_id,
+        c.key == given.c.key,
+        _ALIVE,
+    ),
     c.task_record_id,
     c.key,
 )

@@ -8,10 +8,10 @@ from vwed_grpc.domain.entries import NOTHING, Put, end_of
 from vwed_grpc.domain.errors import FailedPrecondition, VwedError
 from vwed_grpc.domain.ids import new_id
 from vwed_grpc.domain.wire_format import field
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import data_cache, rows, task_records
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 # One pass over the rows, in an order that all writers keep to, so they do not deadlock.
 # Whoever replaces a row may have waited for it. So all that depends on the time is worked out under

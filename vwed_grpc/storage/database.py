@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from vwed_grpc.storage.connector import Connector
-from vwed_grpc.storage.hosts import parsed
+from vwed_grpc.storage.hosts import libpq, parsed
 from vwed_grpc.storage.pool import Pool, ReadingPool
 
 
@@ -63,6 +63,7 @@ class Database:
 
     @property
     def pools(self) -> Sequence[Pool]:
+        """All of them, however different what they are for."""
         return (self.urgent, self.live, self.bulk, self.figures, self.duties, self.probe)
 
     async def answer(self) -> None:
@@ -70,17 +71,19 @@ class Database:
         await self.probe.select(sa.select(sa.literal(1)))
 
     async def close(self) -> None:
+        """Closes all connections, which nobody may use any more."""
         await asyncio.gather(*(pool.close() for pool in self.pools))
 
 
 def plain_reason(exc: DBAPIError) -> str:
     """What PostgreSQL or its driver said, in one line for operators; no password is in it."""
-    return " ".join(str(exc.orig).split())
+    diagnosis = getattr(exc.orig, "diag", None)  # psycopg's: its text has parts of the statement
+    return " ".join(str((diagnosis and diagnosis.message_primary) or exc.orig).split())
 
 
 def sync_engine(url: str) -> sa.Engine:
     """The same database for migrations and scripts, without an event loop (psycopg)."""
-    given = parsed(url).set(drivername="postgresql+psycopg")
+    given = libpq(parsed(url)).set(drivername="postgresql+psycopg")
     # Of several hosts the one that takes writes, as the service's pools do.
     options: dict[str, Any] = {"target_session_attrs": "read-write"}
     if "connect_timeout" not in given.query:

@@ -31,7 +31,7 @@ async def filtered(
     tenant: str,
     f: TaskDefFilter | TaskTemplateFilter,
     *,
-    deleted: bool = False,
+    deleted: bool,
 ) -> FacetedListing[D]:
     """What a filter leaves, in any of the documented orders."""
     h, facets = definitions.heads.c, definitions.facets

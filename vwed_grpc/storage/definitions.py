@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_template_pb2 import TaskTemplate
 
-from vwed_grpc.domain.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
-from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.domain.errors import AlreadyExists, FailedPrecondition, NotFound
+from vwed_grpc.domain.ids import check_etag, new_etag
 from vwed_grpc.storage import facets, models, rows
 from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.errors import sqlstate
@@ -43,10 +43,12 @@ class Definitions(Generic[D]):
     reader: Callable[[tuple[str, ...]], Callable[[sa.Row[Any]], D]]
 
     def to_message(self, row: sa.Row[Any]) -> D:
+        """What `reader` makes of one row."""
         return self.reader(tuple(row._fields))(row)
 
     @property
     def parent(self) -> sa.Column[str]:
+        """The id of the definition, in `versions`."""
         return self.versions.c[f"{self.noun}_id"]
 
     @cached_property
@@ -66,6 +68,7 @@ class Definitions(Generic[D]):
 
     @property
     def json(self) -> list[sa.Column[Any]]:
+        """The columns that may be large, in `versions`."""
         return [self.versions.c[name] for name in self.json_fields]
 
     @cached_property
@@ -94,8 +97,12 @@ class Definitions(Generic[D]):
     @cached_property
     def _get(self) -> ByKey:
         h = self.heads.c
-        latest = sa.select(self.heads, *self.json).select_from(self.latest)
-        return ByKey(latest.where(h.tenant == sa.bindparam("tenant")), h.id)
+        latest = (
+            sa.select(self.heads, *self.json)
+            .select_from(self.latest)
+            .where(h.tenant == sa.bindparam("tenant"))
+        )
+        return ByKey(lambda given: latest.where(h.id == given.c.id), h.id)
 
     @cached_property
     def _get_version(self) -> Statement:
@@ -218,14 +225,11 @@ class Definitions(Generic[D]):
         await tx.fetch(self._free_names, {"tenant": tenant, "ids": ids})
 
     async def lock(self, tx: Transaction, tenant: str, id_: str, etag: str = "") -> D:
-        """The latest content, locked until the transaction ends; compares `etag` if given."""
+        """The latest content, locked until the end. Raises NotFound, Aborted if `etag` differs."""
         message = await self.find(tx, tenant, id_)
         if message is None:
             raise self.missing(id_)
-        if etag and etag != message.etag:
-            raise Aborted(
-                "ETAG_MISMATCH", f"{self.noun} {id_} has changed", metadata={"etag": message.etag}
-            )
+        check_etag(self.noun, message, etag)
         return message
 
     @cached_property
@@ -259,6 +263,7 @@ class Definitions(Generic[D]):
         return None
 
     def missing(self, id_: str) -> NotFound:
+        """What is raised where there is none with this id."""
         return NotFound(
             f"{self.noun.upper()}_NOT_FOUND", f"no {self.noun} {id_!r}", metadata={"id": id_}
         )
@@ -283,6 +288,7 @@ class Definitions(Generic[D]):
         )
 
     def deleted(self, id_: str) -> FailedPrecondition:
+        """What is raised where a deleted one is asked for more than it is good for."""
         return FailedPrecondition(
             f"{self.noun.upper()}_DELETED",
             f"{self.noun} {id_!r} is deleted: only reading and undelete work",

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from vwed_grpc.storage.incarnation import HOLD_SECONDS
 from vwed_grpc.storage.models import Base, Timeline
+from vwed_grpc.storage.schema import HEAD
 from vwed_grpc.storage.timelines import ADD
 
 Program = Callable[[str, int], str]
@@ -33,6 +34,8 @@ def backup(engine: sa.Engine, file: Path, program: Program) -> None:
 
     The timelines stay behind, so what is restored is another copy of the data, by whatever means.
     """
+    if file.exists() and not file.is_file():
+        raise DumpError(f"{file} is not a file")  # a device would be replaced by one
     with engine.connect() as connection:
         major = _major(connection)
         if not sa.inspect(connection).has_table("alembic_version"):
@@ -63,9 +66,13 @@ def restore(engine: sa.Engine, file: Path, program: Program, *, force: bool) -> 
         there = [name for name in _names() if sa.inspect(connection).has_table(name)]
         if not force and _holds_anything(connection, there):
             raise DumpError("the database is not empty; --force replaces what is in it")
-    listed = _run([program("pg_restore", major), "--list", str(file)], {})
+    no_backup = f"{file} is no backup of this service"
+    try:
+        listed = _run([program("pg_restore", major), "--list", str(file)], {})
+    except DumpError as exc:
+        raise DumpError(f"{no_backup}: {exc}") from exc
     if "TABLE public alembic_version " not in listed:
-        raise DumpError(f"{file} is no backup of this service")
+        raise DumpError(no_backup)
     dsn, environment = _target(engine)
     _pipe(
         [program("pg_restore", major), "--no-owner", "--no-privileges", "--file=-", str(file)],
@@ -121,6 +128,15 @@ def _away_with(there: Sequence[str]) -> str:
 _AFTERWARDS = f"""
     RESET search_path;
     RESET statement_timeout;
+    DO $$ DECLARE
+        found text := (SELECT version_num FROM alembic_version);
+        since text := split_part(obj_description('alembic_version'::regclass, 'pg_class'), '=', 2);
+    BEGIN
+        IF found > '{HEAD}' AND (since > '{HEAD}') IS NOT FALSE THEN
+            RAISE EXCEPTION
+                'the backup has schema %, which this release ({HEAD}) does not know', found;
+        END IF;
+    END $$;
     -- In another cluster the numbers of transactions begin anew, and these would be yet to come, or
     -- those of some that still run there.
     UPDATE task_record_events SET xact = (pg_current_xact_id()::text)::bigint
@@ -191,4 +207,5 @@ def _pipe(source: Sequence[str], sink: Sequence[str], environment: Mapping[str, 
 def _complaint(said: IO[bytes]) -> str:
     said.seek(0)
     lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    return next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
+    line = next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1])
+    return line.removeprefix("ERROR:  ")

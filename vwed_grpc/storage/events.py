@@ -10,18 +10,20 @@ import sqlalchemy as sa
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed_grpc.domain.wire_format import merged
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import models
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.paged_delete import PagedDelete
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 
 events = models.TaskRecordEvent.__table__
 
 
 class Kind(IntEnum):
+    """What happened, as the column `kind` has it."""
+
     RUN = 1
     BLOCK = 2
     SIGNAL = 3
@@ -51,6 +53,7 @@ class Event:
         return len(self.event) + len(self.payload or b"") + 200
 
     def body(self, *, full: bool) -> bytes:
+        """The serialized TaskRecordEvent of VIEW_FULL, or of VIEW_BASIC."""
         return merged(self.event, self.payload) if full and self.payload else self.event
 
 
@@ -236,6 +239,7 @@ async def exists(tx: Transaction, tenant: str, run: str) -> bool:
 
 
 def where(tenant: str, run: str, after_seq: int) -> list[sa.ColumnElement[bool]]:
+    """The conditions that a run's events after a seq meet: for `LISTING`."""
     c = events.c
     return [c.tenant == tenant, c.task_record_id == run, c.seq > after_seq]
 

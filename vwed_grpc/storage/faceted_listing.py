@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from vwed_grpc.domain.ordering import OrderTerm
 from vwed_grpc.storage import models
 from vwed_grpc.storage.listing import Listing, Place
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool
 
 M = TypeVar("M", bound=Message)
 
@@ -41,6 +41,7 @@ class FacetedListing(Listing[M]):
         weighed: bool,
         alternatives: Sequence[sa.ColumnElement[bool]],  # noqa: ARG002 - the facets are the alternatives
     ) -> sa.Select[Any]:
+        """As of `Listing`: the first rows of each facet, and of these the first."""
         # No page ends where nothing can follow, but a forged token says so.
         ranges = [*self._ranges(order, place)] or [[sa.false()]]
         firsts = [self._first_of(range_, order, limit) for range_ in ranges]
@@ -97,7 +98,7 @@ class FacetedListing(Listing[M]):
                 yield [*equal, column.is_(None)]
             equal.append(column == value)
 
-    async def _count(self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]]) -> int:
+    async def _count(self, pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> int:
         del where  # the facets say it all
         counted = sa.select(sa.func.count()).where(
             self.facets.c.facet == sa.any_(self.read), *self.conditions
@@ -154,4 +155,5 @@ def each_of(values: sa.BindParameter[Sequence[str]]) -> sa.TableValuedAlias:
 
 
 def texts(values: Sequence[str]) -> sa.BindParameter[Sequence[str]]:
+    """The values as one parameter: for `each_of`."""
     return sa.literal(list(values), ARRAY(models.Text))

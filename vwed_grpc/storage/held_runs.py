@@ -55,13 +55,8 @@ class HeldRun:
     payload: bytes
     """The fields that `record` lacks, serialized."""
 
-    def ran_out(self, tx: Transaction) -> bool:
-        """Whether its lease is over."""
-        if self.lease is None or not self.record.HasField("lease_expire_time"):
-            return False
-        return tx.ran_out(rows.moment(self.record.lease_expire_time), self.lease)
-
     def serialized(self) -> bytes:
+        """The whole run, as one TaskRecord."""
         return self.record.SerializeToString() + self.payload
 
 

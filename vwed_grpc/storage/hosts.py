@@ -7,6 +7,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -42,7 +43,7 @@ def _with_port(host: str) -> str:
 
 def addresses(url: sa.URL) -> Sequence[Mapping[str, Any]]:
     """Host and port of each server, as the driver takes them; both may be left to it."""
-    given = _arguments(url)
+    given = _arguments(without_tls(url))
     host, port = given.get("host"), given.get("port")
     if isinstance(host, list):
         return [{"host": h, "port": p} for h, p in zip(host, given["port"], strict=True)]
@@ -51,7 +52,33 @@ def addresses(url: sa.URL) -> Sequence[Mapping[str, Any]]:
 
 def options(url: sa.URL) -> Mapping[str, Any]:
     """All that the URL says to the driver but where the servers are."""
-    return {k: v for k, v in _arguments(url).items() if k not in {"host", "port"}}
+    given = _arguments(without_tls(url))
+    others = {name: value for name, value in given.items() if name not in {"host", "port"}}
+    return {**others, **tls(url)}
+
+
+def without_tls(url: sa.URL) -> sa.URL:
+    return url.difference_update_query([name for name in url.query if name.startswith("ssl")])
+
+
+def tls(url: sa.URL) -> Mapping[str, Any]:
+    """What the URL says of it, for the driver, which takes libpq's words for it in a DSN alone."""
+    words = {name: word for name, word in libpq(url).query.items() if name.startswith("ssl")}
+    return {"dsn": f"postgresql://?{urlencode(words)}"} if words else {}
+
+
+def libpq(url: sa.URL) -> sa.URL:
+    """The same in libpq's words: `ssl`, which asyncpg's users write, is its `sslmode`."""
+    mode = url.query.get("ssl")
+    if mode is None:
+        return url
+    return url.difference_update_query(["ssl"]).update_query_dict({"sslmode": mode})
+
+
+def named(url: sa.URL) -> str:
+    """Where the servers are, for people."""
+    places = [(str(at.get("host", "localhost")), at.get("port")) for at in addresses(url)]
+    return ", ".join(host if port is None else f"{host}:{port}" for host, port in places)
 
 
 def _arguments(url: sa.URL) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class CurrentIncarnation:
 
     @property
     def known(self) -> Incarnation | None:
+        """As `value`; None before the first transaction has found out."""
         return self._value
 
     @property
@@ -148,4 +149,5 @@ class CurrentIncarnation:
             listener()
 
     def on_change(self, listener: Callable[[], None]) -> None:
+        """The listener is called after each change but the first."""
         self._listeners.append(listener)

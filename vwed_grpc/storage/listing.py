@@ -9,10 +9,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.loop.turns import Turns
 from vwed_grpc.storage.codecs import moment
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.shapes import Shapes
-from vwed_grpc.turns import Turns
 
 
 class Item(Protocol):
@@ -36,9 +36,11 @@ _SHAPES = Shapes()
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
+    """Some items in the order that was asked for."""
+
     items: list[M]
     next_position: Position | None
-    total: int
+    """Of the last item; None: there are no more."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,6 @@ class Listing(Generic[M]):
         size: int,
         position: Position | None = None,
         full: bool = False,
-        total: bool = False,
         alternatives: Sequence[sa.ColumnElement[bool]] = (),
     ) -> Page[M]:
         """At most `size` items of what `where` leaves; at most MAX_PAGE_BYTES unless one item.
@@ -108,12 +109,16 @@ class Listing(Generic[M]):
         return Page(
             items=items,
             next_position=self._position(last, order) if more and last else None,
-            total=await self._count(
-                pool, [*where, sa.or_(*alternatives)] if alternatives else where
-            )
-            if total
-            else 0,
         )
+
+    async def total(
+        self,
+        pool: Pool,
+        where: Sequence[sa.ColumnElement[bool]],
+        alternatives: Sequence[sa.ColumnElement[bool]] = (),
+    ) -> int:
+        """How many items all pages have together."""
+        return await self._count(pool, [*where, sa.or_(*alternatives)] if alternatives else where)
 
     async def batch(
         self,
@@ -271,7 +276,7 @@ class Listing(Generic[M]):
         messages = await self._messages(found)
         return [messages[key] for key in wanted if key in messages]
 
-    async def _count(self, pool: ReadingPool, where: Sequence[sa.ColumnElement[bool]]) -> int:
+    async def _count(self, pool: Pool, where: Sequence[sa.ColumnElement[bool]]) -> int:
         rows = await pool.select(sa.select(sa.func.count()).select_from(self.source).where(*where))
         return int(rows[0][0])
 

@@ -61,4 +61,5 @@ async def open_in_chain(tx: Transaction, tenant: str, chain: str) -> str | None:
 
 
 async def has_runs_below(tx: Transaction, tenant: str, id_: str) -> bool:
+    """Whether any run, open or not, has this one for its parent."""
     return await _id_of(tx, _BELOW, tenant, id_) is not None

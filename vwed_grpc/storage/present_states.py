@@ -7,11 +7,11 @@ from operator import itemgetter
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import block_records, rows, run_lists
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
-from vwed_grpc.turns import in_turns
 
 BLOCKS_AT_ONCE = 1_000
 MOST_BLOCKS = 2_000

@@ -55,9 +55,13 @@ class Old:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """A run that is old enough to be pruned."""
+
     id: str
     parent: str
+    """The run that it is below; "": none."""
     blocks: int
+    """How many it has, in all attempts."""
 
 
 START: Place = ("-infinity", "")

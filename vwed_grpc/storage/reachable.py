@@ -40,7 +40,7 @@ async def until_reachable(
     pause, said = _FIRST_PAUSE, ""
     while True:
         try:
-            with _reasons():
+            with _reasons(connector.where):
                 return await _look(connector, check)
         except NeverReachable:
             raise
@@ -68,11 +68,14 @@ async def _look(connector: Connector, check: Callable[[Connection], Awaitable[No
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def _reasons(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, *DRIVER_ERRORS) as exc:
-        reason = " ".join(str(exc).split()) or type(exc).__name__
+        said = (isinstance(exc, OSError) and exc.strerror) or str(exc) or type(exc).__name__
+        if isinstance(exc, TimeoutError):  # most have no text
+            said = "no answer"
+        reason = f"{where}: {' '.join(said.split())}"
         state = sqlstate(exc)
         passes = state.startswith(_PASSES) if state else not isinstance(exc, NotSetUpError)
         raise (NotReachable if passes else NeverReachable)(reason) from exc

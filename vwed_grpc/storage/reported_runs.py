@@ -34,13 +34,16 @@ class ReportedRun:
     news: list[Event] = field(default_factory=list)
 
 
+# Each by the index of ids, whenever it was planned: see `block_records`.
 LOCK = Statement(f"""
-    SELECT id, status, executor_id, robot_id, lease_epoch, lease, lease_expire_time, seq,
-           config_blocks, blocks_recorded, update_time,
-           {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
-      FROM task_records
-     WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))
-     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    SELECT r.* FROM unnest(CAST(:ids AS text[])) AS k (id)
+     CROSS JOIN LATERAL (
+           SELECT id, status, executor_id, robot_id, lease_epoch, lease, lease_expire_time, seq,
+                  config_blocks, blocks_recorded, update_time,
+                  {", ".join(f"blocks_{name}" for name in BLOCK_COUNTS)}
+             FROM task_records
+            WHERE tenant = :tenant AND id >= k.id AND id <= k.id
+            ORDER BY id OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED) r
 """)  # noqa: S608 - column names of our own
 _EXISTING = Statement(
     "SELECT id FROM task_records WHERE tenant = :tenant AND id = ANY(CAST(:ids AS text[]))"

@@ -48,6 +48,7 @@ def put_time(target: Timestamp, value: datetime | int | None) -> None:
 
 
 def timestamp(value: datetime) -> Timestamp:
+    """See `put_time`."""
     result = Timestamp()
     put_time(result, value)
     return result
@@ -59,6 +60,7 @@ def moment(value: Timestamp) -> datetime:
 
 
 def span(value: Duration) -> timedelta:
+    """A Duration, cut to microseconds."""
     return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
 
 
@@ -160,6 +162,7 @@ def put_total(counts: BlockCounts, config_blocks: int) -> None:
 
 
 def final_blocks(counts: BlockCounts) -> int:
+    """How many of the blocks counted are final."""
     return counts.succeeded + counts.failed + counts.skipped + counts.canceled
 
 

@@ -61,6 +61,7 @@ def where(tenant: str, f: TaskRecordFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def within(column: sa.Column[Any], span: TimeRange) -> list[sa.ColumnElement[bool]]:
+    """The conditions of a range, of which either end may be open; an unset time meets none."""
     conditions: list[sa.ColumnElement[bool]] = []
     if span.HasField("from"):
         conditions.append(column >= rows.moment(getattr(span, "from")))

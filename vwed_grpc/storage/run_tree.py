@@ -19,7 +19,7 @@ _PARENT = Statement(
 
 
 async def lock_with_parent(
-    tx: Transaction, tenant: str, id_: str, etag: str = "", *, exclusive: bool = False
+    tx: Transaction, tenant: str, id_: str, etag: str, *, exclusive: bool
 ) -> Run:
     """The run as `task_records.lock` does it, and its parent is kept.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import sqlalchemy as sa
 
+from vwed_grpc.storage.demands import lacking
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -29,6 +31,7 @@ class SchemaMismatchError(RuntimeError):
 
 
 def alembic_config() -> "Config":
+    """Where the migrations are; a database is not named."""
     # A hundred modules, for who brings a schema up to date; servers look at one, as a rule.
     from alembic.config import Config  # noqa: PLC0415 - see above
 
@@ -38,8 +41,14 @@ def alembic_config() -> "Config":
 
 
 def migrate(engine: sa.Engine) -> str:
-    """Brings the schema to `HEAD`; answers the revision it had before ("" for none)."""
+    """Brings the schema to `HEAD`; answers the revision it had before ("" for none).
+
+    Raises SchemaMismatchError if the database cannot have it.
+    """
     with engine.connect() as connection:
+        major = int(str(connection.scalar(sa.text("SHOW server_version_num")))) // 10_000
+        if lack := lacking(major, str(connection.scalar(sa.text("SHOW server_encoding")))):
+            raise SchemaMismatchError(lack)
         connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
         try:
             before = ""
@@ -56,6 +65,7 @@ def migrate(engine: sa.Engine) -> str:
                 )
                 connection.commit()
         finally:
+            connection.rollback()  # of what failed; else that it did is all that comes of it
             connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
             connection.commit()
     return before

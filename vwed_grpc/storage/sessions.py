@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, sessionmaker
 
-from vwed_grpc.storage.hosts import parsed
+from vwed_grpc.storage.hosts import parsed, tls, without_tls
 
 _OPTIONS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -25,7 +25,8 @@ def sync_sessions(engine: sa.Engine) -> sessionmaker[Session]:
 
 def async_engine(url: str) -> AsyncEngine:
     """The service's database, with the service's driver (asyncpg), apart from its pools."""
-    return create_async_engine(parsed(url).set(drivername="postgresql+asyncpg"))
+    given = parsed(url).set(drivername="postgresql+asyncpg")
+    return create_async_engine(without_tls(given), connect_args=dict(tls(given)))
 
 
 def async_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:

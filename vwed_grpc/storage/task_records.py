@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql as pg
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.blocks import BLOCK_COUNTS
-from vwed_grpc.domain.errors import Aborted, AlreadyExists, NotFound
-from vwed_grpc.domain.ids import new_etag
+from vwed_grpc.domain.errors import AlreadyExists, NotFound
+from vwed_grpc.domain.ids import check_etag, new_etag
 from vwed_grpc.domain.lifecycle import CANCELING, HELD, INTERRUPTED, PENDING, Status
 from vwed_grpc.storage import models, rows, run_lists
 from vwed_grpc.storage.by_key import ByKey
@@ -42,6 +42,7 @@ class Run:
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Run":
+        """The run of a row that has all columns of the table."""
         return cls(
             rows.task_record(row),
             row.config_blocks,
@@ -53,13 +54,21 @@ class Run:
 
 
 def missing(id_: str) -> NotFound:
+    """What is raised where the tenant has no such run."""
     return NotFound("TASK_RECORD_NOT_FOUND", f"no task_record {id_!r}", metadata={"id": id_})
 
 
-_GET = ByKey(sa.select(table).where(c.tenant == sa.bindparam("tenant")), c.id)
+def _by_id(id_: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """A run by its id, by the index of ids, whenever this was planned: see `block_records`."""
+    own = (c.tenant == sa.bindparam("tenant"), c.id >= id_, c.id <= id_)
+    return sa.select(table).where(*own).order_by(c.id)
+
+
+_GET = ByKey(lambda given: _by_id(given.c.id), c.id)
 
 
 async def get(pool: ReadingPool, tenant: str, id_: str) -> TaskRecord | None:
+    """The run in full; None if there is none."""
     run = await get_run(pool, tenant, id_)
     return run.record if run else None
 
@@ -76,7 +85,7 @@ async def get_run(pool: ReadingPool, tenant: str, id_: str) -> Run | None:
     return Run.of(row) if row else None
 
 
-_ONE = sa.select(table).where(c.tenant == sa.bindparam("tenant"), c.id == sa.bindparam("id"))
+_ONE = _by_id(sa.bindparam("id", type_=c.id.type))
 _LOCK = Statement(_ONE.with_for_update(key_share=True))
 _LOCK_EXCLUSIVELY = Statement(_ONE.with_for_update())
 
@@ -87,24 +96,21 @@ async def lock(
     """The run, locked until the transaction ends; compares `etag` if given.
 
     If `exclusive`, no `lock_shared` gets it meanwhile: no run is made below it, no entry of its
-    data cache is written.
+    data cache is written. Raises NotFound, Aborted.
     """
     found = await tx.fetch(_LOCK_EXCLUSIVELY if exclusive else _LOCK, {"tenant": tenant, "id": id_})
     if not found:
         raise missing(id_)
     run = locked(tx, found)[0]
-    check_etag(run.record, etag)
+    check_etag("task_record", run.record, etag)
     return run
 
 
-def check_etag(record: TaskRecord, etag: str) -> None:
-    """Raises Aborted if an etag is given that is not the run's."""
-    if etag and etag != record.etag:
-        raise Aborted(
-            "ETAG_MISMATCH",
-            f"task_record {record.id} has changed",
-            metadata={"etag": record.etag},
-        )
+def lease_ran_out(tx: Transaction, record: TaskRecord, lease: timedelta | None) -> bool:
+    """Whether the run's lease is over; one without (None) never is, nor one that nobody holds."""
+    if lease is None or not record.HasField("lease_expire_time"):
+        return False
+    return tx.ran_out(rows.moment(record.lease_expire_time), lease)
 
 
 def locked(tx: Transaction, found: Iterable[sa.Row[Any]]) -> list[Run]:

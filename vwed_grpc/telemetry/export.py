@@ -4,7 +4,7 @@ from importlib import import_module
 
 from opentelemetry import trace
 
-from vwed_grpc.stores import CannotServeError
+from vwed_grpc.process.stores import CannotServeError
 
 _EXPORTER = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 

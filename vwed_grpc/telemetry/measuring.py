@@ -4,8 +4,8 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
-from vwed_grpc.background import keep_going
-from vwed_grpc.pages import MakePage
+from vwed_grpc.process.background import keep_going
+from vwed_grpc.process.pages import MakePage
 from vwed_grpc.settings import Settings
 from vwed_grpc.telemetry import multiprocess
 from vwed_grpc.telemetry.disk import show_disk

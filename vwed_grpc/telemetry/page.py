@@ -6,7 +6,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from vwed_grpc.pages import MakePage, Page
+from vwed_grpc.process.pages import MakePage, Page
 
 
 def page_of(registry: CollectorRegistry, refresh: Callable[[], None] = lambda: None) -> MakePage:

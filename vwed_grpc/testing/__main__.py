@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from vwed_grpc import logs
+from vwed_grpc.process import logs
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 

@@ -9,8 +9,9 @@ from vwed_grpc.testing.service import server
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.pluginmanager.hasplugin("asyncio"):
-        config.pluginmanager.import_plugin("vwed_grpc.testing.async_plugin")
+    has_asyncio = config.pluginmanager.hasplugin("asyncio")
+    client = "async_plugin" if has_asyncio else "no_async_plugin"
+    config.pluginmanager.import_plugin(f"vwed_grpc.testing.{client}")
 
 
 @pytest.fixture(scope="session")

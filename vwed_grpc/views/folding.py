@@ -9,6 +9,7 @@ from vwed_grpc.views.run_view import Node
 from vwed_grpc.views.words import MARKS
 
 _FINE = frozenset({"SUCCEEDED", "SKIPPED"})
+_AT_WORK = frozenset({"RUNNING", "PAUSED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,12 @@ class Row:
         return self.nodes[-1].status
 
 
-def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], int]:
-    """At most so many rows of the tree, and how many blocks are not in them.
+def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], Counter[str]]:
+    """At most so many rows of the tree, and how many blocks of each status are not in them.
 
     It is folded only as far as needed: first iterations that are over, then what lies below blocks
-    that are over, then all that is neither at work nor failed.
+    that are over, then all that is neither at work nor failed. What failed comes before what was
+    cancelled with it, and a block at work before those that it is a part of.
     """
     found: list[Row] = []
     for is_folded, below_done in (
@@ -47,10 +49,13 @@ def rows(nodes: Sequence[Node], *, most: int) -> tuple[list[Row], int]:
     ):
         found = list(_rows(nodes, 0, is_folded, below_done))
         if len(found) <= most:
-            return found, 0
-    urgent = [row for row in found if _is_urgent(row)]
-    shown = urgent[:most] if len(urgent) >= most else _with_others(found, most)
-    return shown, len(found) - len(shown)
+            return found, Counter()
+    chosen = {*_most_urgent(found, most)}
+    left = (row for place, row in enumerate(found) if place not in chosen)
+    return (
+        [found[place] for place in sorted(chosen)],
+        Counter(node.status for row in left for node in row.nodes),
+    )
 
 
 def _rows(
@@ -85,18 +90,23 @@ def _is_over(node: Node) -> bool:
     return node.status in _FINE and all(map(_is_over, node.children))
 
 
-def _is_urgent(row: Row) -> bool:
-    return row.status not in _FINE | {"", "PENDING"}
+def _most_urgent(found: Sequence[Row], most: int) -> list[int]:
+    """Where they stand. What failed has half of the rows, or more if the others leave some."""
+    order = sorted(range(len(found)), key=lambda place: _rank(found[place]))
+    failed = sum(row.status == "FAILED" for row in found)
+    others = sum(is_urgent(row.status) for row in found) - failed
+    first = min(failed, max(most - others, (most + 1) // 2))
+    return order[:first] + order[failed : failed + most - first]
 
 
-def _with_others(found: Sequence[Row], most: int) -> list[Row]:
-    """What is urgent, and of the rest what comes first, in the order of the tree."""
-    room = most - sum(map(_is_urgent, found))
-    shown = []
-    for row in found:
-        if not _is_urgent(row):
-            if room <= 0:
-                continue
-            room -= 1
-        shown.append(row)
-    return shown
+def _rank(row: Row) -> int:
+    if row.status == "FAILED":
+        return 0
+    if row.status in _AT_WORK:
+        return 2 if any(child.status in _AT_WORK for child in row.nodes[-1].children) else 1
+    return 3 if is_urgent(row.status) else 4
+
+
+def is_urgent(status: str) -> bool:
+    """Whether a block is at work, or did not end well."""
+    return status not in _FINE | {"", "PENDING"}

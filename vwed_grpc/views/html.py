@@ -35,7 +35,7 @@ def html(shown: Timeline, title: str) -> str:
     """The page's source."""
     names = "".join(_name(line) for line in shown.lines)
     rows = "".join(_row(shown, line) for line in shown.lines)
-    left = f"<p>and {shown.left_out:,} more blocks</p>" if shown.left_out else ""
+    left = f"<p>and {more:,} more blocks</p>" if (more := shown.left_out.total()) else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>"

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
-from vwed_grpc.views.words import block_status, moment
+from vwed_grpc.views.words import block_status
 
 Config = Mapping[str, Any]
 """A block of a definition's config, as a dict."""
@@ -35,14 +34,6 @@ class Node:
     def status(self) -> str:
         """`RUNNING` and so on; "" if it was not reported."""
         return block_status(self.record) if self.record else ""
-
-    @property
-    def start(self) -> datetime | None:
-        return moment(self.record.start_time) if self.record else None
-
-    @property
-    def end(self) -> datetime | None:
-        return moment(self.record.end_time) if self.record else None
 
     @property
     def title(self) -> str:

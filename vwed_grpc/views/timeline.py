@@ -1,5 +1,6 @@
 """When the blocks of a run were at work, as bars on one axis."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,8 +55,8 @@ class Timeline:
     seconds: float
     """Its length; more than 0."""
     lines: Sequence[Line]
-    left_out: int
-    """Blocks that have no line of their own or in another."""
+    left_out: Counter[str]
+    """Status -> blocks that have no line of their own or in another."""
 
 
 def timeline(view: RunView, now: datetime, *, most: int) -> Timeline:
@@ -66,9 +67,8 @@ def timeline(view: RunView, now: datetime, *, most: int) -> Timeline:
     begin = min((start for start in starts if start is not None), default=now)
     lines = [Line(row.depth, row.title, row.status, _bars(row, begin, now)) for row in shown]
     ends = [bar.end for line in lines for bar in line.bars]
-    run_end = moment(view.run.end_time)
-    if run_end is not None:
-        ends.append((run_end - begin).total_seconds())
+    if moment(view.run.start_time) is not None:
+        ends.append(((moment(view.run.end_time) or now) - begin).total_seconds())
     return Timeline(begin, max(ends, default=0.0) or 1.0, lines, left)
 
 

@@ -91,6 +91,11 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
 
 
+def percent(progress: float) -> str:
+    """`99%` of what has a little left to do, however little."""
+    return f"{int(progress * 100 + 1e-9)}%"
+
+
 def entry_text(entry: DataCache) -> str:
     """An entry's value as JSON; of bytes and times, as protobuf writes them there."""
     kind = entry.WhichOneof("value")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from vwed_grpc.batching import Asked, Batcher
 from vwed_grpc.domain.errors import ResourceExhausted
-from vwed_grpc.pacing import Pace
+from vwed_grpc.loop.pacing import Pace
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.run_filter import predicate
-from vwed_grpc.offload import in_thread
+from vwed_grpc.loop.offload import in_thread
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Moment
 from vwed_grpc.watching.events import is_large, messages

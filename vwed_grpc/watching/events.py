@@ -20,7 +20,7 @@ _BASIC = frozenset(TaskRecord.DESCRIPTOR.fields_by_name) - {"input", "result"}
 _LARGE_BYTES, _LARGE_NUMBER = 1 << 20, 1000
 
 
-def header(run: str, seq: int, now: Timestamp, actor: str, reason: str = "") -> TaskRecordEvent:
+def _header(run: str, seq: int, now: Timestamp, actor: str, reason: str) -> TaskRecordEvent:
     return TaskRecordEvent(task_record_id=run, seq=seq, event_time=now, actor=actor, reason=reason)
 
 
@@ -40,7 +40,7 @@ def run_event(
     result_set: bool = False,
 ) -> Event:
     """The run after a change of its own, which has the seq `record.seq`."""
-    head = header(record.id, record.seq, record.update_time, actor, reason)
+    head = _header(record.id, record.seq, record.update_time, actor, reason)
     head.block_counts.CopyFrom(record.block_counts)
     head.progress = record.progress
     payload = b""
@@ -70,7 +70,7 @@ def block_event(
     record: BlockRecord,
     group_seq: int,
     actor: str,
-    reason: str = "",
+    reason: str,
     input_data: bytes | None = None,
     output_data: bytes | None = None,
 ) -> Event:
@@ -81,7 +81,7 @@ def block_event(
     if output_data is not None:
         payload += field(BlockRecord.OUTPUT_DATA_FIELD_NUMBER, output_data)
     return _event(
-        header(run, record.seq, record.update_time, actor, reason),
+        _header(run, record.seq, record.update_time, actor, reason),
         group_seq,
         Kind.BLOCK,
         TaskRecordEvent.BLOCK_RECORD_FIELD_NUMBER,
@@ -91,7 +91,7 @@ def block_event(
 
 
 def signal_event(record: TaskRecord, signal: TaskRecordSignal, actor: str, reason: str) -> Event:
-    head = header(record.id, record.seq, record.update_time, actor, reason)
+    head = _header(record.id, record.seq, record.update_time, actor, reason)
     return _event(
         head,
         record.seq,
@@ -103,7 +103,7 @@ def signal_event(record: TaskRecord, signal: TaskRecordSignal, actor: str, reaso
 
 
 def deleted_event(record: TaskRecord, actor: str, reason: str) -> Event:
-    head = header(record.id, record.seq, record.update_time, actor, reason)
+    head = _header(record.id, record.seq, record.update_time, actor, reason)
     return _event(
         head,
         record.seq,

@@ -175,16 +175,18 @@ class TailedLog:
             topic.trim()
         if tail is not None:
             await self._read(tail)
-        elif self._topics:
+        else:
             await self._compare()
 
     async def _compare(self) -> None:
         """Learns how far the watched runs are."""
         watched = dict(self._topics)
+        if not watched:
+            return
         newest = await events.newest(self._database.live, self.tenant, [*watched])
         for run, topic in watched.items():
             # A run without a row was deleted: its last event says so, one past what we know.
-            topic.learn(newest.get(run, topic.end + 1 if topic.end >= 0 else 0))
+            topic.learn(newest.get(run, topic.end + 1))
 
     async def _read(self, tail: Tail) -> None:
         """Goes on to where the log is now; tells what was not told."""
@@ -192,6 +194,7 @@ class TailedLog:
         tail.begin_reading()
         if tail.mark is None:
             tail.end_reading(await feed.now(pool, self.tenant))
+            await self._compare()  # what came before this mark no reading finds
             return
         moment, found = await feed.new_since(pool, self.tenant, tail.mark.moment.snapshot)
         for one in found:

@@ -6,11 +6,11 @@ from vwed.v1.block_record_pb2 import BlockRecord
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import block_records
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.task_records import Run
-from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.catch_up import CatchUp
 
 

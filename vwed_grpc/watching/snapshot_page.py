@@ -7,12 +7,12 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from vwed_grpc.domain.lifecycle import OPEN
 from vwed_grpc.domain.ordering import OrderTerm
+from vwed_grpc.loop.turns import Turns
 from vwed_grpc.storage import present_states, run_lists, task_records
 from vwed_grpc.storage.events import Event
 from vwed_grpc.storage.listing import Position
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.present_states import PresentRun
-from vwed_grpc.turns import Turns
 from vwed_grpc.watching.snapshot import state
 
 RUNS = 200

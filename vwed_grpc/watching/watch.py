@@ -7,7 +7,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordResponse
 
 from vwed_grpc.domain.errors import NotFound, OutOfRange
 from vwed_grpc.domain.lifecycle import FINAL
-from vwed_grpc.offload import in_thread
+from vwed_grpc.loop.offload import in_thread
 from vwed_grpc.storage import events, task_records
 from vwed_grpc.storage.events import Extent, Kind
 from vwed_grpc.storage.pool import ReadingPool

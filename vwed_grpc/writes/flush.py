@@ -18,14 +18,15 @@ from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import BLOCK_COUNTS, Block
 from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from vwed_grpc.domain.ids import new_id
+from vwed_grpc.loop.turns import Turns, in_turns
 from vwed_grpc.storage import block_records, events, reported_runs, rows, task_records
 from vwed_grpc.storage.block_records import Key
 from vwed_grpc.storage.chunks import chunks
 from vwed_grpc.storage.events import Event
+from vwed_grpc.storage.listing import MAX_ANSWER_BYTES
 from vwed_grpc.storage.reported_runs import ReportedRun
 from vwed_grpc.storage.statement import Together
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import Turns, in_turns
 from vwed_grpc.watching.events import block_event, progress_of
 from vwed_grpc.writes.reports import Answer, Outcome, Report
 
@@ -33,6 +34,8 @@ MAX_BLOCKS = 200_000
 """Rows that a run may have."""
 WRITTEN_AT_ONCE = 300
 """Blocks, or events, in one statement: the driver encodes it in one go, 30 µs for each of them."""
+_BESIDE_A_BLOCK = 16
+"""Bytes of an answer, at the most: where a block begins, how long it is, and its seq."""
 MOST_ABOVE = 10_000
 """Blocks that are looked at, to see that none comes below itself: in a run, and for a report."""
 
@@ -148,7 +151,9 @@ class _Application:
             placed.append(self._apply_block(n, block))
             await turns.next()
         news = await self._events()
-        blocks = await in_turns(self._answer, [block for block, _ in placed])
+        told = [] if report.streamed else [block for block, _ in placed]
+        blocks = await in_turns(self._answer, told)
+        _require_an_answer_that_holds(blocks)
         # From here on nothing fails.
         state.news += news
         state.counts, state.seq, state.recorded = self.counts, self.seq, self.recorded
@@ -307,6 +312,14 @@ class _Application:
             # What was given may be the empty object, which has no bytes.
             rows.put_json(getattr(answer, name), stored if given is None else given)
         return answer
+
+
+def _require_an_answer_that_holds(blocks: Sequence[BlockRecord]) -> None:
+    """Else what was written would be answered as if it were not."""
+    if sum(block.ByteSize() + _BESIDE_A_BLOCK for block in blocks) > MAX_ANSWER_BYTES:
+        raise ResourceExhausted(
+            "RESPONSE_TOO_LARGE", "the answer would be above 4 MiB: report fewer blocks at once"
+        )
 
 
 async def _look_up(tx: Transaction, tenant: str, reports: Sequence[Report]) -> Blocks:

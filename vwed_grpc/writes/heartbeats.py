@@ -12,6 +12,7 @@ from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest
 from vwed_grpc.batching import Again, Batcher, in_halves
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.errors import VwedError
+from vwed_grpc.domain.ids import check_etag
 from vwed_grpc.domain.lifecycle import HELD
 from vwed_grpc.storage import held_runs, rows, task_records
 from vwed_grpc.storage.held_runs import HeldRun
@@ -87,10 +88,10 @@ def _applied(
     renewed: dict[str, HeldRun],
 ) -> bytes | None:
     record = run.record
-    task_records.check_etag(record, request.etag)
+    check_etag("task_record", record, request.etag)
     holder = lifecycle.check_fence(record, request)
     if record.status in HELD:
-        if run.ran_out(tx):
+        if task_records.lease_ran_out(tx, record, run.lease):
             return None
         if holder and run.lease is not None:
             rows.put_time(record.lease_expire_time, tx.now + run.lease)

@@ -22,6 +22,8 @@ class Report:
     actor: str
     single: bool = False
     """It is ReportBlock's: its block is answered with its payload."""
+    streamed: bool = False
+    """Its answer has no blocks."""
 
     _by_name: dict[_Name, list[BlockRecord]] = field(default_factory=dict, init=False, repr=False)
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from vwed_grpc.domain.blocks import BLOCK_COUNTS, Block
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import block_copies, data_cache, events, rows, task_records
 from vwed_grpc.storage.events import Event
-from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.events import block_event, progress_of
 from vwed_grpc.writes.runs import RunChange
 

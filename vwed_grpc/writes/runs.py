@@ -15,17 +15,16 @@ from vwed_grpc.domain.lifecycle import (
     FINAL,
     HELD,
     INTERRUPTED,
-    PENDING,
     RUNNING,
     TRANSITIONS,
     Command,
     Status,
 )
+from vwed_grpc.loop.turns import in_turns
 from vwed_grpc.storage import block_records, events, rows, task_records
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.task_records import Run
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.turns import in_turns
 from vwed_grpc.watching.events import block_event, run_event, signal_event
 from vwed_grpc.writes.commit import Effects
 
@@ -57,13 +56,8 @@ class RunChange:
             rows.put_time(self.record.lease_expire_time, self.tx.now + self.run.lease)
 
     def lease_ran_out(self) -> bool:
-        record, lease = self.record, self.run.lease
-        return (
-            record.status in HELD
-            and lease is not None
-            and record.HasField("lease_expire_time")
-            and self.tx.ran_out(rows.moment(record.lease_expire_time), lease)
-        )
+        record = self.record
+        return record.status in HELD and task_records.lease_ran_out(self.tx, record, self.run.lease)
 
     async def expire(self) -> None:
         """What follows from the end of a lease; one whose time did not all count is put off."""
@@ -134,7 +128,7 @@ class RunChange:
         row = task_records.changed(self.tx, self.tenant, self.run, new_etag_too=new_etag)
         kind = Kind.FINISHED if ended else Kind.RUN
         told.append(run_event(record, record.seq, actor, reason, kind=kind, result_set=result_set))
-        if status in (PENDING, INTERRUPTED):
+        if status == INTERRUPTED:
             self.effects.claimable.add(self.tenant)
         return Prepared(self, row, told, whole=before + len(told) == record.seq)
 

@@ -70,7 +70,8 @@ async def connect(
     each answer.
 
     Raises:
-        ValueError: `tenant` cannot be one. gRPC's own error for it does not say what is wrong.
+        ValueError: `tenant` or `token` cannot be one; of a token that is a function's answer, for
+            each call. gRPC's own error for it does not say what is wrong.
     """
     identity = Identity(tenant, actor, token)
     terms = None if bare else Terms(identity, deadline, patience)

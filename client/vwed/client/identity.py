@@ -12,7 +12,8 @@ class Identity:
     """A tenant, an actor, and a token that may be renewed.
 
     Raises:
-        ValueError: `tenant` cannot be one. gRPC's own error for it does not say what is wrong.
+        ValueError: `tenant` or `token` cannot be one; of a token that is a function's answer, for
+            each call. gRPC's own error for it does not say what is wrong.
     """
 
     def __init__(self, tenant: str, actor: str, token: Token) -> None:
@@ -44,4 +45,6 @@ class Identity:
 
 
 def _bearer(token: str) -> tuple[str, str]:
+    if not (token.isascii() and token.isprintable()):  # its text is told to nobody
+        raise ValueError("the token is not one line of ASCII")
     return "authorization", f"Bearer {token}"

@@ -10,7 +10,7 @@ from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed.client.connection import Client
-from vwed.client.resuming import BOOKMARK_SECONDS, resuming
+from vwed.client.resuming import BOOKMARK_SECONDS, OnOutage, resuming
 
 REMEMBERED_RUNS = 10_000
 """Of so many runs, the last that had events, no event comes twice."""
@@ -24,6 +24,7 @@ async def watch_runs(
     resume_token: str = "",
     view: View.ValueType = View.VIEW_BASIC,
     patience: float = 300.0,
+    on_outage: OnOutage | None = None,
 ) -> AsyncGenerator[WatchTaskRecordsResponse]:
     """What happens in many runs: the matching open ones, then every change, without end.
 
@@ -32,6 +33,7 @@ async def watch_runs(
     the token along while nothing happens.
     Lost connections are taken up again where they broke, for `patience` seconds without an answer;
     what the service repeats then is left out, unless more than 10,000 runs had events meanwhile.
+    `on_outage` is called with the error when the server is lost, and with None when it is back.
     Raises CallError: OutOfRange for a token that is too old, whatever else the service says, and
     the last transport error when patience ends (TimeoutError if the server was silent).
     """
@@ -49,7 +51,9 @@ async def watch_runs(
             )
         )
 
-    async with aclosing(resuming(client, watch, patience=patience)) as messages:
+    async with aclosing(
+        resuming(client, watch, patience=patience, on_outage=on_outage)
+    ) as messages:
         async for message in messages:
             token = message.resume_token
             news = [event for event in message.events if told.is_news(event)]

@@ -8,7 +8,7 @@ from vwed.v1.record_service_pb2 import WatchTaskRecordRequest, WatchTaskRecordRe
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from vwed.client.connection import Client
-from vwed.client.resuming import BOOKMARK_SECONDS, resuming
+from vwed.client.resuming import BOOKMARK_SECONDS, OnOutage, resuming
 
 
 async def watch_run(
@@ -18,16 +18,18 @@ async def watch_run(
     view: View.ValueType = View.VIEW_BASIC,
     *,
     patience: float = 300.0,
+    on_outage: OnOutage | None = None,
 ) -> AsyncGenerator[TaskRecordEvent]:
     """The events of one run, each once and in order, until the run is final.
 
     Without `after_seq` the present states come first, with it exactly the events after it.
-    Lost connections are taken up again where they broke, for `patience` seconds without an answer.
+    Lost connections are taken up again where they broke, for `patience` seconds without an answer;
+    `on_outage` is called with the error when the server is lost, and with None when it is back.
     Raises CallError: NotFound, OutOfRange, whatever else the service says, and the last transport
     error when patience ends (TimeoutError if the server was silent).
     """
     async with aclosing(
-        watch_messages(client, run_id, after_seq, view, patience=patience)
+        watch_messages(client, run_id, after_seq, view, patience=patience, on_outage=on_outage)
     ) as messages:
         async for message in messages:
             for event in message.events:
@@ -41,6 +43,7 @@ async def watch_messages(
     view: View.ValueType = View.VIEW_BASIC,
     *,
     patience: float = 300.0,
+    on_outage: OnOutage | None = None,
 ) -> AsyncGenerator[WatchTaskRecordResponse]:
     """As `watch_run`, grouped as the service sent them; messages without events are left out.
 
@@ -59,7 +62,9 @@ async def watch_messages(
             )
         )
 
-    async with aclosing(resuming(client, watch, patience=patience)) as messages:
+    async with aclosing(
+        resuming(client, watch, patience=patience, on_outage=on_outage)
+    ) as messages:
         async for message in messages:
             if message.events:
                 last = message.events[-1].seq

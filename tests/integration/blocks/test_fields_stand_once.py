@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (
+    DeleteTaskRecordRequest,
     FinishTaskRecordRequest,
     ListTaskRecordEventsRequest,
     ListTaskRecordEventsResponse,
@@ -194,11 +195,15 @@ async def test_of_a_history(client: Client, raw: Raw, view: View.ValueType) -> N
     again = await client.records.RetryTaskRecord(
         RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.Mode.MODE_FROM_FAILURE)
     )
-    for id_ in (run, again.id):
+    gone = await live_one(client)
+    await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=gone, force=True))
+    for id_ in (run, again.id, gone):
         answer = await raw.list(ListTaskRecordEventsRequest(task_record_id=id_, view=view))
         assert list(repeated_singulars(ListTaskRecordEventsResponse.DESCRIPTOR, answer)) == []
         request = WatchTaskRecordRequest(task_record_id=id_, view=view, after_seq=0)
         listed = list(ListTaskRecordEventsResponse.FromString(answer).events)
+        if listed[-1].HasField("deleted"):
+            continue
         async with raw.watch("WatchTaskRecord", request) as stream:
             watched = await read(stream, WatchTaskRecordResponse, at_least(len(listed)))
         assert watched == listed

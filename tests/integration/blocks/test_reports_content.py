@@ -94,6 +94,22 @@ async def test_a_first_report_makes_a_block(client: Client) -> None:
     assert (await get(client, run.id)).seq == 3
 
 
+async def test_what_the_service_sets_cannot_be_given(client: Client) -> None:
+    run = await running(client)
+    forged = BlockRecord(id="mine", task_record_id="other", first_seq=9, seq=9)
+    forged.create_time.seconds = forged.update_time.seconds = 1
+    forged.MergeFrom(block("a", RUNNING))
+    made = (await report_one(client, run.id, forged)).block_record
+    assert (made.task_record_id, made.first_seq, made.seq) == (run.id, 3, 3)
+    assert made.id != "mine"
+    assert made.create_time == made.update_time == made.start_time
+    assert made.create_time.seconds > 1
+    # Nor does its id say which block is meant.
+    other = (await report_one(client, run.id, block("b", id=made.id))).block_record
+    assert (other.block_id, other.first_seq) == ("b", 4)
+    assert other.id != made.id
+
+
 @pytest.mark.parametrize("status", [PENDING, RUNNING, PAUSED, SUCCEEDED, FAILED, SKIPPED, CANCELED])
 async def test_a_first_report_may_carry_any_status(client: Client, status: Any) -> None:
     run = await running(client)

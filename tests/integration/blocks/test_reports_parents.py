@@ -101,6 +101,26 @@ async def test_more_than_is_looked_at_is_refused(
     await report(client, run, many[0])
 
 
+async def test_what_is_above_several_is_looked_at_together(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not all of it was, nobody can say that a block does not come below itself."""
+    monkeypatch.setattr(flush, "MOST_ABOVE", 20)
+    run, ids = await chain(client, *(f"a{n}" for n in range(15)))
+    blocks = [block("b0"), *(below(f"b{n + 1}", f"b{n}") for n in range(14))]
+    await report(client, run, *blocks)
+    await report(client, run, block("x"))
+    moved, new = block("x", parent_block_record_id=ids["a14"]), below("new", "b14")
+    with refused(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_PARENTS"):
+        await report(client, run, moved, new)
+    await report(client, run, moved)
+    await report(client, run, new)
+    # As many as are looked at are not too many.
+    more = [below("c0", "b14"), *(below(f"c{n + 1}", f"c{n}") for n in range(4))]
+    top = (await report(client, run, *more)).block_records[-1].id
+    await report(client, run, block("x", parent_block_record_id=top))
+
+
 async def test_who_stays_where_it_is_costs_no_look(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

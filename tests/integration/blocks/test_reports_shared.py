@@ -135,6 +135,23 @@ async def test_reports_and_transitions_of_one_run_do_not_harm_each_other(client:
     assert record.etag == run.etag
 
 
+async def test_an_operators_report_takes_no_renewal_from_the_holders(
+    client: Client, database_url: str
+) -> None:
+    run = await running(client, lease=60)
+    async with locked(database_url, "task_records", "id", run.id):
+        reports = [
+            asyncio.create_task(
+                report(client, run.id, block("a"), executor_id="robot-1", lease_epoch=1)
+            ),
+            asyncio.create_task(report(client, run.id, block("b"))),
+        ]
+        await asyncio.sleep(0.1)  # so that one flush has both, or they prove nothing
+    await asyncio.gather(*reports)
+    renewed = await get(client, run.id, strong=True)
+    assert renewed.lease_expire_time.ToNanoseconds() > run.lease_expire_time.ToNanoseconds()
+
+
 async def test_a_run_that_ends_amid_reports_takes_none_after_its_end(client: Client) -> None:
     run = await running(client)
     answered: list[int] = []

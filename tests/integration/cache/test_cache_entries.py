@@ -11,8 +11,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, NullValue, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.cache_service_pb2 import (
+    ClearDataCacheRequest,
     GetDataCacheRequest,
+    IncrementDataCacheRequest,
     ListDataCacheRequest,
+    TouchDataCacheRequest,
 )
 from vwed.v1.common_pb2 import View
 from vwed.v1.data_cache_pb2 import DataCacheType
@@ -180,8 +183,15 @@ async def test_writing_to_a_final_run_is_allowed(client: Client, run: str) -> No
     await finish_run(client, run)
     assert (await set_entry(client, run, "k", int_value=2)).int_value == 2
     assert (await get_entry(client, run, "k")).int_value == 2
+    named: dict[str, Any] = {"task_record_id": run, "key": "k"}
+    counted = await client.cache.IncrementDataCache(IncrementDataCacheRequest(int_delta=1, **named))
+    touched = await client.cache.TouchDataCache(TouchDataCacheRequest(ttl=ttl(DAY), **named))
+    assert (counted.int_value, touched.HasField("expire_time")) == (3, True)
     await delete_entry(client, run, "k")
     expect_absent(await refusal(get_entry(client, run, "k")))
+    await set_entry(client, run, "k", int_value=2, if_absent=True)
+    cleared = await client.cache.ClearDataCache(ClearDataCacheRequest(task_record_id=run))
+    assert cleared.deleted_count == 1
 
 
 async def test_entries_go_with_their_run(client: Client, run: str) -> None:

@@ -19,6 +19,7 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 from vwed.v1.task_template_pb2 import TaskTemplate
 
+from tests.support.calls import stub_of
 from tests.support.metrics_page import figures, free_address
 from tests.support.steps import let_lease_run_out, seconds, until
 from vwed.client import Client, connect
@@ -39,13 +40,6 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         return self.name
-
-
-def stub_of(client: Client, request: Message) -> Any:
-    """The RPC that takes such a request."""
-    name = request.DESCRIPTOR.name.removesuffix("Request")
-    services = (client.definitions, client.records, client.cache)
-    return next(getattr(service, name) for service in services if hasattr(service, name))
 
 
 def call(request: Message) -> Step:

@@ -106,10 +106,11 @@ async def test_it_grows_in_the_order_of_writes_through_two_replicas(
 async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
     client: Client, database_url: str, tenant: str, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await set_entry(client, run, "k", string_value="secret")
-    await delete(client, run)
     await set_entry(client, run, "short", string_value="x", ttl=seconds(0.01))
     await set_entry(client, run, "long", string_value="x", ttl=seconds(60))
+    for _ in range(2):  # so that its version is far above all that is left
+        deleted = await set_entry(client, run, "k", string_value="secret")
+    await delete(client, run)
     await asyncio.sleep(0.02)
 
     async def rows() -> dict[str, bytes]:
@@ -142,6 +143,7 @@ async def test_the_row_of_a_deleted_entry_stays_for_a_while_and_is_then_swept(
     monkeypatch.setattr(data_cache, "KEPT", timedelta(0))
     assert await sweep() == 2
     assert set(await rows()) == {"long"}
+    assert (await set_new(client, run)).version > deleted.version
 
     await sql(
         database_url,

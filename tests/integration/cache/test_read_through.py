@@ -152,6 +152,25 @@ async def test_a_miss_loads_and_the_next_read_hits(redis_url: str, key: str) -> 
         assert (one.counters.hits, two.counters.hits) == (1, 1)
 
 
+async def test_nothing_is_served_while_the_database_may_be_another(
+    redis_url: str, key: str
+) -> None:
+    """After a restore or a failover Redis has what is no longer true."""
+    row, is_confirmed = Row(), True
+    async with (
+        RedisClient(redis_url) as redis,
+        ReadThrough(redis, Seal(b"a key"), lambda: is_confirmed) as cache,
+    ):
+        assert await cache.get(key, 60, row.load) == b"old"
+        await landed(cache)
+        row.value = b"of another copy"
+        is_confirmed = False
+        assert await cache.get(key, 60, row.load) == b"of another copy"
+        await landed(cache)
+        is_confirmed = True
+        assert await cache.get(key, 60, row.load) == b"old"
+
+
 async def test_an_empty_answer_is_not_an_absence(redis_url: str, key: str) -> None:
     row = Row(b"")
     async with replica(redis_url) as (_, cache):
@@ -477,8 +496,10 @@ class Proxy:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[str]:
         listener = await asyncio.start_server(self._connected, "127.0.0.1")
-        async with listener:
+        try:
             yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        finally:
+            listener.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, redis = await asyncio.open_connection("127.0.0.1", self._port)

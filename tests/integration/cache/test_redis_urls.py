@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.support.waiting import promptly, until_true
 from vwed_grpc.cache.breaker import BreakerState
@@ -58,8 +59,10 @@ async def listening(handle: Handler, *, tls: bool = False) -> AsyncIterator[int]
         writer.close()
 
     server = await asyncio.start_server(handle_and_close, "127.0.0.1", ssl=context)
-    async with server:
+    try:
         yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 def to_redis(url: str) -> Handler:
@@ -143,19 +146,32 @@ async def test_a_wrong_redis_costs_little_once_and_then_nothing(wrong: str, tena
     handle, tls, url = WRONG[wrong]
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(listening(handle, tls=tls)) if handle else 1
-        await costs_nothing(url.format(port=port, ca=CERTIFICATE), f"vwed:{tenant}")
+        said = await costs_nothing(url.format(port=port, ca=CERTIFICATE), f"vwed:{tenant}")
+        assert handle or "connecting to " in said
 
 
-@pytest.mark.parametrize("who", ["robot:wrong", "nobody:x", ":wrong", "blind:p%40ss%3Aword"])
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        ("robot:wrong", "invalid username-password pair"),
+        ("nobody:x", "invalid username-password pair"),
+        (":wrong", "without any password"),
+        ("blind:p%40ss%3Aword", "permission"),
+    ],
+)
 async def test_a_user_who_may_not_is_such_a_redis(
-    redis_url: str, user: str, tenant: str, who: str
+    redis_url: str, user: str, tenant: str, who: str, why: str
 ) -> None:
     async with listening(to_redis(redis_url)) as port:
-        await costs_nothing(f"redis://{who}@127.0.0.1:{port}", f"vwed:{tenant}")
+        said = await costs_nothing(f"redis://{who}@127.0.0.1:{port}", f"vwed:{tenant}")
+        assert why in said
 
 
-async def costs_nothing(url: str, key: str) -> None:
-    """Nobody pays, from the start of the process on, and every answer is the database's."""
+async def costs_nothing(url: str, key: str) -> str:
+    """Nobody pays, from the start of the process on, and every answer is the database's.
+
+    Answers why that is, as the log has it for operators.
+    """
 
     async def once() -> float:
         times = [time.perf_counter()]
@@ -169,4 +185,6 @@ async def costs_nothing(url: str, key: str) -> None:
             assert redis.state is BreakerState.OPEN
         return max(after - before for before, after in pairwise(times))
 
-    await promptly(once, below=COST)
+    with capture_logs() as logged:
+        await promptly(once, below=COST)
+    return next(str(line["why"]) for line in logged if line["event"].startswith("redis is away"))

@@ -57,6 +57,9 @@ with connect() as client:
 """
 
 FORKED = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of it, too
+
 def connect_anew():
     with connect() as client:
         return client.records.GetTaskRecord(get)

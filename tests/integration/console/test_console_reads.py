@@ -2,6 +2,7 @@
 
 import pytest
 from vwed.v1.cache_service_pb2 import SetDataCacheRequest
+from vwed.v1.record_service_pb2 import SignalTaskRecordRequest
 from vwed.v1.task_def_service_pb2 import UpdateTaskDefRequest
 
 from tests.support.calls import finish_run
@@ -29,7 +30,8 @@ async def test_a_run_has_its_input_events_and_cache(
     console: Console, client: Client, tenant: str
 ) -> None:
     run = await running(client, input=struct({"to": "B-7"}))
-    await report(client, run.id, *(block(f"b{n}", RUNNING) for n in range(250)))
+    reported = await report(client, run.id, *(block(f"b{n}", RUNNING) for n in range(250)))
+    seen = reported.block_records
     await client.cache.SetDataCache(
         SetDataCacheRequest(data_cache=data_cache(run.id, "weight", 12.5))
     )
@@ -47,6 +49,17 @@ async def test_a_run_has_its_input_events_and_cache(
     assert first[0]["kind"] == "task_record"
     assert first[0]["status"] == "PENDING"
     assert first[0]["actor"] == "tester"
+    await client.records.SignalTaskRecord(
+        SignalTaskRecordRequest(id=run.id, name="open_gate", block_record_id=seen[0].id)
+    )
+    (signal,) = (await request(console, f"{at}/events?tenant={tenant}&before=254")).json["events"][
+        -1:
+    ]
+    assert (signal["kind"], signal["subject"], signal["text"]) == (
+        "signal",
+        "open_gate",
+        seen[0].id,
+    )
 
 
 async def test_executors_are_told_by_the_open_runs_that_they_hold(

@@ -188,6 +188,21 @@ async def test_a_difference_is_told_by_field_and_block_id(client: Client) -> Non
     assert await changes(client, made.id, 2, 2) == []
 
 
+async def test_large_ones_are_compared_as_small_ones_are(client: Client) -> None:
+    tree = [{"id": f"b{n}", "type": "drive", "name": "a station far away"} for n in range(1_000)]
+    made = await create_def(client, config=json_object(blocks=tree))
+    tree[500] = {**tree[500], "type": "lift"}
+    await update_def(client, TaskDef(id=made.id, config=json_object(blocks=tree)))
+    assert [MessageToDict(change) for change in await changes(client, made.id, 1, 2)] == [
+        {
+            "path": "config.blocks[b500].type",
+            "kind": "KIND_CHANGED",
+            "before": "drive",
+            "after": "lift",
+        }
+    ]
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 9), (9, 1)])
 async def test_a_difference_needs_both_versions(client: Client, before: int, after: int) -> None:
     made = await with_versions(client)

@@ -7,7 +7,8 @@ from google.protobuf.struct_pb2 import Struct
 from vwed.v1.task_def_pb2 import TaskDef, TaskDefStatus
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, ListTaskDefsRequest
 
-from tests.support.calls import create_def, get_def, json_object, update_def
+from tests.support.calls import create_def, create_run, get_def, json_object, update_def
+from tests.support.definition_calls import create_template, instantiate
 from tests.support.refusals import refusal
 from vwed.client import Client, connect
 
@@ -66,8 +67,15 @@ async def test_an_id_is_chosen_by_the_creator_or_a_uuid_7(client: Client) -> Non
     assert (await create_def(client, "chosen", id="wms:move.1_a-b")).id == "wms:move.1_a-b"
     assert (await create_def(client, "longest", id="x" * 128)).id == "x" * 128
     first, second = await create_def(client, "one"), await create_def(client, "two")
-    assert UUID7.fullmatch(first.id)
     assert first.id < second.id
+    template = await create_template(client)
+    instance = await instantiate(client, template.id)
+    run = await create_run(client, first.id)
+    for made in (first, second, template, instance, run):
+        assert UUID7.fullmatch(made.id), made.DESCRIPTOR.name
+    assert (await create_template(client, "chosen", id="9")).id == "9"
+    assert (await instantiate(client, template.id, id="9")).id == "9"
+    assert (await create_run(client, first.id, id="9")).id == "9"
 
 
 async def test_a_taken_id_is_refused_whatever_the_name(client: Client) -> None:

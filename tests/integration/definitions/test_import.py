@@ -279,6 +279,19 @@ async def test_options_stand_in_the_first_message_alone(client: Client) -> None:
     assert answer == ImportTaskDefsResponse()
 
 
+async def test_a_message_without_an_item_is_taken_for_a_version_of_what_it_follows(
+    client: Client,
+) -> None:
+    sent = [ImportTaskDefsRequest(options=ImportTaskDefsOptions(conflict=SKIP))]
+    sent += [item(version("a", 1)), ImportTaskDefsRequest(), item(version("z", 1))]
+    answer = await client.definitions.ImportTaskDefs(iter(sent))
+    assert counts(answer) == (1, 0, 0)
+    assert errors(answer) == [
+        (1, "task_def", "a", 0, "INVALID_FIELD"),
+        (0, "task_def", "a", 1, "VERSION_REFUSED"),
+    ]
+
+
 async def test_an_import_that_is_cut_writes_nothing_and_can_be_run_again(
     client: Client, target: str, tenant: str
 ) -> None:

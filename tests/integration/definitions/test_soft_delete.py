@@ -1,14 +1,20 @@
 """What a soft-deleted definition still does, and what it no longer does."""
 
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
 from vwed.v1.record_service_pb2 import (
     CreateTaskRecordRequest,
     GetTaskRecordRequest,
     ListTaskRecordsRequest,
+    RetryTaskRecordRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from tests.integration.edge.test_bad_input import METHODS
 from tests.support.calls import (
     create_def,
     create_run,
@@ -16,10 +22,14 @@ from tests.support.calls import (
     finish_run,
     get_def,
     start_run,
+    stub_of,
     update_def,
 )
-from tests.support.refusals import refusal
+from tests.support.definition_calls import create_template, delete_template
+from tests.support.refusals import read_refusal, refusal
+from tests.support.valid_requests import DEF, TEMPLATE, VALID
 from vwed.client import Client
+from vwed_grpc.domain.lifecycle import FAILED
 
 
 async def test_delete_answers_the_definition_with_its_delete_time(client: Client) -> None:
@@ -65,19 +75,62 @@ async def test_its_name_is_free_and_its_id_stays_taken(client: Client) -> None:
     assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "ID_TAKEN")
 
 
-async def test_nothing_but_get_and_undelete_works_on_it(client: Client) -> None:
-    gone = await create_def(client)
-    await delete_def(client, gone.id)
+WORKS = {
+    *("GetTaskDef", "BatchGetTaskDefs", "ListTaskDefVersions", "DiffTaskDefVersions"),
+    *("GetTaskTemplate", "ListTaskTemplateVersions"),
+    *("UndeleteTaskDef", "UndeleteTaskTemplate"),
+}
+
+
+async def test_reading_and_undelete_alone_work_on_what_is_deleted(client: Client) -> None:
+    await create_def(client, "def", id=DEF)
+    await update_def(client, TaskDef(id=DEF, description="second"))
+    await create_template(client, "template", id=TEMPLATE)
+    run = await create_run(client, DEF)
+    await finish_run(client, run.id, FAILED)
+    await delete_def(client, DEF)
+    await delete_template(client, TEMPLATE)
+    about = {
+        name: _request_about_it(name)
+        for name, method in METHODS.items()
+        if method.containing_service.name == "TaskDefService"
+        and ({"id", "ids"} & {*method.input_type.fields_by_name} or name.startswith("Update"))
+    }
+    codes = dict[str, str]()
+    for name, request in about.items():
+        if not name.startswith("Undelete"):
+            codes[name] = await _code_of(stub_of(client, request)(request))
     for call in (
-        update_def(client, TaskDef(id=gone.id, description="new")),
-        update_def(client, TaskDef(id=gone.id, name=gone.name)),  # would change nothing
-        delete_def(client, gone.id),
-        delete_def(client, gone.id, force=True),
-        create_run(client, gone.id),
+        delete_def(client, DEF, force=True),
+        update_def(client, TaskDef(id=DEF, name="def")),  # would change nothing
+        create_run(client, DEF),
+        client.records.RetryTaskRecord(RetryTaskRecordRequest(id=run.id)),
     ):
         assert (await refusal(call)).code == "FAILED_PRECONDITION"
-    by_name = CreateTaskRecordRequest(task_record=TaskRecord(task_def_name=gone.name))
+    by_name = CreateTaskRecordRequest(task_record=TaskRecord(task_def_name="def"))
     assert (await refusal(client.records.CreateTaskRecord(by_name))).code == "NOT_FOUND"
+    for name in ("UndeleteTaskDef", "UndeleteTaskTemplate"):
+        codes[name] = await _code_of(stub_of(client, about[name])(about[name]))
+    assert codes == {name: "OK" if name in WORKS else "FAILED_PRECONDITION" for name in about}
+    assert len(codes) > len(WORKS)
+
+
+async def _code_of(call: Awaitable[Any]) -> str:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        refused = read_refusal(error)
+        assert refused.reason in {"TASK_DEF_DELETED", "TASK_TEMPLATE_DELETED"}
+        return refused.code
+    return "OK"
+
+
+def _request_about_it(name: str) -> Any:
+    request: Any = type(VALID[name])()
+    request.CopyFrom(VALID[name])
+    if "Template" in name and not name.startswith(("Update", "Instantiate")):
+        request.id = TEMPLATE
+    return request
 
 
 async def test_an_etag_is_compared(client: Client) -> None:

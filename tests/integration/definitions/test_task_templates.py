@@ -187,7 +187,8 @@ async def test_nothing_but_reading_and_undelete_works_on_a_deleted_one(client: C
         refused = await refusal(call)
         assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "TASK_TEMPLATE_DELETED")
     assert await get_template(client, made.id) == gone
-    assert (await get_template(client, made.id, 1)).config == CONFIG
+    first = await get_template(client, made.id, 1)
+    assert (first.config, first.HasField("delete_time")) == (CONFIG, False)
     history = await client.definitions.ListTaskTemplateVersions(
         ListTaskTemplateVersionsRequest(id=made.id)
     )

@@ -47,3 +47,13 @@ async def test_the_client_says_what_is_wrong_with_a_tenant(tenant: str) -> None:
     with pytest.raises(ValueError, match="no tenant has the id"):
         async with connect("127.0.0.1:1", tenant=tenant):
             pass
+
+
+@pytest.mark.parametrize("token", ["工厂", "secret\nsecret"], ids=ascii)
+async def test_the_client_says_what_is_wrong_with_a_token(token: str) -> None:
+    with pytest.raises(ValueError, match="the token is not one line of ASCII"):
+        async with connect("127.0.0.1:1", token=token):
+            pass
+    async with connect("127.0.0.1:1", token=lambda: token) as client:
+        with pytest.raises(ValueError, match="the token is not one line of ASCII"):
+            await create(client)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import pytest
@@ -14,7 +15,7 @@ from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
 from tests.support.busy_world import LIMITS, PLACES, RECORDS, as_tenant, serving_world
 from tests.support.calls import create_def, create_run
 from tests.support.half_sent import half_sending
-from tests.support.steps import get
+from tests.support.steps import block, get, report, running
 from tests.support.waiting import until_true
 from vwed.client import connect, error_info
 from vwed_grpc import server
@@ -78,6 +79,7 @@ HALF_SENT = 40
 
 async def test_half_sent_requests_hold_little_and_nobody_up() -> None:
     size = 4_000_000
+    assert LIMITS.upload_seconds == 10  # of which this is a twentieth
     limits = LIMITS.model_copy(update={"upload_seconds": 0.5})
     async with serving_world(limits) as world, half_sending(world.target) as sender:
         sender.open(f"/{RECORDS}/CreateTaskRecord", "slow", HALF_SENT, size)
@@ -133,6 +135,32 @@ async def test_of_a_burst_none_ends_without_a_word() -> None:
         )
     failed = [each for each in ended if each is not None]
     assert all(isinstance(each, grpc.aio.AioRpcError) and error_info(each) for each in failed)
+
+
+async def test_idle_streams_hold_no_place(settings: Settings) -> None:
+    few = settings.model_copy(update={"live_calls": 1, "urgent_calls": 1})
+    async with (
+        server.serving(few) as port,
+        connect(f"127.0.0.1:{port}", tenant="streams", bare=True) as client,
+    ):
+        run = await running(client)
+        watches, streams = list[Any](), list[Any]()
+        for n in range(5):
+            watches.append(
+                client.records.WatchTaskRecord(pb.WatchTaskRecordRequest(task_record_id=run.id))
+            )
+            assert (await watches[-1].read()).events
+            streams.append(client.records.StreamBlockReports())
+            batch = pb.StreamBlockReportsRequest(task_record_id=run.id)
+            batch.block_records.add(block_id=f"b{n}")
+            await streams[-1].write(batch)
+            assert (await streams[-1].read()).seqs
+        for _ in range(5):
+            await get(client, run.id)
+            await report(client, run.id, block("a"))
+        for call in (*watches, *streams):
+            assert not call.done()
+            call.cancel()
 
 
 async def test_claimers_of_the_service_wait_without_a_place(settings: Settings) -> None:

@@ -17,13 +17,14 @@ from vwed.v1.record_service_pb2 import (
 
 from tests.integration.edge.test_bad_input import METHODS
 from tests.support.calls import create_def, create_run, set_entry, start_run
+from tests.support.pages import texts
 from tests.support.tokens import PRIVATE, bearer, token, write_keys
 from tests.support.waiting import until_true
 from vwed.client import Client, connect
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.scopes import changes
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 
 class Lines:
@@ -65,6 +66,8 @@ async def wms(audited: str, tenant: str) -> AsyncIterator[Client]:
 async def test_a_line_has_all_of_it(wms: Client, lines: Lines, tenant: str) -> None:
     made = await create_def(wms)
     (line,) = await lines.of("CreateTaskDef")
+    (shown,) = texts("docs/security.md", "json")
+    assert [*line] == [*json.loads(shown)]
     assert [*line] == ["time", "tenant", "actor", "method", "id", "code", "request_id"]
     assert line["time"].endswith("+00:00")
     assert line["request_id"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf.descriptor import MethodDescriptor
 from vwed.v1 import cache_service_pb2, record_service_pb2, task_def_service_pb2
 from vwed.v1.block_record_pb2 import BlockRecord, BlockRecordStatus
+from vwed.v1.data_cache_pb2 import DataCache
 from vwed.v1.record_service_pb2 import ReportBlockRequest
 
 from tests.support.bad_requests import BAD_REQUESTS
@@ -30,10 +30,10 @@ from tests.support.calls import (
     start_run,
 )
 from tests.support.definition_calls import create_template
-from tests.support.refusals import refusal
+from tests.support.refusals import read_refusal, refusal
+from tests.support.stored import Look
+from tests.support.stored import stored as stored_of
 from vwed.client import connect
-from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.storage.models import Base
 
 TENANT = "t-bad-input"
 
@@ -90,28 +90,32 @@ async def call(target: str) -> AsyncIterator[Call]:
 
 
 @pytest.fixture(scope="module")
-def stored(database_url: str) -> Iterator[Callable[[], list[Any]]]:
-    """Tells all that is stored of the tenant and of the other one, table by table."""
-    tables = [table for table in Base.metadata.sorted_tables if "tenant" in table.c]
-    query = " UNION ALL ".join(
-        f"SELECT '{table.name}', count(*), md5(string_agg(x::text, '' ORDER BY x::text))"
-        f" FROM {table.name} x WHERE tenant IN ('{TENANT}', '{TENANT}-2')"
-        for table in tables
-    )
-    engine = sync_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        yield lambda: [tuple(row) for row in connection.execute(sa.text(query))]
-    engine.dispose()
+def stored(database_url: str) -> Iterator[Look]:
+    """All that is stored of the tenant and of the other one."""
+    with stored_of(database_url, TENANT, f"{TENANT}-2") as look:
+        yield look
 
 
 @pytest.mark.parametrize("bad", BAD_REQUESTS, ids=str)
 async def test_a_bad_request_is_refused_by_its_field_and_writes_nothing(
-    bad: BadRequest, call: Call, stored: Callable[[], list[Any]]
+    bad: BadRequest, call: Call, stored: Look
 ) -> None:
     before = stored()
     refused = await refusal(call(METHODS[bad.method], bad.message.SerializeToString()))
     assert (refused.code, set(refused.fields)) == (bad.code, set(bad.fields))
     assert stored() == before
+
+
+CHECKED_ALONE = [bad for bad in BAD_REQUESTS if hasattr(bad.message, "validate_only")]
+
+
+@pytest.mark.parametrize("bad", CHECKED_ALONE, ids=str)
+async def test_validate_only_makes_every_check(bad: BadRequest, call: Call) -> None:
+    raw = bad.message.SerializeToString()
+    real = await refusal(call(METHODS[bad.method], raw))
+    request: Any = type(bad.message).FromString(raw)
+    request.validate_only = True
+    assert await refusal(call(METHODS[bad.method], request.SerializeToString())) == real
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ async def test_a_bad_request_is_refused_by_its_field_and_writes_nothing(
     ids=lambda method: method.name,
 )
 async def test_bytes_that_are_not_the_message_are_refused(
-    method: MethodDescriptor, raw: bytes, call: Call, stored: Callable[[], list[Any]]
+    method: MethodDescriptor, raw: bytes, call: Call, stored: Look
 ) -> None:
     before = stored()
     sent = call(method, raw)
@@ -173,6 +177,41 @@ def _field(number: int, content: bytes) -> bytes:
 async def test_bad_metadata_is_refused_by_its_key(key: str, value: str | bytes, call: Call) -> None:
     refused = await refusal(call(METHODS["ListTaskDefs"], b"", (key, value)))
     assert (refused.code, refused.fields) == (INVALID, [key])
+
+
+async def test_a_request_may_have_4_mib(call: Call) -> None:
+    method, largest = METHODS["BatchSetDataCache"], 4 << 20
+    request = cache_service_pb2.BatchSetDataCacheRequest(task_record_id=RUN)
+    for n in range(5):
+        entry = DataCache(key=f"large-{n}", bytes_value=bytes(1 << 20 if n < 3 else 1 << 19))
+        request.requests.add(data_cache=entry)
+    last = request.requests[-1].data_cache
+    last.bytes_value = bytes(len(last.bytes_value) + largest - request.ByteSize())
+    raw = request.SerializeToString()
+    assert len(raw) == largest
+    await call(method, raw)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:  # gRPC's own core says so, without details
+        await call(method, raw + b"\x12\x00")
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+OURS = ("x-vwed-tenant", "x-vwed-actor", "x-vwed-consistency", "x-request-id")
+OTHERS = ("authorization", "traceparent", "tracestate", "baggage", "x-vwed-unknown")
+PRINTABLE = ("", "=", "%00", "a,b", "{}", "\x7e" * 3_000, "00-0-0-0", "' OR 1=1 --")
+
+
+async def test_no_metadata_is_a_fault_of_ours(call: Call) -> None:
+    sent: list[tuple[str, str | bytes]] = [
+        (key, value) for key in (*OURS, *OTHERS) for value in PRINTABLE
+    ]
+    for key in ("x-vwed-actor-bin", "grpc-trace-bin", "x-vwed-tenant-bin"):
+        sent += [(key, value) for value in (b"", b"\0", b"\xff\xfe", b"x" * 3_000)]
+    for key, value in sent:
+        try:
+            await call(METHODS["ListTaskDefs"], b"", (key, value))
+        except grpc.aio.AioRpcError as error:
+            refused = read_refusal(error)
+            assert (refused.code, refused.fields) == (INVALID, [key]), (key, value)
 
 
 async def test_an_illegal_transition_names_its_ends(call: Call) -> None:

@@ -11,6 +11,7 @@ from vwed.v1 import record_service_pb2 as pb
 from vwed.v1 import record_service_pb2_grpc
 
 from tests.support.busy_world import as_tenant, serving_world
+from tests.support.half_sent import PREFACE, SETTINGS, frame
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.limits import Limits
@@ -23,6 +24,7 @@ SCALE = 20
 SOON = {name: value // SCALE for name, value in server_options(Limits()) if name.endswith("_ms")}
 HEARTBEAT = pb.HeartbeatTaskRecordRequest(id="r")
 WATCH = pb.WatchTaskRecordRequest(task_record_id="r")
+ACK = 1
 
 
 @asynccontextmanager
@@ -103,6 +105,27 @@ async def test_a_client_behind_a_proxy_that_swallows_all_is_let_go() -> None:
             await until_true(lambda: world.edge.open_calls()["waits"] == 0)
             assert asyncio.get_running_loop().time() - began >= 60 / SCALE / 2
             watch.cancel()
+
+
+async def test_a_stream_may_be_silent_for_as_long_as_it_likes() -> None:
+    """A connection without a call is closed in the meantime."""
+    async with (
+        serving_world(options={"grpc.max_connection_idle_ms": 100}) as world,
+        connected(world.target) as client,
+    ):
+        watch = client.WatchTaskRecord(WATCH, metadata=as_tenant("slow"))
+        await anext(aiter(watch))
+        host, _, port = world.target.rpartition(":")
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0))
+            async with asyncio.timeout(PATIENCE):
+                await reader.read(-1)  # until it is closed
+            writer.close()
+            assert not watch.done()
+        world.servicer.released.set()
+        assert [message async for message in watch] == []
+        assert await watch.code() is grpc.StatusCode.OK
 
 
 async def test_a_client_may_ping_every_10_s_amid_a_call() -> None:

@@ -343,10 +343,18 @@ async def test_each_call_has_a_line_and_slow_ones_a_warning(
 
 
 async def test_an_answer_that_is_too_large(world: World) -> None:
-    async def large() -> bytes:
-        return b"\0" * (4 * 1024 * 1024 + 1)
+    """The size is that of the default limit of every client, which takes just as much."""
+    largest = TaskRecord(message="x" * (4 * 1024 * 1024 - 6))
+    assert largest.ByteSize() == 4 * 1024 * 1024
 
-    world.servicer.acts["large"] = large
+    async def full() -> TaskRecord:
+        return largest
+
+    async def large() -> bytes:
+        return largest.SerializeToString() + b"\0"
+
+    world.servicer.acts |= {"full": full, "large": large}
+    assert await world.get("full") == largest
     refusal = await refused(world.get("large"))
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refusal.reason == "RESPONSE_TOO_LARGE"
@@ -605,6 +613,13 @@ async def test_health_reflection_and_channelz() -> None:
             await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
         events = [line["event"] for line in logs if line["event"] != "call"]
         assert events[-3:] == ["the store cannot be used", "not serving", "serving"]
+
+        nobody = health_pb2.HealthCheckRequest(service="nobody")
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await stub.Check(nobody)
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        said = await stub.Watch(nobody).read()
+        assert said.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
         await ask.write(reflection_pb2.ServerReflectionRequest(list_services=""))

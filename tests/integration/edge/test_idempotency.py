@@ -2,16 +2,47 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
-from vwed.v1.record_service_pb2 import CreateTaskRecordRequest, ListTaskRecordsRequest
+import pytest
+from vwed.v1.data_cache_pb2 import DataCache
+from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsResponse,
+    CreateTaskRecordRequest,
+    ListTaskRecordsRequest,
+    UpdateTaskRecordRequest,
+)
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import CreateTaskDefRequest, ListTaskDefsRequest
 from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_template_pb2 import TaskTemplate
 
-from tests.support.calls import create_def, delete_def, get_def, json_object, update_def
+from tests.integration.edge.test_bad_input import METHODS
+from tests.support.calls import (
+    create_def,
+    create_run,
+    delete_def,
+    finish_run,
+    get_def,
+    json_object,
+    set_entry,
+    stub_of,
+    update_def,
+)
+from tests.support.definition_calls import update_template
 from tests.support.refusals import read_refusal, refusal
+from tests.support.steps import sql
+from tests.support.stored import stored
+from tests.support.valid_requests import DEF
+from tests.support.world import World
 from vwed.client import Client, connect
+from vwed_grpc.domain.lifecycle import FAILED
+from vwed_grpc.storage import idempotency
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 
 
 def request_for(name: str, request_id: str, **options: bool) -> CreateTaskDefRequest:
@@ -109,6 +140,32 @@ async def test_a_run_is_created_once(client: Client) -> None:
     assert listed.total_size == 1
 
 
+async def test_what_has_expired_is_forgotten_and_nothing_else(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    old, young = str(uuid.uuid4()), str(uuid.uuid4())
+    made = [await client.definitions.CreateTaskDef(request_for(id_, id_)) for id_ in (old, young)]
+    await sql(
+        database_url,
+        "UPDATE idempotency_keys SET expire_time = now() - interval '1 s'"
+        " WHERE tenant = :tenant AND request_id = :old RETURNING 1",
+        tenant=tenant,
+        old=old,
+    )
+
+    async def sweep(tx: Transaction) -> int:
+        return await idempotency.sweep(tx, tenant, 100)
+
+    pool = Pool(Connector(database_url), connections=1)
+    try:
+        assert [await pool.run(sweep), await pool.run(sweep)] == [1, 0]
+    finally:
+        await pool.close()
+    again = await refusal(client.definitions.CreateTaskDef(request_for(old, old)))
+    assert (again.code, again.reason) == ("ALREADY_EXISTS", "NAME_TAKEN")
+    assert await client.definitions.CreateTaskDef(request_for(young, young)) == made[1]
+
+
 async def test_validate_only_answers_what_would_be_and_writes_nothing(client: Client) -> None:
     request = request_for("pick", str(uuid.uuid4()), validate_only=True)
     answer = await client.definitions.CreateTaskDef(request)
@@ -152,3 +209,135 @@ async def test_validate_only_answers_a_known_request_id_as_the_real_call_would(
     refused = await refusal(client.definitions.CreateTaskDef(other))
     assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     assert await names(client) == ["pick"]
+
+
+def with_field(field: str) -> list[str]:
+    return [name for name, m in METHODS.items() if field in m.input_type.fields_by_name]
+
+
+@pytest.fixture(scope="module")
+async def world(target: str) -> AsyncIterator[World]:
+    tenant = f"t-{uuid.uuid4().hex[:12]}"
+    async with (
+        grpc.aio.insecure_channel(target) as channel,
+        connect(target, tenant=tenant, actor="tester", bare=True) as client,
+    ):
+        world = World(channel, client, tenant)
+        await world.fill()
+        yield world
+
+
+async def base(world: World, name: str) -> Any:
+    """A good request, and something for it to claim."""
+    if name == "ClaimTaskRecords":
+        await create_run(world.client, DEF)
+    return await world.base(METHODS[name])
+
+
+def changed(request: Any) -> Any:
+    """Another request."""
+    other = type(request)()
+    other.CopyFrom(request)
+    for field in ("task_def", "task_template", "task_record"):
+        if field in other.DESCRIPTOR.fields_by_name:
+            getattr(other, field).labels["another"] = "1"
+            return other
+    if "reason" in other.DESCRIPTOR.fields_by_name:
+        other.reason = "another"
+    else:
+        other.int_delta += 1
+    return other
+
+
+async def age(database_url: str, tenant: str, interval: str) -> None:
+    """As if the requests had come earlier."""
+    await sql(
+        database_url,
+        f"UPDATE idempotency_keys SET expire_time = expire_time - interval '{interval}'"
+        " WHERE tenant = :tenant RETURNING request_id",
+        tenant=tenant,
+    )
+
+
+async def touched(client: Client, made: Any) -> Any:
+    """What was made, after something else has changed it."""
+    match made:
+        case TaskDef():
+            return await update_def(client, TaskDef(id=made.id, description="touched"))
+        case TaskTemplate():
+            return await update_template(client, TaskTemplate(id=made.id, description="touched"))
+        case TaskRecord():
+            changed = TaskRecord(id=made.id, priority=made.priority + 1)
+            request = UpdateTaskRecordRequest(task_record=changed)
+            return await client.records.UpdateTaskRecord(request)
+        case DataCache():
+            return await set_entry(client, made.task_record_id, made.key, int_value=77)
+    runs = [await touched(client, run) for run in made.task_records]
+    return ClaimTaskRecordsResponse(task_records=runs)
+
+
+@pytest.mark.parametrize("name", with_field("request_id"))
+async def test_a_request_is_known_for_24_hours(world: World, database_url: str, name: str) -> None:
+    request = await base(world, name)
+    request.request_id = str(uuid.uuid4())
+    call = stub_of(world.client, request)
+    present = await touched(world.client, await call(request))
+    with stored(database_url, world.tenant) as look:
+        await age(database_url, world.tenant, "23 h 59 min 30 s")
+        before = look()
+        assert await call(request) == present
+        refused = await refusal(call(changed(request)))
+        assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        assert look() == before
+    await age(database_url, world.tenant, "30 s")
+    other = changed(request)
+    for field, named in other.ListFields():
+        if field.name.startswith("task_") and hasattr(named, "name"):
+            named.name = world.new()
+    if name == "ClaimTaskRecords":
+        await create_run(world.client, DEF)
+    elif name == "RetryTaskRecord":
+        await finish_run(world.client, present.id, FAILED)
+    assert await call(other) != present
+    request.request_id = "no uuid"
+    refused = await refusal(call(request))
+    assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["request_id"])
+
+
+BY_CHANCE = ("id", "root_task_record_id", "etag", "create_time", "update_time")
+"""What another try would have otherwise; an id unless it is given."""
+
+
+def without_chance(answer: Any) -> Any:
+    copy = type(answer)()
+    copy.CopyFrom(answer)
+    for field in BY_CHANCE:
+        if field in copy.DESCRIPTOR.fields_by_name:
+            copy.ClearField(field)
+    return copy
+
+
+@pytest.mark.parametrize("name", with_field("validate_only"))
+async def test_validate_only_answers_what_the_call_would(
+    world: World, database_url: str, name: str
+) -> None:
+    request = await base(world, name)
+    repeatable = "request_id" in request.DESCRIPTOR.fields_by_name
+    if repeatable:
+        request.request_id = str(uuid.uuid4())
+    call = stub_of(world.client, request)
+    with stored(database_url, world.tenant) as look:
+        before = look()
+        request.validate_only = True
+        would_be = await call(request)
+        assert look() == before
+        request.validate_only = False
+        real = await call(request)
+        before = look()
+        assert without_chance(would_be) == without_chance(real)
+        if repeatable:
+            request.validate_only = True
+            assert await call(request) == real
+            refused = await refusal(call(changed(request)))
+            assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        assert look() == before

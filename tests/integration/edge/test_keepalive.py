@@ -63,6 +63,9 @@ async def test_a_client_may_ping_every_10_s_without_a_call(port: int) -> None:
 
 async def test_a_peer_that_is_silent_is_dropped(port: int) -> None:
     """It took the connection up and has gone since: nobody answers the server's pings."""
+    options = dict(server_options(Limits()))
+    ping, patience = options["grpc.keepalive_time_ms"], options["grpc.http2.ping_timeout_ms"]
+    assert ping + patience <= 90_000
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0))
     began = time.monotonic()

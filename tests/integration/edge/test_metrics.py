@@ -27,11 +27,11 @@ from tests.support.metrics_page import ask, figures, free_address
 from tests.support.steps import block, let_lease_run_out, report, running, sql, until
 from tests.support.waiting import until_true
 from vwed.client import Client, connect
-from vwed_grpc import pages
 from vwed_grpc.cache.counters import CacheCounters
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
+from vwed_grpc.process import pages
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.telemetry.lag import Lag

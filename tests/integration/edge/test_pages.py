@@ -1,14 +1,16 @@
 """What a process shows over HTTP, and to whom."""
 
+import asyncio
 from contextlib import suppress
 
 import pytest
 
 from tests.support.metrics_page import ask, free_address
-from vwed_grpc import pages
-from vwed_grpc.pages import Page
-from vwed_grpc.probes import livez, readyz
-from vwed_grpc.stores import CannotServeError
+from tests.support.waiting import PATIENCE
+from vwed_grpc.process import pages
+from vwed_grpc.process.pages import Page
+from vwed_grpc.process.probes import livez, readyz
+from vwed_grpc.process.stores import CannotServeError
 
 
 def get(path: str) -> bytes:
@@ -55,6 +57,19 @@ async def test_it_is_ready_when_nothing_keeps_a_service_from_serving() -> None:
         assert await status(address, get("/one-is-enough")) == "200"
         problems.clear()
         assert await status(address, get("/readyz")) == "200"
+
+
+async def test_its_end_waits_for_nobody_who_has_asked_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = free_address()
+    host, port = address.split(":")
+    monkeypatch.setattr(pages, "_PATIENCE", 10 * PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        async with pages.showing(address, {"/livez": livez}):
+            _, silent = await asyncio.open_connection(host, int(port))
+            await ask(address, get("/livez"))  # whoever came before is connected by then
+    silent.close()
 
 
 async def test_a_port_that_is_taken_is_said() -> None:

@@ -12,21 +12,17 @@ import pytest
 
 from tests.support.clusters import Cluster, clusters
 from tests.support.feeding import feeding
+from tests.support.pages import texts
 from tests.support.steps import block, create, define, get, report, running
 from vwed.client import connect
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.stores import CannotServeError
 
 _PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-_SETTINGS = {
-    "jit": "off",
-    "statement_timeout": "5s",
-    "idle_in_transaction_session_timeout": "10s",
-}
 ROUNDS = 20
 pytestmark = pytest.mark.skipif(_PROGRAM is None, reason="pgbouncer is not installed")
 
@@ -81,8 +77,10 @@ async def test_it_works_by_name_alone(server: Cluster, url: str, tenant: str) ->
         with pytest.raises(CannotServeError, match=said):
             async with serving(settings):
                 pass
-    for name, value in _SETTINGS.items():
-        server.execute(f"ALTER ROLE postgres SET {name} = '{value}'")
+    (page,) = texts("docs/operations.md", "sql")
+    for statement in page.splitlines():
+        assert "ALTER ROLE vwed SET" in statement
+        server.execute(statement.replace("vwed", "postgres"))
     server.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     )

@@ -1,24 +1,34 @@
 """What one kind of work takes of the database keeps no other kind waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
 from vwed.v1.block_record_pb2 import BlockRecordStatus
+from vwed.v1.cache_service_pb2 import ListDataCacheRequest
 from vwed.v1.record_service_pb2 import (
     FinishTaskRecordRequest,
     GetBlockRecordRequest,
     HeartbeatTaskRecordRequest,
+    ListBlockRecordsRequest,
+    ListTaskRecordEventsRequest,
+    ListTaskRecordsRequest,
     PauseTaskRecordRequest,
     PruneTaskRecordsRequest,
     SummarizeTaskRecordsRequest,
+    WatchTaskRecordRequest,
 )
-from vwed.v1.task_def_service_pb2 import ExportTaskDefsRequest, ListTaskTemplatesRequest
+from vwed.v1.task_def_service_pb2 import (
+    ExportTaskDefsRequest,
+    ListTaskDefsRequest,
+    ListTaskTemplatesRequest,
+)
 
 from tests.integration.lists.test_summaries_of_runs import DAY, between, stamp
 from tests.support.history_of import End, write_runs
@@ -133,6 +143,70 @@ async def test_lists_exports_and_figures_that_hang_keep_no_executor_waiting(
             assert [call for call in hanging if call.done()] == []
         # On a slow machine some have waited for longer than calls may.
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_totals_that_hang_keep_no_list_waiting(
+    settings: Settings, database_url: str, tenant: str, ended: list[str]
+) -> None:
+    """They have the connections of figures, and leave the places of lists meanwhile."""
+    one_list = settings.model_copy(update={"bulk_calls": 1})
+    async with (
+        served(one_list, PATIENCE) as target,
+        connect(target, tenant=tenant, bare=True) as client,
+        clients(target, ended) as pruners,
+    ):
+        run = await running(client)
+        lists_of: list[Callable[..., Awaitable[Any]]] = [
+            partial(client.definitions.ListTaskDefs, ListTaskDefsRequest(include_total=True)),
+            partial(client.records.ListTaskRecords, ListTaskRecordsRequest(include_total=True)),
+            partial(
+                client.records.ListBlockRecords,
+                ListBlockRecordsRequest(task_record_id=run.id, include_total=True),
+            ),
+            partial(
+                client.records.ListTaskRecordEvents,
+                ListTaskRecordEventsRequest(task_record_id=run.id, include_total=True),
+            ),
+            partial(
+                client.cache.ListDataCache,
+                ListDataCacheRequest(task_record_id=run.id, include_total=True),
+            ),
+        ]
+        async with locked(database_url):
+            hanging = await hang(prunes(pruners[:2]), database_url, 2)
+            totals = [asyncio.ensure_future(list_()) for list_ in lists_of]
+            async with asyncio.timeout(PATIENCE / 2):
+                for _ in range(10):
+                    await client.records.ListTaskRecords(ListTaskRecordsRequest())
+            assert [call for call in totals if call.done()] == []
+        assert [(await call).total_size for call in totals] == [1, 1, 0, 2, 0]
+        await asyncio.gather(*hanging)
+
+
+async def test_watchers_that_catch_up_have_the_connections_of_lists(
+    client: Client, database_url: str
+) -> None:
+    run = await running(client)
+    await report(client, run.id, block("a", BEGUN))
+    for request in (
+        WatchTaskRecordRequest(task_record_id=run.id),
+        WatchTaskRecordRequest(task_record_id=run.id, after_seq=0),
+    ):
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute("LOCK TABLE block_records, task_record_events")
+            watch = client.records.WatchTaskRecord(request)
+
+            async def waits() -> bool:
+                names = await sql(
+                    database_url,
+                    "SELECT application_name FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    " AND datname = current_database()",
+                )
+                return "vwed-grpc bulk" in {name for (name,) in names}
+
+            await until_true(waits)
+        assert (await anext(aiter(watch))).events
+        watch.cancel()
 
 
 async def test_transitions_that_hang_keep_no_report_waiting(

@@ -1,17 +1,23 @@
 """The migrated schema is the tables' metadata, and every key begins with the tenant."""
 
+import asyncio
 import uuid
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from click.testing import CliRunner
 
 from tests.support.databases import empty_database, incarnation_of, migrated_database
+from tests.support.steps import sql
 from tests.support.waiting import PATIENCE
+from vwed_grpc.cli.main import main
 from vwed_grpc.storage import models, schema
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.database import sync_engine
+from vwed_grpc.storage.demands import lacking
+from vwed_grpc.storage.reachable import NotReachable, until_reachable
 
 
 def test_migrated_schema_equals_metadata(database_url: str) -> None:
@@ -78,6 +84,16 @@ def test_every_key_begins_with_the_tenant(database_url: str) -> None:
     engine.dispose()
 
 
+async def test_all_text_is_compared_by_code_point(database_url: str) -> None:
+    columns = await sql(
+        database_url,
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'text'",
+    )
+    assert len(columns) > len(models.Base.metadata.tables)
+    assert not [column for column in columns if column.collation_name != "C"]
+
+
 async def test_an_older_schema_is_refused_and_a_compatible_newer_one_taken(
     database_url: str,
 ) -> None:
@@ -103,6 +119,48 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     engine = sync_engine(database_url)
     assert schema.migrate(engine) == schema.HEAD
     engine.dispose()
+
+
+async def test_a_role_that_may_not_migrate_hears_why(postgres_url: str) -> None:
+    role = f"vwed_test_{uuid.uuid4().hex[:12]}"
+    with empty_database(postgres_url) as url:
+        admin = sync_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"CREATE ROLE {role} LOGIN PASSWORD 'a'"))
+            connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        theirs = sa.make_url(url).set(username=role, password="a")
+        said = await migrated(theirs.render_as_string(hide_password=False))
+        assert said == "Error: the database cannot be used: permission denied for schema public\n"
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"DROP ROLE {role}"))
+        admin.dispose()
+
+
+async def test_a_database_of_another_encoding_is_refused(postgres_url: str) -> None:
+    name = f"vwed_test_{uuid.uuid4().hex[:12]}"
+    admin = sync_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        made = "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        connection.execute(sa.text(f"CREATE DATABASE {name} {made}"))
+        url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+        why = "the encoding of the database must be UTF8, it is LATIN1"
+        assert await migrated(url) == f"Error: {why}\n"
+        with pytest.raises(NotReachable, match=why):
+            await until_reachable(url, 60, schema.check)
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def test_an_older_postgresql_is_refused() -> None:
+    assert lacking(14, "UTF8") == "PostgreSQL 15 or newer is needed, this is 14"
+    assert not lacking(15, "UTF8")
+
+
+async def migrated(url: str) -> str:
+    """What the command says that does not migrate."""
+    done = await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--database-url", url])
+    assert (done.exit_code, done.stdout) == (1, "")
+    return done.stderr
 
 
 async def test_every_copy_of_the_data_has_an_incarnation_of_its_own(database_url: str) -> None:

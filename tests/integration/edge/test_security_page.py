@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.pages import texts
 from tests.support.tokens import token, write_keys
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
-PAGE = Path(__file__).parents[3] / "docs" / "security.md"
+PAGE = "docs/security.md"
 
 
 async def test_it_calls_with_tls_and_a_token(
@@ -29,7 +30,7 @@ async def test_it_calls_with_tls_and_a_token(
     }
     (tmp_path / "token").write_text(f"{token('records:read', tenants=['plant-2'])}\n")
     monkeypatch.chdir(tmp_path)
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (program,) = texts(PAGE, "python")
     names: dict[str, Any] = {}
     async with serving(settings.model_copy(update=secured)) as port:
         program = program.replace("vwed.plant:50051", f"127.0.0.1:{port}")

@@ -17,11 +17,11 @@ from tests.support.waiting import until_true
 from vwed.client import connect
 from vwed_grpc import embedded
 from vwed_grpc.embedded import DataDirInUse
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import schema
 from vwed_grpc.storage.database import sync_engine
-from vwed_grpc.stores import CannotServeError
 
 AT_ONCE = 10
 NOWHERE = "/tmp/nobody-listens-here"

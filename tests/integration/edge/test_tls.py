@@ -17,12 +17,13 @@ from tests.support.calls import create_def
 from tests.support.certificates import Authority, Files
 from tests.support.tokens import PRIVATE, token, write_keys
 from tests.support.waiting import until_true
-from vwed.client import connect
+from vwed.client import CallError, connect
 from vwed_grpc.cli.main import main
+from vwed_grpc.cli.target import Target
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.certificates import Certificates
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 Secured = Callable[..., Settings]
 
@@ -62,13 +63,49 @@ async def code(port: int, given: grpc.ChannelCredentials | None, **options: Any)
     return raised.value.code()
 
 
+async def why(port: int, given: grpc.ChannelCredentials | None) -> str:
+    """What a command says that cannot reach the server, without where that is."""
+    target = Target(f"127.0.0.1:{port}", "default", None, given)
+    async with target.connect(patience=0) as client:
+        with pytest.raises(CallError) as raised:
+            await client.records.GetTaskRecord(GetTaskRecordRequest(id="none"))
+    address, _, said = target.why(raised.value).partition(" ")
+    assert address == target.address
+    return said
+
+
 async def test_tls(secured: Secured, authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other")
     async with serving(secured()) as port:
         assert await code(port, credentials(authority)) is grpc.StatusCode.NOT_FOUND
-        assert await code(port, credentials(other)) is grpc.StatusCode.UNAVAILABLE
-        assert await code(port, None) is grpc.StatusCode.UNAVAILABLE
+        assert "is it of the authorities of --tls-ca?" in await why(port, credentials(other))
+        assert (await why(port, None)).endswith("; does it want TLS?")
+
+
+async def test_a_server_without_tls_says_so(settings: Settings, authority: Authority) -> None:
+    async with serving(settings) as port:
+        assert "is it one without TLS?" in await why(port, credentials(authority))
+
+
+def test_what_a_client_has_for_tls_and_cannot_be(authority: Authority, tmp_path: Path) -> None:
+    own, other = authority.issue("own"), authority.issue("other")
+    nothing = tmp_path / "nothing"
+    for words, said in (
+        (["--client-cert", own.certificate], "needs both --client-cert and --client-key"),
+        (["--client-key", own.key], "needs both --client-cert and --client-key"),
+        (["--client-cert", own.certificate, "--client-key", other.key], "is not the key of"),
+        (["--client-cert", own.certificate, "--client-key", own.certificate], "no private key"),
+        (["--client-cert", own.key, "--client-key", own.key], "is no certificate in PEM"),
+        (["--tls-ca", own.key], "is no certificate in PEM"),
+        (["--tls-ca", nothing], "nothing cannot be read: No such file or directory"),
+        (["--token-file", own.certificate], "the token is not one line of ASCII"),
+        (["--token-file", nothing], "nothing cannot be read: No such file or directory"),
+    ):
+        done = CliRunner().invoke(main, ["list", *map(str, words)])
+        assert (done.exit_code, done.stdout) == (1, ""), words
+        (line,) = done.stderr.splitlines()
+        assert said in line
 
 
 @pytest.mark.parametrize(
@@ -277,7 +314,7 @@ async def test_commands_reach_a_secured_server(
 
     refused = await command("export")
     assert refused.exit_code == 1
-    assert "UNAUTHENTICATED: a token is needed" in refused.output
+    assert "UNAUTHENTICATED: a token is needed: --token-file" in refused.output
     by_file = ("--token-file", str(tmp_path / "token"))
     played = await command("demo", "--runs=1", "--robots=1", "--speed=0", *by_file)
     assert (played.exit_code, played.exception) == (0, None), played.output

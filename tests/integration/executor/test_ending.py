@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.executors import TASK_TYPE, at_work, content, order, story
-from tests.support.steps import start, until
+from tests.support.steps import create, define, start, until
 from vwed.client import BlockFailed, Client, Executor, NotFound, Run, RunTaken
 from vwed_grpc.domain.lifecycle import FAILED, SUCCEEDED
 
@@ -48,12 +48,27 @@ async def test_nothing_is_a_result_too(client: Client, executor: Executor) -> No
         (BlockFailed("BLOCKED", "pallet in the way"), "BLOCKED", "pallet in the way"),
         (Unforeseen("no such station"), "Unforeseen", "no such station"),
         (LongName(), "L" * 64, ""),
+        (
+            ExceptionGroup("two branches", [Unforeseen("a"), BlockFailed("BLOCKED", "in the way")]),
+            "BLOCKED",
+            "in the way",
+        ),
+        (ExceptionGroup("two branches", [Unforeseen("a"), KeyError("b")]), "Unforeseen", "a"),
         # No text that the service takes.
         (Unforeseen("a\0b"), "Unforeseen", "a�b"),
         (Unforeseen("a\udcffb"), "Unforeseen", "a?b"),
         (Unforeseen(LONG), "Unforeseen", LONG[: 16 << 10]),
     ],
-    ids=["BlockFailed", "exception", "long name", "NUL", "surrogate", "long"],
+    ids=[
+        "BlockFailed",
+        "exception",
+        "long name",
+        "group with a BlockFailed",
+        "group",
+        "NUL",
+        "surrogate",
+        "long",
+    ],
 )
 async def test_an_exception_is_a_failure(
     client: Client,
@@ -145,6 +160,26 @@ async def test_one_run_for_a_script(client: Client, executor: Executor) -> None:
         "SUCCEEDED",
     ]
     assert await story(client, other) == ["PENDING"]
+
+
+async def test_one_run_for_a_script_goes_to_the_task_whose_filter_has_it(
+    client: Client, executor: Executor
+) -> None:
+    done = list[str]()
+
+    @executor.task(task_types=["another"])
+    async def another(_: Run) -> None:
+        done.append("another")
+
+    @executor.task(task_types=[TASK_TYPE])
+    async def transport(_: Run) -> None:
+        done.append("transport")
+
+    assert (await executor.run_once(await order(client))).status == SUCCEEDED
+    assert done == ["transport"]
+    nobodys = await create(client, (await define(client, task_type="nobody's")).id)
+    with pytest.raises(LookupError, match=nobodys.id):
+        await executor.run_once(nobodys.id)
 
 
 async def test_one_run_that_is_refused(client: Client, executor: Executor) -> None:

@@ -73,11 +73,13 @@ async def test_the_definitions_blocks_are_steps(client: Client, executor: Execut
 
 async def test_blocks_that_the_definition_does_not_have(client: Client, executor: Executor) -> None:
     async def transport(run: Run) -> None:
+        run.robot_id = "AMB-07"
         async with run.block("extra", "scan", name="扫码", inputs={"code": "X1"}) as block:
             block.output = {"ok": True}
 
     (block,) = await blocks_of(client, await drive(client, executor, transport))
     assert (block.block_id, block.block_type, block.name) == ("extra", "scan", "扫码")
+    assert block.robot_id == "AMB-07"
     assert content(block.input_data) == {"code": "X1"}
     assert content(block.output_data) == {"ok": True}
 

@@ -16,6 +16,7 @@ async def test_entries_are_set_read_counted_and_deleted(client: Client, executor
         await cache.set("route", {"via": ["A", "B"]}, ttl=60)
         await cache.set("gone", 1)
         await cache.delete("gone")
+        await cache.delete("never there")
         return {
             "station": await cache.get("station"),
             "route": await cache.get("route"),

@@ -36,16 +36,23 @@ async def test_blocks_attempts_and_the_cache_without_await(
                 with attempt as block:
                     block.progress(0.5, "halfway")
                     run.cache.increment("n")
+                    run.cache.set("last", step.id)
+                    run.message = f"at {step.id}"
                     block.output = {"attempt": block.attempt}
                     if step.id == "a" and block.attempt == 1:
                         raise BlockFailed("BLOCKED", "pallet in the way")
         with run.block("extra", "scan", inputs={"code": "X1"}):
             run.checkpoint()
-        return {"n": run.cache.get("n"), "to": run.input["to"]}
+        last = run.cache.get("last")
+        run.cache.delete("last")
+        gone = run.cache.get("last")
+        told = {"last": last, "gone": gone, "message": run.message}
+        return {"n": run.cache.get("n"), "to": run.input["to"], **told}
 
     done = await executor.run_once(await order(client, "a", "b", input={"to": "P-07"}))
     assert done.status == SUCCEEDED, done.error_message
-    assert content(done.result) == {"n": 3, "to": "P-07"}
+    told = {"last": "b", "gone": None, "message": "at b"}
+    assert content(done.result) == {"n": 3, "to": "P-07", **told}
     assert (await story(client, done.id))[2:] == [
         "a RUNNING",
         "a FAILED",

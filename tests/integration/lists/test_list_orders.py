@@ -3,10 +3,12 @@
 import pytest
 from vwed.v1.record_service_pb2 import ListTaskRecordsRequest
 from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
+from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest, ListTaskTemplatesRequest
 from vwed.v1.task_record_pb2 import TaskRecord
+from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import create_def, create_run, finish_run, start_run, update_def
+from tests.support.definition_calls import create_template, update_template
 from tests.support.refusals import refusal
 from vwed.client import Client
 
@@ -60,6 +62,28 @@ async def test_unset_values_are_last_in_both_directions(client: Client) -> None:
         assert "".join(d.name for d in ascending) == "dbace"
         descending = await defs_by(client, "task_type desc", size)
         assert "".join(d.name for d in descending) == "bdace"
+
+
+async def test_templates_are_ordered_as_definitions_are(client: Client) -> None:
+    made = [
+        await create_template(client, name, task_type=task_type)
+        for name, task_type in (("b", ""), ("B", "lift"), ("搬", "drive"), ("a", ""))
+    ]
+    await update_template(client, TaskTemplate(id=made[0].id, description="touched"))
+    for order_by, names in (
+        ("", "bB搬a"),
+        ("create_time desc", "a搬Bb"),
+        ("update_time", "B搬ab"),
+        ("update_time desc", "ba搬B"),
+        ("name", "Bab搬"),
+        ("name desc", "搬baB"),
+        ("task_type, name", "搬Bab"),
+        ("task_type desc, name", "B搬ab"),
+    ):
+        listed = await client.definitions.ListTaskTemplates(
+            ListTaskTemplatesRequest(order_by=order_by)
+        )
+        assert "".join(each.name for each in listed.task_templates) == names, order_by
 
 
 async def test_ties_are_broken_by_id_or_as_told(client: Client) -> None:

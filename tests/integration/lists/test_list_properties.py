@@ -14,6 +14,7 @@ from vwed.v1.record_service_pb2 import (
     ListBlockRecordsRequest,
     ListTaskRecordEventsRequest,
     ListTaskRecordsRequest,
+    UpdateTaskRecordRequest,
 )
 from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import (
@@ -23,6 +24,7 @@ from vwed.v1.task_def_service_pb2 import (
     ListTaskTemplateVersionsRequest,
     TaskDefFilter,
 )
+from vwed.v1.task_record_pb2 import TaskRecord
 from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import (
@@ -34,7 +36,7 @@ from tests.support.calls import (
     update_def,
 )
 from tests.support.definition_calls import create_template, delete_template, update_template
-from tests.support.steps import block, report, running
+from tests.support.steps import block, report, running, start
 from vwed.client import Client, connect
 
 PHASES = [Phase.reuse, Phase.generate]
@@ -54,6 +56,8 @@ class Kind:
     insert: Callable[[Client, int], Awaitable[Any]]
     delete: Callable[[Client, int], Awaitable[Any]] | None
     orders: tuple[str, ...] = ("",)
+    change: Callable[[Client, int, int], Awaitable[Any]] | None = None
+    """Of an item; gives what it may be ordered by another value."""
 
 
 def numbered(item: Any) -> int:
@@ -87,19 +91,40 @@ DEFS = (
     lambda client, number: delete_def(client, f"def-{number}"),
 )
 
+
+async def change_def(client: Client, number: int, to: int) -> None:
+    await update_def(client, TaskDef(id=f"def-{number}", task_type=str(to % 2 + 1)))
+
+
+async def change_template(client: Client, number: int, to: int) -> None:
+    template = TaskTemplate(id=f"template-{number}", task_type=str(to % 2 + 1))
+    await update_template(client, template)
+
+
+async def change_run(client: Client, number: int, to: int) -> None:
+    run = f"run-{number}"
+    request = UpdateTaskRecordRequest(task_record=TaskRecord(id=run, priority=to))
+    await client.records.UpdateTaskRecord(request)
+    await start(client, run)
+
+
 KINDS = {
-    "definitions": Kind(lambda c: c.definitions.ListTaskDefs, ListTaskDefsRequest(), *DEFS, ORDERS),
+    "definitions": Kind(
+        lambda c: c.definitions.ListTaskDefs, ListTaskDefsRequest(), *DEFS, ORDERS, change_def
+    ),
     "definitions by two filters": Kind(
         lambda c: c.definitions.ListTaskDefs,
         ListTaskDefsRequest(filter=TaskDefFilter(labels={"odd": "1"}, task_types=["", "1", "2"])),
         *DEFS,
         ORDERS,
+        change_def,
     ),
     "definitions by a part of their name": Kind(
         lambda c: c.definitions.ListTaskDefs,
         ListTaskDefsRequest(filter=TaskDefFilter(name_contains="0")),
         *DEFS,
         ORDERS,
+        change_def,
     ),
     "templates": Kind(
         lambda c: c.definitions.ListTaskTemplates,
@@ -108,6 +133,7 @@ KINDS = {
         insert_template,
         lambda c, number: delete_template(c, f"template-{number}"),
         ORDERS,
+        change_template,
     ),
     "versions": Kind(
         lambda c: c.definitions.ListTaskDefVersions,
@@ -136,6 +162,7 @@ KINDS = {
             DeleteTaskRecordRequest(id=f"run-{number}", force=True)
         ),
         ("", "create_time", "priority", "priority desc, id", "start_time", "end_time desc"),
+        change_run,
     ),
     "blocks": Kind(
         lambda c: c.records.ListBlockRecords,
@@ -183,7 +210,7 @@ async def test_what_comes_and_goes_neither_repeats_nor_hides(
         if len(kind.orders) > 1:
             request.order_by = data.draw(st.sampled_from(kind.orders))
         stayed = {*await everything(client, kind)}
-        found: list[int] = []
+        found, changed = list[int](), set[int]()
         while True:
             items, request.page_token = await page(client, kind, request)
             found += items
@@ -195,12 +222,21 @@ async def test_what_comes_and_goes_neither_repeats_nor_hides(
                     gone = there.pop(data.draw(st.integers(0, len(there) - 1)))
                     await kind.delete(client, gone)
                     stayed.discard(gone)
+                if kind.change and len(changed) < 3 and data.draw(st.booleans()):
+                    changed.add(await change_one(client, kind, data, there))
                 if (new := next(numbers, None)) is not None:
                     there.append(new)
                     await kind.insert(client, new)
-    ours = [number for number in found if number >= 0]
-    assert len(ours) == len({*ours}), "nothing comes twice"
-    assert stayed <= {*ours}, "nothing that stayed is skipped"
+    ours = [number for number in found if number >= 0 and number not in changed]
+    assert len(ours) == len({*ours}), "nothing comes twice but what was changed"
+    assert stayed - changed <= {*ours}, "nothing that stayed as it was is skipped"
+
+
+async def change_one(client: Client, kind: Kind, data: st.DataObject, there: list[int]) -> int:
+    assert kind.change
+    number = there[data.draw(st.integers(0, len(there) - 1))]
+    await kind.change(client, number, data.draw(st.integers(0, 3)))
+    return number
 
 
 async def page(client: Client, kind: Kind, request: Any) -> tuple[list[int], str]:

@@ -15,7 +15,14 @@ from vwed.v1.record_service_pb2 import (
     ReportBlockRequest,
     ReportBlocksRequest,
 )
-from vwed.v1.task_def_service_pb2 import ListTaskDefsRequest
+from vwed.v1.task_def_pb2 import TaskDef
+from vwed.v1.task_def_service_pb2 import (
+    ListTaskDefsRequest,
+    ListTaskDefVersionsRequest,
+    ListTaskTemplatesRequest,
+    ListTaskTemplateVersionsRequest,
+)
+from vwed.v1.task_template_pb2 import TaskTemplate
 
 from tests.support.calls import (
     create_def,
@@ -24,7 +31,9 @@ from tests.support.calls import (
     json_object,
     set_entry,
     start_run,
+    update_def,
 )
+from tests.support.definition_calls import create_template, update_template
 from vwed.client import Client
 
 BASIC = (View.VIEW_UNSPECIFIED, View.VIEW_BASIC)
@@ -123,6 +132,34 @@ async def test_pages_of_large_definitions_end_early(client: Client, page_size: i
     assert [item for page in found for item in page] == made
     request = ListTaskDefsRequest(page_size=1000)
     assert len(await pages(client.definitions.ListTaskDefs, request, "task_defs")) == 1
+
+
+async def test_pages_of_large_templates_and_versions_end_early(client: Client) -> None:
+    definition = await create_def(client, "d", config=json_object(x=LARGE))
+    template = await create_template(client, "t0", config=json_object(x=LARGE))
+    for n in range(1, 5):
+        config = json_object(x=LARGE, n=n)
+        await update_def(client, TaskDef(id=definition.id, config=config))
+        await update_template(client, TaskTemplate(id=template.id, config=config))
+        await create_template(client, f"t{n}", config=config)
+    calls = client.definitions
+    for call, request, items in (
+        (calls.ListTaskTemplates, ListTaskTemplatesRequest(), "task_templates"),
+        (
+            calls.ListTaskDefVersions,
+            ListTaskDefVersionsRequest(id=definition.id),
+            "task_def_versions",
+        ),
+        (
+            calls.ListTaskTemplateVersions,
+            ListTaskTemplateVersionsRequest(id=template.id),
+            "task_template_versions",
+        ),
+    ):
+        request.view = FULL
+        found = await pages(call, request, items)
+        assert [len(page) for page in found] == [3, 2], items
+        assert all(item.config.fields["x"].string_value == LARGE for p in found for item in p)
 
 
 async def test_pages_of_large_runs_end_early(client: Client) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from vwed.v1.common_pb2 import View
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from vwed.v1.record_service_pb2 import (
     ListTaskRecordsRequest,
 )
@@ -68,9 +69,32 @@ async def test_a_token_goes_with_any_page_size_and_no_other_argument(subject: Su
     names, token, _ = await subject.page(page_size=2)
     more, _, _ = await subject.page(page_size=5, page_token=token)
     assert names + more == subject.expected
-    for other in ({"view": View.VIEW_FULL}, {"include_total": True}, {"order_by": " "}):
-        refused = await refusal(subject.page(page_token=token, **other))
-        assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["page_token"])
+    others = other_arguments(subject.arguments)
+    assert len(others) > 2
+    for name, other in others.items():
+        refused = await refusal(subject.page(page_token=token, **{name: other}))
+        assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["page_token"]), name
+
+
+def other_arguments(request: Message) -> dict[str, Any]:
+    """A value for each of its fields that is not the one it has, but for the page's."""
+    others: dict[str, Any] = {}
+    given = {field.name for field, _ in request.ListFields()}  # what it is a list of
+    for field in request.DESCRIPTOR.fields:
+        if field.name in {"page_size", "page_token", *given}:
+            continue
+        if field.message_type:
+            first = field.message_type.fields[0].name
+            others[field.name] = {first: ["x" if first != "statuses" else 1]}
+        else:
+            others[field.name] = " " if field.type == FieldDescriptor.TYPE_STRING else 1
+    return others
+
+
+async def test_what_it_cannot_be_ordered_by_is_refused(subject: Subject) -> None:
+    for order_by in ("colour", "config", "tenant", "id desc desc", "name; DROP TABLE task_defs"):
+        refused = await refusal(subject.page(order_by=order_by))
+        assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["order_by"]), order_by
 
 
 async def test_a_token_may_be_used_again(subject: Subject) -> None:

@@ -7,11 +7,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from vwed.v1.common_pb2 import TimeRange
 from vwed.v1.record_service_pb2 import (
+    HeartbeatTaskRecordRequest,
     ListTaskRecordsRequest,
+    RetryTaskRecordRequest,
     UpdateTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter, TaskRecordStatus
 
+from tests.integration.lists.test_unset_filters import watch_runs
 from tests.support.calls import create_def, create_run, finish_run, start_run
 from vwed.client import Client
 
@@ -40,6 +43,7 @@ async def test_runs(client: Client) -> None:
     await start_run(client, "b", "robot-1")
     await start_run(client, "c", "robot-2")
     await finish_run(client, "c", FAILED, error_code="JAM")
+    await client.records.HeartbeatTaskRecord(HeartbeatTaskRecordRequest(id="b", robot_id="r1"))
     for fields, ids in (
         ({}, "a b c d"),
         ({"ids": ["a", "d", "z"]}, "a d"),
@@ -54,6 +58,7 @@ async def test_runs(client: Client) -> None:
         ({"external_id_prefix": "wms_"}, "b"),
         ({"external_id_prefix": "%"}, ""),
         ({"executor_ids": ["robot-1", "robot-2"]}, "b c"),
+        ({"robot_ids": ["r1", "r2"]}, "b"),
         ({"parent_task_record_id": "a"}, "b"),
         ({"root_task_record_id": "a"}, "a b d"),
         ({"labels": {"zone": "A"}}, "a c"),
@@ -62,6 +67,8 @@ async def test_runs(client: Client) -> None:
         ({"task_def_ids": ["def-1"], "task_types": ["on"]}, ""),
     ):
         assert await runs(client, **fields) == ids, fields
+    again = await client.records.RetryTaskRecord(RetryTaskRecordRequest(id="c"))
+    assert await runs(client, retry_of="c") == again.id
 
 
 async def test_labels_are_filtered_as_they_are_now(client: Client) -> None:
@@ -123,6 +130,10 @@ def after(moment: Timestamp, microseconds: int = 1) -> Timestamp:
     return later
 
 
+FIRST = Timestamp(seconds=-62_135_596_800)
+LAST = Timestamp(seconds=253_402_300_799, nanos=999_999_999)
+
+
 @pytest.mark.parametrize("field", ["create_time", "start_time", "end_time"])
 async def test_times_are_half_open(client: Client, field: str) -> None:
     task_def = await create_def(client)
@@ -144,8 +155,15 @@ async def test_times_are_half_open(client: Client, field: str) -> None:
         (None, b, "a"),
         (b, None, f"b c{never}"),
         (None, None, "a b c z-open"),  # an empty range leaves all
+        (FIRST, LAST, f"a b c{never}"),  # any Timestamp may be an end
+        (None, FIRST, ""),
+        (LAST, None, ""),
     ):
         span = TimeRange(to=end)
         if start is not None:
             getattr(span, "from").CopyFrom(start)
         assert await runs(client, **{field: span}) == ids
+        if end in (FIRST, LAST) or start == LAST:  # also to who compares by himself
+            wanted: dict[str, Any] = {field: span}
+            told = await watch_runs(client, TaskRecordFilter(**wanted))
+            assert told == {"z-open"}.intersection(ids.split())

@@ -35,7 +35,7 @@ from vwed.v1.task_template_pb2 import TaskTemplate
 from tests.support.calls import create_def, create_run
 from tests.support.steps import block, report, running, sql
 from vwed.client import Client
-from vwed_grpc.domain.run_filter import matches
+from vwed_grpc.domain.run_filter import predicate
 
 ALWAYS_SET: dict[str, set[str]] = {
     "TaskRecordFilter": {"ids", "task_def_ids", "task_def_names"},
@@ -196,7 +196,7 @@ def test_of_what_a_run_was(given: dict[str, Any], names: set[str]) -> None:
             error_code="JAM",
         ),
     )
-    assert {run.id for run in runs if matches(TaskRecordFilter(**given), run)} == names
+    assert {run.id for run in runs if predicate(TaskRecordFilter(**given))(run)} == names
 
 
 @pytest.mark.parametrize(("given", "names"), cases("BlockRecordFilter"))

@@ -151,6 +151,24 @@ async def test_from_failure_copies_what_was_done(client: Client) -> None:
     assert (events[-1].block_counts, events[-1].progress) == (new.block_counts, 0.8)
 
 
+async def test_from_failure_it_inherits_the_same(client: Client) -> None:
+    parent = await running(client)
+    given = {
+        "priority": 7,
+        "external_id": "order-1",
+        "labels": {"zone": "A"},
+        "input": struct({"to": "dock"}),
+        "parent_task_record_id": parent.id,
+    }
+    old = await running(client, **given)  # type: ignore[arg-type]  # fields of a TaskRecord
+    await report(client, old.id, block("a", DONE))
+    await finish_run(client, old.id, CANCELED)
+    new = await retry(client, old.id, FROM_FAILURE)
+    assert (new.status, new.attempt, new.retry_of) == (PENDING, 2, old.id)
+    assert {name: getattr(new, name) for name in given} == given
+    assert new.root_task_record_id == parent.id
+
+
 async def test_from_failure_with_nothing_done(client: Client) -> None:
     old = await broken(client, block("a", BROKEN))
     new = await retry(client, old.id, FROM_FAILURE)

@@ -15,7 +15,16 @@ from tests.integration.runs.test_runs_prune import ago, prune
 from tests.support.aging import age, ended, left, until_none
 from tests.support.calls import finish_run
 from tests.support.feeding import feeding
-from tests.support.steps import block, everything, get, history, refused, report, running
+from tests.support.steps import (
+    block,
+    everything,
+    get,
+    history,
+    refused,
+    report,
+    running,
+    struct,
+)
 from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.lifecycle import CANCELED, CANCELING, FAILED, SUCCEEDED
@@ -83,6 +92,15 @@ async def test_below_a_deleted_top_each_is_a_root_of_its_own(client: Client) -> 
         assert (after.root_task_record_id, after.parent_task_record_id) == (root.id, parent)
         told = (await history(client, run.id))[-1].task_record
         assert told.root_task_record_id == root.id
+
+
+async def test_that_a_run_moved_does_not_tell_its_payload_again(client: Client) -> None:
+    _, middle, bottom = await line(client, 3)
+    await finish_run(client, bottom.id, result=struct({"x": 1}))
+    await delete(client, middle.id, force=True)
+    *_, ended, moved = await history(client, bottom.id)
+    assert ended.task_record.result == struct({"x": 1})
+    assert not moved.task_record.HasField("result")
 
 
 async def test_who_watches_what_is_below_a_run_is_told_that_it_moved(client: Client) -> None:

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
-from vwed.v1.record_service_pb2 import ClaimTaskRecordsRequest, DeleteTaskRecordRequest
+from vwed.v1.record_service_pb2 import (
+    ClaimTaskRecordsRequest,
+    DeleteTaskRecordRequest,
+    ReleaseTaskRecordRequest,
+)
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
 from tests.support.steps import (
@@ -191,6 +195,19 @@ async def test_interrupted_runs_are_claimed_if_asked_for(client: Client, databas
     assert claimed.start_time == run.start_time
     statuses = [event.task_record.status for event in await history(client, run.id)]
     assert statuses == [PENDING, RUNNING, INTERRUPTED, RUNNING]
+
+
+async def test_interrupted_runs_and_new_ones_have_one_order(client: Client) -> None:
+    task_def = await define(client)
+    made = [await create(client, task_def.id, priority=p) for p in (1, 5, 5, 9, 1)]
+    for n in (4, 3, 2):
+        await start(client, made[n].id)
+        await client.records.ReleaseTaskRecord(
+            ReleaseTaskRecordRequest(id=made[n].id, executor_id="robot-1", lease_epoch=1)
+        )
+    claimed = await claim(client, "robot-2", include_interrupted=True, max_count=9)
+    assert [run.id for run in claimed] == [made[n].id for n in (3, 1, 2, 0, 4)]
+    assert [run.lease_epoch for run in claimed] == [2, 1, 2, 1, 2]
 
 
 async def test_however_many_leases_ran_out_the_most_urgent_run_is_claimed(

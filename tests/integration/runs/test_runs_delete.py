@@ -27,6 +27,7 @@ from tests.support.steps import (
 from tests.support.watching import watch_to_end
 from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
+from vwed_grpc.domain.lifecycle import FAILED, PENDING
 
 
 async def delete(client: Client, run: str, **fields: Any) -> None:
@@ -77,10 +78,13 @@ async def test_a_run_with_runs_below_is_deleted_by_force_alone(client: Client) -
     top = await running(client)
     below = await create(client, parent_task_record_id=top.id)
     await finish_run(client, top.id)
-    with refused(StatusCode.FAILED_PRECONDITION, "RUNS_BELOW"):
-        await delete(client, top.id)
+    for status in (PENDING, FAILED):
+        assert (await get(client, below.id)).status == status
+        with refused(StatusCode.FAILED_PRECONDITION, "RUNS_BELOW"):
+            await delete(client, top.id)
+        await finish_run(client, below.id, FAILED)
     await delete(client, top.id, force=True)
-    assert (await get(client, below.id)).status == below.status
+    assert (await get(client, below.id)).status == FAILED
 
 
 async def test_the_etag_must_be_the_present_one(client: Client) -> None:

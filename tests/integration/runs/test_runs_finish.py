@@ -82,9 +82,10 @@ async def test_open_blocks_are_canceled_before_the_run_ends(client: Client) -> N
         block("b", blocks.PENDING, iteration="1"),
         block("d", blocks.PAUSED),
         block("d", blocks.SKIPPED, attempt=2),
+        block("e", blocks.CANCELED),
     )
     after = await finish(client, run.id, FAILED, reason="stuck")
-    assert after.seq == 2 + 7 + 4 + 1
+    assert after.seq == 2 + 8 + 4 + 1
     told = (await history(client, run.id))[-5:]
     closed = [(e.block_record.block_id, e.block_record.iteration) for e in told[:-1]]
     assert closed == [("b", ""), ("c", ""), ("b", "1"), ("d", "")]
@@ -97,11 +98,11 @@ async def test_open_blocks_are_canceled_before_the_run_ends(client: Client) -> N
     assert told[-1].task_record.status == FAILED
     stored = {(b.block_id, b.iteration, b.attempt): b for b in await blocks_of(client, run.id)}
     assert [stored[b.block_id, b.iteration, b.attempt].seq for b in stored.values()] == [
-        3, 10, 5, 11, 12, 13, 9
+        3, 11, 5, 12, 13, 14, 9, 10
     ]  # fmt: skip
     assert stored["b", "", 1].input_data == struct({"x": 1})
     # Of d, which was tried again, the first attempt was open: it is closed and not counted.
-    counts = BlockCounts(succeeded=1, canceled=3, skipped=1, total=5)
+    counts = BlockCounts(succeeded=1, canceled=4, skipped=1, total=6)
     assert after.block_counts == told[-1].block_counts == counts
     assert after.progress == told[-1].progress == 1
 

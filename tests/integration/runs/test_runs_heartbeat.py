@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
+    CancelTaskRecordRequest,
     FinishTaskRecordRequest,
     HeartbeatTaskRecordRequest,
+    PauseTaskRecordRequest,
     ReportBlockRequest,
+    ResumeTaskRecordRequest,
+    SignalTaskRecordRequest,
+    UpdateTaskRecordRequest,
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
@@ -24,6 +29,7 @@ from tests.support.steps import (
     start,
     until,
 )
+from tests.support.three_ways import WAYS, Way
 from vwed.client import Client
 from vwed_grpc.domain.lifecycle import FAILED, INTERRUPTED
 
@@ -145,14 +151,13 @@ async def test_a_heartbeat_of_a_run_that_waits_changes_nothing(client: Client) -
     assert await get(client, run.id) == run
 
 
-async def test_reports_of_the_holder_renew_the_lease(client: Client) -> None:
+@pytest.mark.parametrize(("way", "path"), WAYS)
+async def test_reports_of_the_holder_renew_the_lease(client: Client, way: Way, path: str) -> None:
     run = await running(client, lease=60)
 
     async def report(message: str, **fence: Any) -> TaskRecord:
-        reported = block("a", message=message)
-        await client.records.ReportBlock(
-            ReportBlockRequest(task_record_id=run.id, block_record=reported, **fence)
-        )
+        outcome = await way(client, run.id, block("a", message=message), **fence)
+        assert outcome.code == "OK", path
         return await get(client, run.id)
 
     for n, fence in enumerate(NOT_THE_HOLDER):
@@ -164,3 +169,23 @@ async def test_reports_of_the_holder_renew_the_lease(client: Client) -> None:
     again = await report("mine", executor_id="robot-1", lease_epoch=1)
     assert again.lease_expire_time.ToNanoseconds() > by_holder.lease_expire_time.ToNanoseconds()
     assert again.seq == by_holder.seq == 6
+
+
+async def test_nothing_else_renews_it(client: Client) -> None:
+    """Neither what operators do nor the holder's pause, which is no heartbeat."""
+    run = await running(client, lease=60)
+    records = client.records
+    one: dict[str, Any] = {"id": run.id}
+    for call in (
+        records.SignalTaskRecord(SignalTaskRecordRequest(name="go", **one)),
+        records.UpdateTaskRecord(
+            UpdateTaskRecordRequest(task_record=TaskRecord(priority=9, **one))
+        ),
+        records.PauseTaskRecord(PauseTaskRecordRequest(**one)),
+        records.ResumeTaskRecord(ResumeTaskRecordRequest(**one)),
+        records.PauseTaskRecord(
+            PauseTaskRecordRequest(executor_id="robot-1", lease_epoch=1, **one)
+        ),
+        records.CancelTaskRecord(CancelTaskRecordRequest(**one)),
+    ):
+        assert (await call).lease_expire_time == run.lease_expire_time

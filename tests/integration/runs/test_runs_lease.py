@@ -25,7 +25,7 @@ from tests.support.steps import (
 from tests.support.waiting import promptly
 from vwed.client import Client
 from vwed_grpc.domain import blocks
-from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PAUSED
+from vwed_grpc.domain.lifecycle import CANCELED, INTERRUPTED, PAUSED, PAUSING
 
 
 async def test_a_run_is_interrupted(client: Client, database_url: str) -> None:
@@ -41,14 +41,17 @@ async def test_a_run_is_interrupted(client: Client, database_url: str) -> None:
     assert (await history(client, run.id))[-1].task_record.status == INTERRUPTED
 
 
-async def test_a_paused_run_is_interrupted(client: Client, database_url: str) -> None:
-    run = await running(client, lease=60)
-    paused = await client.records.PauseTaskRecord(
-        PauseTaskRecordRequest(id=run.id, executor_id="robot-1", lease_epoch=1)
-    )
-    assert paused.status == PAUSED
-    await let_lease_run_out(database_url, run.id)
-    await until(client, run.id, INTERRUPTED)
+async def test_a_run_that_stands_or_is_to_stand_is_interrupted(
+    client: Client, database_url: str
+) -> None:
+    holder: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": 1}
+    runs = [await running(client, lease=60) for _ in range(2)]
+    for run, fence, status in zip(runs, (holder, {}), (PAUSED, PAUSING), strict=True):
+        pause = PauseTaskRecordRequest(id=run.id, **fence)
+        assert (await client.records.PauseTaskRecord(pause)).status == status
+        await let_lease_run_out(database_url, run.id)
+    for run in runs:
+        await until(client, run.id, INTERRUPTED)
 
 
 async def test_a_run_that_was_to_be_canceled_is(client: Client, database_url: str) -> None:

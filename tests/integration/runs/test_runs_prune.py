@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
@@ -24,6 +25,7 @@ from tests.support.steps import (
 from tests.support.watching import watch_to_end
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, SUCCEEDED
+from vwed_grpc.writes import retention
 
 
 def ago(days: float) -> Timestamp:
@@ -60,11 +62,22 @@ async def test_what_ended_before_goes_with_all_that_is_its_own(
         await get(client, old.id)
 
 
+async def test_what_ended_at_that_very_moment_stays(client: Client) -> None:
+    run = await ended(client)
+    for after, pruned in ((0, 0), (1, 1)):
+        moment = Timestamp()
+        moment.FromMicroseconds(run.end_time.ToMicroseconds() + after)
+        for dry_run in (True, False):
+            request = PruneTaskRecordsRequest(ended_before=moment, dry_run=dry_run)
+            assert (await client.records.PruneTaskRecords(request)).pruned == pruned
+
+
 async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, target: str) -> None:
     pinned = await ended(client, pinned=True)
     gone = await ended(client)
     async with connect(target, tenant=f"other-{uuid.uuid4().hex[:8]}", bare=True) as other:
         foreign = await ended(other)
+        assert (await prune(client, dry_run=True)).pruned == 1
         assert (await prune(client)).pruned == 1
         assert await left(client) == {pinned.id}
         assert await left(other) == {foreign.id}
@@ -85,6 +98,16 @@ async def test_a_dry_run_counts_and_deletes_nothing(client: Client) -> None:
     assert (await prune(client, dry_run=True)).pruned == 3
     assert await left(client) == runs
     assert (await prune(client, 1, dry_run=True)).pruned == 0
+
+
+async def test_runs_go_in_as_many_transactions_as_their_blocks_need(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_BLOCKS", 4)  # the server is in this process
+    for _ in range(5):
+        await ended(client)  # with two blocks
+    assert (await prune(client)).pruned == 5
+    assert await left(client) == set()
 
 
 async def test_a_call_takes_10000_and_says_that_there_are_more(

@@ -28,7 +28,6 @@ from vwed_grpc.domain.lifecycle import (
     INTERRUPTED,
     PAUSED,
     PAUSING,
-    PENDING,
     RUNNING,
     SUCCEEDED,
     Status,
@@ -104,19 +103,23 @@ async def test_a_restart_by_its_executor_raises_the_fence_alone(
     assert not (await start(client, run.id)).HasField("lease_expire_time")
 
 
+@pytest.mark.parametrize("status", [RUNNING, PAUSING, PAUSED])
+@pytest.mark.parametrize("executor", ["robot-1", "robot-2"])
 async def test_a_start_after_the_lease_counts_it_as_run_out(
-    client: Client, database_url: str
+    client: Client, database_url: str, executor: str, status: Status
 ) -> None:
+    """Also by the executor that had it: it was dead for all that anybody knew."""
     run = await running(client, lease=60)
+    held = await HELD[status](client, run.id)
     await let_lease_run_out(database_url, run.id)
-    taken = await start(client, run.id, "robot-2")
-    assert (taken.status, taken.executor_id, taken.lease_epoch) == (RUNNING, "robot-2", 2)
+    taken = await start(client, run.id, executor)
+    assert (taken.status, taken.executor_id, taken.lease_epoch) == (RUNNING, executor, 2)
     assert taken.start_time == run.start_time
-    events = await history(client, run.id)
-    statuses = [event.task_record.status for event in events]
-    assert statuses == [PENDING, RUNNING, INTERRUPTED, RUNNING]
-    assert not events[2].task_record.HasField("lease_expire_time")
-    assert events[2].task_record.executor_id == "robot-1"
+    lost, again = await history(client, run.id, after_seq=held.seq)
+    statuses = [event.task_record.status for event in (lost, again)]
+    assert statuses == [INTERRUPTED, RUNNING]
+    assert not lost.task_record.HasField("lease_expire_time")
+    assert lost.task_record.executor_id == "robot-1"
 
 
 async def test_a_run_to_be_canceled_is_not_started_after_its_lease(

@@ -9,7 +9,7 @@ from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.calls import finish_run
 from tests.support.feeding import labelled
-from tests.support.steps import create, everything, get, history, refused, running
+from tests.support.steps import create, everything, get, history, refused, running, struct
 from vwed.client import Client, connect
 
 GIVEN: dict[str, Any] = {
@@ -69,9 +69,15 @@ async def test_the_mask_says_what_is_set(
 
 
 async def test_a_run_that_has_ended_can_be_updated(client: Client) -> None:
-    run = await finish_run(client, (await running(client)).id)
+    begun = await running(client, input=struct({"to": "dock"}))
+    run = await finish_run(client, begun.id, result=struct({"ok": True}))
     after = await update(client, run.id, pinned=True)
     assert (after.pinned, after.status, after.end_time) == (True, run.status, run.end_time)
+    assert (after.input, after.result) == (run.input, run.result)
+    told = [event.task_record for event in await history(client, run.id)]
+    # Each payload is told by the change that set it, and by no other.
+    assert [record.HasField("input") for record in told] == [True, False, False, False]
+    assert [record.HasField("result") for record in told] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("mask", [[], ["*"], ["labels"]])

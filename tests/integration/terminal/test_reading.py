@@ -1,6 +1,8 @@
 """`list`, `get`, `top` and `timeline`: what they print, and that JSON is the contract's."""
 
+import asyncio
 import json
+import signal
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
@@ -11,7 +13,7 @@ from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordStatus
 
 from tests.support.calls import finish_run, set_entry
 from tests.support.steps import block, create, define, get, report, running
-from tests.support.terminal import vwed
+from tests.support.terminal import all_of, on_a_terminal, until_shown, vwed
 from vwed.client import Client
 from vwed_grpc.cli.list_lines import list_lines
 from vwed_grpc.domain import lifecycle
@@ -79,6 +81,26 @@ async def test_list_asks_for_what_it_is_told(
     await create(client, two.id, external_id="c", labels={"zone": "n"})
     listed = (await vwed(target, tenant, "list", "-o", "json", *options)).json
     assert {ParseDict(run, TaskRecord()).external_id for run in listed} == external_ids
+
+
+async def test_that_nothing_is_listed_is_said_apart_from_what_is(target: str, tenant: str) -> None:
+    assert await vwed(target, tenant, "list") == (0, "", f"no such runs of the tenant {tenant}\n")
+
+
+async def test_of_a_run_that_is_not_there_it_is_said_where_it_is_not(
+    target: str, tenant: str
+) -> None:
+    said = f"Error: NOT_FOUND: no task_record 'none' of the tenant {tenant}\n"
+    assert await vwed(target, tenant, "get", "none") == (3, "", said)
+
+
+async def test_a_picture_that_cannot_be_written_is_said(
+    client: Client, target: str, tenant: str
+) -> None:
+    run = await running(client)
+    ended = await vwed(target, tenant, "timeline", run.id, "--out", "/proc/none/a.svg")
+    said = "Error: /proc/none/a.svg cannot be written: No such file or directory\n"
+    assert ended == (1, "", said)
 
 
 async def test_what_is_no_time_and_no_label_is_a_usage_error(target: str, tenant: str) -> None:
@@ -176,6 +198,29 @@ async def test_top_shows_open_runs_with_those_at_work_first(
     assert [run["id"] for run in listed] == [at_work.id, waiting.id]
 
 
+async def test_a_command_that_there_is_not(target: str, tenant: str) -> None:
+    said = await vwed(target, tenant, "lst")
+    assert (said.code, "No such command 'lst'" in said.err) == (2, True)
+
+
+async def test_top_on_a_terminal_follows_the_open_runs(
+    client: Client, target: str, tenant: str
+) -> None:
+    task_def = await define(client)
+    first = await running(client, task_def.id, id="first")
+    with on_a_terminal("top", "--target", target, "--tenant", tenant) as (top, terminal):
+        await asyncio.to_thread(until_shown, terminal, "first")
+        for n in range(12):  # more than the screen has lines
+            await create(client, task_def.id, id=f"waiting-{n}")
+        await asyncio.to_thread(until_shown, terminal, "first", "waiting-0", "and 4 more")
+        await finish_run(client, first.id)
+        shown = "waiting-0", "and 3 more"
+        await asyncio.to_thread(until_shown, terminal, *shown, without="first")
+        top.send_signal(signal.SIGINT)
+        await asyncio.to_thread(all_of, terminal)
+        assert await asyncio.to_thread(top.wait) == 130
+
+
 async def test_a_timeline_is_a_picture_a_page_or_a_trace(
     client: Client, target: str, tenant: str
 ) -> None:
@@ -186,9 +231,8 @@ async def test_a_timeline_is_a_picture_a_page_or_a_trace(
     page = (await vwed(target, tenant, "timeline", run.id, "--format", "html")).out
     assert "each_line  RUNNING" in page
     trace = json.loads((await vwed(target, tenant, "timeline", run.id, "--format", "trace")).out)
-    kinds = [event["ph"] for event in trace["traceEvents"]]
-    assert kinds.count("b") == kinds.count("e") == 4
-    assert {"B", "E", "X"}.isdisjoint(kinds)
+    blocks = [event["name"] for event in trace["traceEvents"] if event["ph"] == "X"]
+    assert blocks == ["choose 选择叉车", "each_line", "pick[1] 拣货", "pick[2] 拣货"]
 
 
 async def test_what_is_not_there_ends_with_3(target: str, tenant: str) -> None:

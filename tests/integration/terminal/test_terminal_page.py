@@ -10,13 +10,14 @@ from vwed.v1.block_record_pb2 import BlockRecordStatus
 from vwed.v1.record_service_pb2 import HeartbeatTaskRecordRequest
 
 from tests.support.calls import finish_run
+from tests.support.pages import ROOT, texts
 from tests.support.steps import block, define, report, running
 from tests.support.terminal import vwed
 from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 
-PAGE = (Path(__file__).parents[3] / "docs" / "terminal.md").read_text()
-COMMANDS = re.findall(r"^vwed-grpc (.*)$", PAGE, re.MULTILINE)
+PAGE = "docs/terminal.md"
+COMMANDS = [line for block in texts(PAGE, "sh") for line in block.splitlines()]
 SUCCEEDED = BlockRecordStatus.BLOCK_RECORD_STATUS_SUCCEEDED
 
 
@@ -36,10 +37,12 @@ async def test_each_does_what_it_says(
 
     said = {}
     for command in COMMANDS:
-        ended = said[command] = await vwed(target, tenant, *shlex.split(command))
+        program, *words = shlex.split(command)
+        assert program == "vwed-grpc"
+        ended = said[command] = await vwed(target, tenant, *words)
         assert ended.code == 0, (command, ended.err)
     assert len(said) == len(COMMANDS) == 22
-    silent = {command.split()[0] for command, ended in said.items() if not ended.out}
+    silent = {command.split()[1] for command, ended in said.items() if not ended.out}
     assert silent == {"timeline"}
     for name in ("timeline.svg", "timeline.html", "trace.json"):
         assert (tmp_path / name).exists()
@@ -48,7 +51,7 @@ async def test_each_does_what_it_says(
 async def test_the_exit_codes_are_those_of_the_table(
     client: Client, target: str, tenant: str
 ) -> None:
-    table = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", PAGE, re.MULTILINE)
+    table = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", (ROOT / PAGE).read_text(), re.MULTILINE)
     assert [codes for codes, _ in table] == ["0", "1", "2", "3", "4", "10, 11", "130"]
     run = await running(client)
     await finish_run(client, run.id, lifecycle.FAILED)

@@ -9,7 +9,7 @@ from tests.support.steps import running
 from vwed.client import Client
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.seal import Seal
-from vwed_grpc.pacing import Pace
+from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.storage import pulse
 from vwed_grpc.storage.database import Database
 from vwed_grpc.watching.catch_up import CatchUp

@@ -245,8 +245,10 @@ async def resetting_proxy(target: str, *limits: int) -> AsyncIterator[str]:
             client.close()
 
     proxy = await asyncio.start_server(passes, "127.0.0.1", 0)
-    async with proxy:
+    try:
         yield f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize("snapshot", [0, 30])

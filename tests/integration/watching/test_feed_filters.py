@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
-from vwed.v1.common_pb2 import View
+from vwed.v1.common_pb2 import TimeRange, View
 from vwed.v1.record_service_pb2 import (
     DeleteTaskRecordRequest,
     SignalTaskRecordRequest,
@@ -178,6 +179,28 @@ async def test_runs_that_never_match_are_not_told(client: Client) -> None:
         mine = await create(client, task_def.id)
         await seen.reach(mine.id, 1)
         assert set(seen.changes) == {mine.id}
+
+
+async def test_times_of_a_range_are_its_begin_and_before_its_end(client: Client) -> None:
+    early, late = await running(client), await create(client)
+    after = Timestamp()
+    after.FromMicroseconds(early.start_time.ToMicroseconds() + 1)
+    since = TaskRecordFilter(start_time=TimeRange(**{"from": after}))
+    async with feeding(client, filter=since) as seen:
+        assert not seen.snapshot
+        await update(client, early.id, priority=1)
+        late = await start(client, late.id)
+        await seen.reach(late.id, late.seq)
+        assert set(seen.changes) == {late.id}
+    begin, end = TimeRange(**{"from": late.start_time}), TimeRange(to=late.start_time)
+    for priority, span, inside in ((2, begin, late), (3, end, early)):
+        async with feeding(client, filter=TaskRecordFilter(start_time=span)) as seen:
+            assert set(seen.snapshot) == {inside.id}
+            outside = early if inside is late else late
+            await update(client, outside.id, priority=priority)
+            changed = await update(client, inside.id, priority=priority)
+            await seen.reach(inside.id, changed.seq)
+            assert set(seen.changes) == {inside.id}
 
 
 async def test_a_run_is_watched_through_all_its_statuses(client: Client) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import pytest
 from vwed.v1.common_pb2 import View
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
@@ -23,6 +24,7 @@ from tests.support.steps import (
 )
 from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
+from vwed_grpc.storage import present_states
 
 
 async def test_nothing_to_tell_is_said(client: Client) -> None:
@@ -68,11 +70,33 @@ async def test_with_blocks_each_has_the_seq_of_its_last_change(client: Client) -
     assert (a.seq, a.block_record) == (5, stored["a"])
 
 
+async def test_blocks_are_told_however_many_are_read_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(present_states, "BLOCKS_AT_ONCE", 3)  # the server is in this process
+    task_def = await define(client)
+    runs = dict[str, list[str]]()
+    for count in (2, 2, 4, 0, 2):
+        run = await running(client, task_def.id)
+        runs[run.id] = [f"b{n}" for n in range(count)]
+        if count:
+            await report(client, run.id, *(block(name, RUNNING) for name in runs[run.id]))
+    async with feeding(client, include_blocks=True) as seen:
+        later = await create(client, task_def.id)
+        await seen.reach(later.id, 1)
+    told = {
+        id_: [each.block_record.block_id for each in states if each.HasField("block_record")]
+        for id_, states in seen.snapshot.items()
+    }
+    assert told == runs
+
+
 async def test_full_has_the_payload(client: Client) -> None:
     run = await create(client, input=struct({"to": "dock"}))
-    for view, has in ((View.VIEW_BASIC, False), (View.VIEW_FULL, True)):
+    for view in (View.VIEW_UNSPECIFIED, View.VIEW_BASIC, View.VIEW_FULL):
         async with feeding(client, view=view) as seen:
-            assert seen.snapshot[run.id][0].task_record.HasField("input") is has
+            (state,) = seen.snapshot[run.id]
+            assert state.task_record.HasField("input") == (view == View.VIEW_FULL)
 
 
 async def test_a_snapshot_that_is_cut_goes_on_where_it_was(client: Client) -> None:

@@ -1,17 +1,24 @@
 """What a watch puts into its messages: whole reports, bounded sizes, payload, bookmarks."""
 
 import asyncio
+from typing import Any
 
+import pytest
 from vwed.v1.common_pb2 import View
-from vwed.v1.record_service_pb2 import FinishTaskRecordRequest
+from vwed.v1.record_service_pb2 import (
+    FinishTaskRecordRequest,
+    WatchTaskRecordRequest,
+    WatchTaskRecordsRequest,
+)
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
 from tests.support.steps import block, history, report, running, struct
-from tests.support.waiting import promptly
+from tests.support.waiting import PATIENCE, promptly
 from tests.support.watching import Watcher, watch_to_end, watching
 from vwed.client import Client
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
+from vwed_grpc.services import watches
 
 
 async def finish(client: Client, run: str) -> int:
@@ -142,6 +149,23 @@ async def test_an_idle_watch_says_where_it_stands(client: Client) -> None:
         return max(first - 1, second - 2) + bookmarked
 
     await promptly(late, below=0.8)
+
+
+async def test_an_idle_watch_is_bookmarked_every_15_s_unless_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert watches.BOOKMARK_SECONDS == 15
+    monkeypatch.setattr(watches, "BOOKMARK_SECONDS", 0.2)  # the test is not about patience
+    run = await running(client)
+    streams: list[Any] = [
+        client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id=run.id)),
+        client.records.WatchTaskRecords(WatchTaskRecordsRequest()),
+    ]
+    async with asyncio.timeout(PATIENCE):
+        for stream in streams:
+            messages = [await anext(aiter(stream)) for _ in range(3)]
+            assert [len(message.events) for message in messages] == [1, 0, 0]
+            stream.cancel()
 
 
 async def test_a_watch_of_nothing_new_says_so(client: Client) -> None:

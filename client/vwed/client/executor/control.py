@@ -29,7 +29,9 @@ async def follow(
     while True:
         since = now()
         try:
-            async with aclosing(watch_runs(client, mine, patience=inf)) as messages:
+            async with aclosing(
+                watch_runs(client, mine, patience=inf, on_outage=calls.lost)
+            ) as messages:
                 async for message in messages:
                     for event in message.events:
                         see(event)

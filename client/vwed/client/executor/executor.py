@@ -79,7 +79,13 @@ class Executor:
 
         Raises:
             ValueError: there is no such field, or it is `statuses`, which claims know themselves.
+            TypeError: a field that is a list got a text.
         """
+        for name, value in filter.items():
+            field = TaskRecordFilter.DESCRIPTOR.fields_by_name.get(name)
+            if field is not None and field.is_repeated and isinstance(value, str):
+                # It would be taken for the list of its letters, which no run has.
+                raise TypeError(f"{name} is a list: {name}=[{value!r}]")
         wanted = TaskRecordFilter(**filter)
         if wanted.statuses:
             raise ValueError("a task's filter has no statuses: claims look at what waits")

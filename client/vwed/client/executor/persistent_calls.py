@@ -115,6 +115,11 @@ class PersistentCalls:
             self._said_at, self._said = at, True
             log.warning("the service has failed for %.0f s: %s", at - self._failing_since, exc)
 
+    def lost(self, exc: CallError | TimeoutError | None) -> None:
+        """A stream broke. If there was no service yet, it is said at once: the address is wrong."""
+        if exc is not None and not self._ever_answered:
+            self.failed(exc, since=now())
+
     def _answered(self) -> None:
         self._ever_answered = True
         if self._said:

@@ -490,7 +490,3 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("delete_time IS NULL"),
     )
-
-
-def downgrade() -> None:
-    raise RuntimeError("there is nothing before the first schema")

@@ -23,14 +23,3 @@ def upgrade() -> None:
             "task_records",
             ["tenant", column, sa.literal_column("create_time DESC"), "id"],
         )
-
-
-def downgrade() -> None:
-    for column in _COLUMNS:
-        op.drop_index(f"task_records_{column}", "task_records")
-        op.create_index(
-            f"task_records_{column}",
-            "task_records",
-            ["tenant", column, sa.literal_column("create_time DESC"), "id"],
-            postgresql_where=sa.text(f"{column} != ''"),
-        )

@@ -36,8 +36,3 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("retry_chain <> '' AND status IN (1, 2, 3, 4, 5, 6)"),
     )
-
-
-def downgrade() -> None:
-    op.drop_index("task_records_open_retries", "task_records")
-    op.drop_column("task_records", "retry_chain")

@@ -19,7 +19,3 @@ def upgrade() -> None:
         # Several servers write this row twice a second.
         postgresql_with={"fillfactor": "20"},
     )
-
-
-def downgrade() -> None:
-    op.drop_table("service_pulse")

@@ -27,7 +27,3 @@ def upgrade() -> None:
                right(gen_random_uuid()::text, 12), (pg_current_xact_id()::text)::bigint,
                clock_timestamp()
     """)
-
-
-def downgrade() -> None:
-    op.drop_table("timelines")

@@ -16,7 +16,3 @@ def upgrade() -> None:
         ["tenant", "task_type", "create_time"],
         postgresql_where=sa.text("status = 1"),
     )
-
-
-def downgrade() -> None:
-    op.drop_index("task_records_pending", "task_records")

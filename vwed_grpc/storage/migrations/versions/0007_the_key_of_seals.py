@@ -21,7 +21,3 @@ def upgrade() -> None:
         INSERT INTO seal_keys (tenant, key)
         SELECT '', uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
     """)
-
-
-def downgrade() -> None:
-    op.drop_table("seal_keys")

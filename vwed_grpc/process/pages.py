@@ -4,12 +4,13 @@ A page of text needs no library. Several workers have one port, which is their p
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from vwed_grpc.stores import CannotServeError
+from vwed_grpc.process.stores import CannotServeError
 
 _PATIENCE = 5.0
 """Seconds for a request to come."""
@@ -46,9 +47,13 @@ async def showing(listen: str, pages: Mapping[str, MakePage]) -> AsyncIterator[N
     try:
         server = await asyncio.start_server(answer, host.strip("[]") or None, int(port))
     except OSError as exc:
-        raise CannotServeError(f"cannot show metrics at {listen}: {exc.strerror}") from exc
-    async with server:
+        # Of an address that is taken asyncio's text has the address once more.
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
+        raise CannotServeError(f"cannot show metrics at {listen}: {why}") from exc
+    try:
         yield
+    finally:
+        server.close()  # `async with` waits for open connections as well, from Python 3.12 on
 
 
 async def _asked(request: bytes, pages: Mapping[str, MakePage]) -> Page:

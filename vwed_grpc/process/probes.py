@@ -9,7 +9,7 @@ for PostgreSQL, and from the first moment of its draining on, it is not ready.
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from vwed_grpc.pages import MakePage, Page
+from vwed_grpc.process.pages import MakePage, Page
 
 
 async def livez() -> Page:

@@ -16,14 +16,14 @@ from functools import partial
 import structlog
 from prometheus_client import CollectorRegistry
 
-from vwed_grpc import pages, probes
-from vwed_grpc.listening import check_address
+from vwed_grpc.process import pages, probes
+from vwed_grpc.process.listening import check_address
+from vwed_grpc.process.stores import CannotServeError, open_stores
+from vwed_grpc.process.worker_reports import follow_worker
 from vwed_grpc.settings import NO_REDIS, Settings
-from vwed_grpc.stores import CannotServeError, open_stores
 from vwed_grpc.telemetry import multiprocess
 from vwed_grpc.telemetry.disk import show_disk
 from vwed_grpc.telemetry.page import page_of
-from vwed_grpc.worker_reports import follow_worker
 
 log = structlog.get_logger("vwed.workers")
 
@@ -43,6 +43,7 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
     """
     async with AsyncExitStack() as stack:
         check_address(settings)
+        _check_files(settings)
         port = _hold_port(stack, settings.listen)
         problems = {_name(number): "starting" for number in range(settings.workers)}
         shown: dict[str, pages.MakePage] = {
@@ -81,6 +82,16 @@ async def serving_with_workers(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(end)
         await _first_answer(child.listen)
         yield port
+
+
+def _check_files(settings: Settings) -> None:
+    """Says once what each worker would die of. Raises CannotServeError."""
+    tls = settings.tls_cert or settings.tls_key or settings.tls_client_ca
+    if tls or settings.token_keys or settings.audit_log != "off":
+        # It needs what verifies tokens and certificates, and this process nothing else of it.
+        from vwed_grpc.process.security import check_files  # noqa: PLC0415 - see above
+
+        check_files(settings)
 
 
 def _hold_port(stack: AsyncExitStack, listen: str) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 log = structlog.get_logger("vwed")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from vwed_grpc.background import keep_going
-from vwed_grpc.listening import check_address
-from vwed_grpc.renewal import follow
+from vwed_grpc.process.background import keep_going
+from vwed_grpc.process.listening import check_address
+from vwed_grpc.process.renewal import follow
+from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.rpc.audit import Audit, open_audit
 from vwed_grpc.rpc.authentication import Authentication
 from vwed_grpc.settings import Settings
-from vwed_grpc.stores import CannotServeError
 
 if TYPE_CHECKING:
     from vwed_grpc.rpc.certificates import Certificates
@@ -37,10 +37,22 @@ def authentication(stack: AsyncExitStack, settings: Settings) -> Authentication:
 
 def audit(stack: AsyncExitStack, settings: Settings) -> Audit | None:
     """Written to until the stack is closed; None: off. Raises CannotServeError."""
+    return _audit(stack.enter_context(ExitStack()), settings)
+
+
+def check_files(settings: Settings) -> None:
+    """Raises CannotServeError if a server with these settings would for their files."""
+    _certificates(settings)
+    _tokens(settings)
+    with ExitStack() as stack:
+        _audit(stack, settings)
+
+
+def _audit(stack: ExitStack, settings: Settings) -> Audit | None:
     if settings.audit_log == "off":
         return None
     try:
-        return open_audit(stack.enter_context(ExitStack()), settings.audit_log)
+        return open_audit(stack, settings.audit_log)
     except OSError as exc:
         raise CannotServeError(
             f"the audit log {settings.audit_log} cannot be written: {exc.strerror}"
