@@ -1,10 +1,6 @@
 """PostgreSQL frozen for longer than leases last, while the executors live."""
 
-import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import islice
 
 from google.protobuf.message import Message
@@ -19,27 +15,14 @@ from bench.crowd.probe import Beat, ask
 from bench.frames import Connection
 from bench.load import Tally, pump
 from bench.measure import Result
-from bench.process import family
 from bench.seed import more_runs, new_tenant
 from bench.stand import Stand
+from tests.support.clusters import frozen
 
 RUNS, LEASE, FROZEN_SECONDS = 20, 5, 8.0
 BEAT_SECONDS = 0.5
 _WAIT = 3 * LEASE
 RUNNING = TaskRecordStatus.TASK_RECORD_STATUS_RUNNING
-
-
-@contextmanager
-def frozen(postmaster: int) -> Iterator[None]:
-    stopped = list(family(postmaster))
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def leases_over_an_outage(stand: Stand) -> Result:
