@@ -4,7 +4,8 @@ nothing, when retention has done its work.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordsRequest
 from vwed.v1.task_record_pb2 import TaskRecordFilter
@@ -106,5 +107,5 @@ async def left_a_day_later(database_url: str) -> list[str]:
         await asyncio.sleep(5)
 
 
-def _said(left: object) -> Iterator[str]:
-    yield from (f"{table} has {rows} rows" for table, rows in dict(left).items() if rows)  # type: ignore[call-overload]
+def _said(left: Mapping[Any, int]) -> Iterator[str]:
+    yield from (f"{table} has {rows} rows" for table, rows in left.items() if rows)
