@@ -30,6 +30,9 @@ _TRIES = 8
 """With about 2 s of pauses between them."""
 _LAST_SECONDS = 1.0
 """How long what is under way may take to end when a pool is closed."""
+_LIFE_SECONDS = 300
+"""After which a connection is replaced. A process of PostgreSQL remembers how it did what it was
+asked, and takes more memory the longer it lives."""
 
 
 class Pool:
@@ -74,6 +77,7 @@ class Pool:
             isolation_level="AUTOCOMMIT",
             pool_size=connections,
             max_overflow=0,
+            pool_recycle=_LIFE_SECONDS,
             connect_args={"async_creator_fn": connector.connect, **prepared, **self._options},
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
