@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.support.waiting import until_true
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.storage import pool as pools
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.errors import sqlstate
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.statement import Statement, Together
 from vwed_grpc.storage.transaction import Transaction
 
@@ -220,3 +221,23 @@ async def test_statements_together_are_one_and_keep_their_parameters(
         {"t": tenant},
     )
     assert [row.request_id for row in found] == ["new", "newer"]
+
+
+async def test_a_connection_is_replaced_when_it_is_old(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def backends() -> set[int]:
+        """Of three transactions, one after the other."""
+        pool = Pool(Connector(database_url), connections=1)
+        try:
+            return {await pool.run(_backend) for _ in range(3)}
+        finally:
+            await pool.close()
+
+    assert len(await backends()) == 1
+    monkeypatch.setattr(pools, "LIFE_SECONDS", 0)
+    assert len(await backends()) == 3
+
+
+async def _backend(tx: Transaction) -> int:
+    return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
