@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import pickle
 from typing import Any
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ def details(status: status_pb2.Status, kind: Any) -> Any:
 )
 def test_the_first_of_many_violations_are_in_the_message(count: int, text: str) -> None:
     told = InvalidArgument(*(Violation(f"a{n}", "bad") for n in range(count)))
-    assert (told.message, len(told.violations)) == (text, count)
+    assert (told.reason, told.message, len(told.violations)) == ("INVALID_FIELD", text, count)
 
 
 VWED_ERRORS = [
@@ -52,6 +53,7 @@ VWED_ERRORS = [
     errors.Aborted("ETAG_MISMATCH", "the etag differs"),
     errors.OutOfRange("EVENTS_GONE", "too old", metadata={"oldest_seq": "7", "current_seq": "9"}),
     errors.ResourceExhausted("TOO_MANY_STREAMS", "too many", retry_after=0.25),
+    errors.disk_full(),
     errors.Unavailable("STORE_UNAVAILABLE", "away", retry_after=1.5),
     errors.DeadlineExceeded("DEADLINE_EXCEEDED", "late"),
     errors.Unimplemented("UNIMPLEMENTED", "not yet"),
@@ -63,6 +65,13 @@ VWED_ERRORS = [
 
 def test_the_table_has_every_class() -> None:
     assert {type(error) for error in VWED_ERRORS} >= set(VwedError.__subclasses__())
+
+
+@pytest.mark.parametrize("error", VWED_ERRORS, ids=lambda error: error.code)
+def test_an_error_comes_whole_from_another_process(error: VwedError) -> None:
+    error.add_note("where it was")
+    come = pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+    assert (type(come), come.args, vars(come)) == (type(error), error.args, vars(error))
 
 
 @pytest.mark.parametrize("error", VWED_ERRORS, ids=lambda error: error.code)

@@ -86,6 +86,7 @@ def test_inside_a_text_it_becomes_text(value: Any, text: str) -> None:
         ("${ params.a }", "${ params.a }"),
         ("$params.a", "$params.a"),
         ("${params.a}}", "A}"),
+        ("${params.a}$", "A$"),
     ],
 )
 def test_what_is_a_placeholder(text: str, filled: str) -> None:

@@ -79,6 +79,7 @@ def _of(name: str) -> bytes:
         # An entry's fields may come in any order, and more than once.
         b"\x0a\x1d\x12\x16\x2a\x14\x0a\x12\x0a\x01b\x12\x0d\x1a\x0bhello world\x0a\x03key",
         field(1, field(1, b"a") + field(2, _of("b")) + field(2, _of("c"))),
+        field(1, field(2, _of("b"))),  # without a key
         b"\xfa\x01\x20" + b"u" * 32,  # a field that nobody knows
     ],
 )
