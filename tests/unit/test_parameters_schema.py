@@ -65,6 +65,9 @@ def problems(schema: dict[str, Any]) -> dict[str, str]:
         {"properties": {"$ref": {"type": "string"}, "$id": {"const": {"$ref": "http://a.test"}}}},
         {"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"pattern": r"^[\p{L}\d]{1,3}$"}}},
         {"$ref": "#/own/place", "own": {"place": {"type": "string"}}},
+        {"$ref": "#/own/10000", "own": [None] * 10_000 + [{}]},
+        {"$id": "x:/b", "$ref": "#/own", "own": {"$ref": "b#/$defs/c"}, "$defs": {"c": {}}},
+        {"$id": "x:/b", "items": {"default": 1, "$ref": "b#/$defs/c"}, "$defs": {"c": {}}},
         {"properties": {"a": {"format": "of our own", "our-keyword": [1]}}},
     ],
 )
@@ -170,6 +173,33 @@ def test_all_problems_at_once() -> None:
 )
 def test_its_size_is_bounded(schema: dict[str, Any], description: str) -> None:
     assert problems(schema) == {"s": description}
+
+
+CHOICES = {"$defs": {"a": {"items": {"enum": [7, *(n + 0.5 for n in range(100))]}}}}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "default", "too_many", "description"),
+    [
+        (CHOICES, [7] * 80, 2, "is too much to be checked, with those before it"),
+        (DEEP, {}, 56, "has more than 50,000 values by the defaults inside"),
+    ],
+)
+def test_defaults_together_are_bounded(
+    definitions: dict[str, Any], default: Any, too_many: int, description: str
+) -> None:
+    one = {"$ref": "#/$defs/a", "default": default}
+    properties = {str(n): one for n in range(too_many)}
+    [(path, found)] = problems({"properties": properties, **definitions}).items()
+    assert (path.rpartition(".")[2], found) == ("default", description)
+    del properties["0"]
+    assert problems({"properties": properties, **definitions}) == {}
+
+
+def test_100_problems_are_named_and_of_a_large_schema_the_first_misfit() -> None:
+    assert len(problems({"allOf": [{"$ref": "#a"}] * 150})) == 100
+    assert len(problems({"required": list(range(90))})) == 90
+    assert len(problems({"required": list(range(9_000))})) == 1
 
 
 @pytest.mark.parametrize(
