@@ -53,7 +53,6 @@ VWED_ERRORS = [
     errors.Aborted("ETAG_MISMATCH", "the etag differs"),
     errors.OutOfRange("EVENTS_GONE", "too old", metadata={"oldest_seq": "7", "current_seq": "9"}),
     errors.ResourceExhausted("TOO_MANY_STREAMS", "too many", retry_after=0.25),
-    errors.disk_full(),
     errors.Unavailable("STORE_UNAVAILABLE", "away", retry_after=1.5),
     errors.DeadlineExceeded("DEADLINE_EXCEEDED", "late"),
     errors.Unimplemented("UNIMPLEMENTED", "not yet"),
@@ -61,6 +60,12 @@ VWED_ERRORS = [
     errors.PermissionDenied("SCOPE_MISSING", "no scope a", metadata={"scope": "a"}),
     InternalError(),
 ]
+
+
+def test_a_full_disk_is_no_fault_of_the_caller() -> None:
+    told = errors.disk_full()
+    assert (told.code, told.reason) == ("RESOURCE_EXHAUSTED", "DISK_FULL")
+    assert (told.message, told.retry_after) == ("the store's disk is full", 5.0)
 
 
 def test_the_table_has_every_class() -> None:
