@@ -77,6 +77,8 @@ def problems(schema: dict[str, Any]) -> dict[str, str]:
         {"patternProperties": {f"^{n}$": {} for n in range(100)}},
         {"properties": {"a": {"pattern": "^.{1,200}$"}}},
         {"enum": [{"$ref": "http://a.test"}]},
+        {"title": "#/own", "own": {"$ref": "http://a.test"}},
+        {"$id": "https://a.test/b#", "items": {"$ref": "b"}},
         {"properties": {"a": {"format": "of our own", "our-keyword": [1]}}},
     ],
 )
@@ -170,6 +172,12 @@ def test_all_problems_at_once() -> None:
         "s.properties.target.pattern",
         "s.properties.zone.$ref",
         "s.required[0]",
+    ]
+    dangling = [{"$ref": "#a"}, {"$ref": "#/own"}, {"$ref": "#b"}]
+    assert list(problems({"allOf": dangling, "own": {"$ref": "http://a.test"}})) == [
+        "s.allOf[0].$ref",
+        "s.allOf[2].$ref",
+        "s.own.$ref",
     ]
 
 
