@@ -182,6 +182,8 @@ class ReadingPool(Pool):
         self._readers = asyncpg.create_pool(
             min_size=0,
             max_size=reads,
+            # What is open stays open, for it was needed once.
+            max_inactive_connection_lifetime=0,
             connect=connector.connect,
             connection_class=Connection,
             init=set_codecs,
