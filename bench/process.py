@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.process import family
+
 SERVER_CORE, LOAD_CORE = 0, 1
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).parent.parent
@@ -30,13 +32,6 @@ class Process:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         return 0.0
-
-
-def family(pid: int) -> Iterator[int]:
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from family(int(child))
 
 
 def _cpu(pid: int) -> float:

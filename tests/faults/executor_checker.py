@@ -80,6 +80,8 @@ class Story:
         for event in self.events:
             if event.block is None or event.closing:
                 continue
+            if event.block_status == "PENDING":
+                continue  # a retry's copy, which nobody has begun
             if self.owners[event.epoch] is not drive:
                 left.discard(event.block) if event.block_end else left.add(event.block)
             elif event.block not in left or event.block_status != "CANCELED":

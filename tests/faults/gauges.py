@@ -16,9 +16,8 @@ from tests.faults.errors_met import Met
 from tests.faults.growth import Name, Rule, Sample
 from tests.faults.leftovers import TABLES
 from tests.faults.mishaps import LIVES
-from tests.support.clusters import family
 from tests.support.metrics_page import figures
-from tests.support.process import worker
+from tests.support.process import family, worker
 
 SAMPLE_SECONDS = 5.0
 ANSWER_SECONDS = 2.0

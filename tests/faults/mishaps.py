@@ -23,7 +23,11 @@ class Mishaps(Chaos):
     """Seconds of peace before each."""
 
     async def until(self, end: float) -> None:
-        """Each once, in any order, and so on; before `end` (monotonic seconds) there is peace."""
+        """Each once, in any order, and so on; before `end` (monotonic seconds) there is peace.
+
+        PostgreSQL is frozen before all else: what waited for it has pools and tables grow to what
+        they need at most, and what grows after that is of interest.
+        """
         faults = (
             self.stop_redis,
             self.freeze_postgres,
@@ -33,7 +37,7 @@ class Mishaps(Chaos):
             self.kill_executors,
             self.freeze_executors,
         )
-        due = list[Fault]()
+        due: list[Fault] = [self.freeze_postgres]
         while time.monotonic() + 2 * self.pause < end:
             await asyncio.sleep(self.pause)
             due = due or self.random.sample(faults, len(faults))

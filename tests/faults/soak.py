@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,22 +18,17 @@ from typing import Any
 from bench.crowd.tenants import B
 from tests.faults import errors_met, executor_history, growth, leftovers
 from tests.faults.archive import Archive
+from tests.faults.breakable import breakable
 from tests.faults.crowd_process import CrowdProcess, crowd
-from tests.faults.executor_processes import ExecutorProcess
-from tests.faults.executor_processes import started as executing
-from tests.faults.fleet import Fleet
 from tests.faults.gauges import RULES, Gauges
 from tests.faults.journaled_executors import ANY
 from tests.faults.mishaps import Mishaps
 from tests.faults.orders import Orders
 from tests.faults.torture import TENANT, Stage, judge, play
 from tests.faults.verdict import Verdict
-from tests.faults.weather import Weather
 from tests.support.metrics_page import free_address
-from tests.support.proxy import Proxy
-from tests.support.replicas import Replica, started
 from tests.support.steps import sql
-from tests.support.stores import Valkey, postgres, postmaster_of, valkey_home
+from tests.support.stores import postmaster_of
 from vwed.client import connect
 
 RUNS_KEPT, EVENTS_KEPT, REQUEST_IDS_KEPT = 60, 120, 120
@@ -66,73 +61,51 @@ class Soaked:
 
 @asynccontextmanager
 async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
-    """A server alone, which the crowd calls, and one of two workers; proxies on what may break."""
-    async with AsyncExitStack() as stack:
-        database_url = await stack.enter_async_context(postgres(home))
-        valkey = Valkey(stack.enter_context(valkey_home()))
-        stack.callback(valkey.stop)
-        await valkey.start()
-
-        async def proxy(host: str, port: int = 0) -> Proxy:
-            return await stack.enter_async_context(Proxy(host, port))
-
-        to_redis = [await proxy(valkey.socket) for _ in range(2)]
-        pages = [free_address() for _ in to_redis]
-        alone, shared = replicas = [
-            Replica(
-                database_url,
-                f"redis://127.0.0.1:{way.port}",
-                home / f"server-of-{workers}.log",
-                *("--metrics-listen", page, "--workers", workers),
-            )
-            for way, page, workers in zip(to_redis, pages, "12", strict=True)
-        ]
-        to_clients = [await proxy("127.0.0.1", server.port) for server in replicas]
-        to_executors = [await proxy("127.0.0.1", server.port) for server in replicas]
-        both = "ipv4:" + ",".join(f"127.0.0.1:{way.port}" for way in to_executors)
-        executors = [ExecutorProcess(name, both, TENANT, home) for name in EXECUTORS]
-        await stack.enter_async_context(started(*replicas))
-        await stack.enter_async_context(executing(*executors))
-        clients = [
-            await stack.enter_async_context(connect(target, tenant=TENANT, actor="soak", bare=True))
-            for server, front in zip(replicas, to_clients, strict=True)
-            for target in (server.target, f"127.0.0.1:{front.port}")
-        ]
-        fleet = Fleet(clients, seed)
-        fleet.pause = PAUSE
-        await fleet.define()
+    """A server alone, which the crowd calls, and one of two workers."""
+    pages = [free_address() for _ in "12"]
+    options = [
+        ("--metrics-listen", page, "--workers", workers)
+        for page, workers in zip(pages, "12", strict=True)
+    ]
+    executors = dict.fromkeys(EXECUTORS, range(2))
+    async with breakable(home, seed, options=options, executors=executors) as here:
+        alone, shared = here.replicas
+        here.fleet.pause = PAUSE
         waiting = {ANY: 2} | {f"{name}-0": 1 for name in EXECUTORS}
-        orders = Orders(fleet, waiting, LOOK_SECONDS)
+        orders = Orders(here.fleet, waiting, LOOK_SECONDS)
         await orders.define()
+        postmaster = postmaster_of(home)
         mishaps = Mishaps(
-            replicas=replicas,
-            executors=executors,
-            valkey=valkey,
-            to_redis=to_redis,
-            to_clients=to_clients,
-            to_executors=to_executors,
-            database_url=database_url,
-            weather=Weather(),
+            to=here,
             random=random.Random(seed + 1),
-            postmaster=postmaster_of(home),
+            postmaster=postmaster,
             parent=shared.pid,
             pause=seconds / FAULTS,
         )
         gauges = Gauges(
             alone=alone.pid,
             parent=shared.pid,
-            postmaster=postmaster_of(home),
+            postmaster=postmaster,
             pages=pages,
-            database_url=database_url,
-            redis_socket=valkey.socket,
+            database_url=here.database_url,
+            redis_socket=here.valkey.socket,
         )
-        yield Site(
-            Stage(replicas, mishaps, fleet, database_url, ROBOTS, orders, executors),
-            mishaps,
-            Archive(database_url, TENANT, frozenset(waiting)),
-            gauges,
-            await stack.enter_async_context(crowd(alone.target, home / "crowd.log")),
-        )
+        async with crowd(alone.target, home / "crowd.log") as callers:
+            yield Site(
+                Stage(
+                    here.replicas,
+                    mishaps,
+                    here.fleet,
+                    here.database_url,
+                    ROBOTS,
+                    orders,
+                    here.executors,
+                ),
+                mishaps,
+                Archive(here.database_url, TENANT, frozenset(waiting)),
+                gauges,
+                callers,
+            )
 
 
 async def soak(home: Path, seconds: float) -> Soaked:

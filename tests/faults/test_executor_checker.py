@@ -215,6 +215,19 @@ def test_what_others_left_open_may_be_canceled() -> None:
     assert "executor ends_as_its_code_did" in executor_checker.check([_story(wrongly)])
 
 
+def test_a_block_that_a_retry_copied_is_of_who_begins_it() -> None:
+    def copied(events: list[Event], _: list[Drive]) -> None:
+        events.insert(1, replace(events[0], status="", block=B2, block_status="PENDING"))
+
+    assert executor_checker.check([_story(copied)]) == {}
+
+    def lost(events: list[Event], drives: list[Drive]) -> None:
+        _set(events, 11, block_status="RUNNING")
+        copied(events, drives)
+
+    assert "executor nothing_lost" in executor_checker.check([_story(lost)])
+
+
 def test_what_the_end_of_a_run_closes_was_nobodys_decision() -> None:
     def forced(events: list[Event], drives: list[Drive]) -> None:
         _set(events, 21, block_status="CANCELED", mark="", closing=True)

@@ -7,24 +7,17 @@ must have happened by then.
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.faults.breakable import breakable
 from tests.faults.chaos import Chaos
-from tests.faults.executor_processes import ExecutorProcess
-from tests.faults.executor_processes import started as executing
-from tests.faults.fleet import Fleet
 from tests.faults.journaled_executors import ANY
 from tests.faults.orders import Orders
-from tests.faults.torture import TENANT, Stage, torture
+from tests.faults.torture import Stage, torture
 from tests.faults.verdict import Verdict
-from tests.faults.weather import Weather
-from tests.support.proxy import Proxy
-from tests.support.replicas import Replica, started
-from tests.support.stores import Valkey, postgres, valkey_home
-from vwed.client import connect
 
 SHORT_SECONDS = 5.0
 ROBOTS = 4
@@ -34,54 +27,15 @@ EXECUTORS = "abcd"
 
 @asynccontextmanager
 async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
-    """Two replicas, with a proxy on every way that may break."""
-    async with AsyncExitStack() as stack:
-        database_url = await stack.enter_async_context(postgres(home))
-        valkey = Valkey(stack.enter_context(valkey_home()))
-        stack.callback(valkey.stop)
-        await valkey.start()
-
-        async def proxy(host: str, port: int = 0) -> Proxy:
-            return await stack.enter_async_context(Proxy(host, port))
-
-        to_redis = [await proxy(valkey.socket) for _ in range(2)]
-        replicas = [
-            Replica(database_url, f"redis://127.0.0.1:{way.port}", home / f"replica-{name}.log")
-            for name, way in zip("ab", to_redis, strict=True)
-        ]
-        to_clients = [await proxy("127.0.0.1", server.port) for server in replicas]
-        to_executors = [await proxy("127.0.0.1", server.port) for server in replicas]
-        one, other = (f"127.0.0.1:{way.port}" for way in to_executors)
-        both = f"ipv4:{one},{other}"
-        executors = [
-            ExecutorProcess(name, target, TENANT, home)
-            for name, target in zip(EXECUTORS, (both, both, one, other), strict=True)
-        ]
-        await stack.enter_async_context(started(*replicas))
-        await stack.enter_async_context(executing(*executors))
-        clients = [
-            await stack.enter_async_context(
-                connect(target, tenant=TENANT, actor="torture", bare=True)
-            )
-            for server, front in zip(replicas, to_clients, strict=True)
-            for target in (server.target, f"127.0.0.1:{front.port}")
-        ]
-        fleet = Fleet(clients, seed)
-        await fleet.define()
-        orders = Orders(fleet, {ANY: 4} | {f"{name}-0": 1 for name in EXECUTORS})
+    """Two replicas; half of the executors know one of them alone."""
+    executors = dict(zip(EXECUTORS, ([0, 1], [0, 1], [0], [1]), strict=True))
+    async with breakable(home, seed, options=[[], []], executors=executors) as here:
+        orders = Orders(here.fleet, {ANY: 4} | {f"{name}-0": 1 for name in EXECUTORS})
         await orders.define()
-        chaos = Chaos(
-            replicas=replicas,
-            executors=executors,
-            valkey=valkey,
-            to_redis=to_redis,
-            to_clients=to_clients,
-            to_executors=to_executors,
-            database_url=database_url,
-            weather=Weather(),
-            random=random.Random(seed + 1),
+        chaos = Chaos(to=here, random=random.Random(seed + 1))
+        yield Stage(
+            here.replicas, chaos, here.fleet, here.database_url, ROBOTS, orders, here.executors
         )
-        yield Stage(replicas, chaos, fleet, database_url, ROBOTS, orders, executors)
 
 
 def judge(verdict: Verdict) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from tests.support.process import family
 from vwed_grpc.embedded.postgres import program
 from vwed_grpc.embedded.unprivileged import unprivileged
 
@@ -106,7 +107,7 @@ class Cluster:
     def kill(self) -> None:
         """The whole of it at once, as when its machine loses power."""
         if self._process is not None and self._process.poll() is None:
-            for pid in family(self._process.pid):
+            for pid in [*family(self._process.pid)]:  # before the first of them is gone
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.wait(10)
@@ -123,21 +124,10 @@ class Cluster:
         assert not done.returncode, done.stderr
 
 
-def family(parent: int) -> list[int]:
-    """A process and its children."""
-    found = [parent]
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            words = stat.read_text().rpartition(")")[2].split()
-            if int(words[1]) == parent:
-                found.append(int(stat.parent.name))
-    return found
-
-
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
     """PostgreSQL answers nobody, as on a host that swaps or fails over."""
-    stopped = family(postmaster)
+    stopped = [*family(postmaster)]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:

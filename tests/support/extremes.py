@@ -233,7 +233,6 @@ _TIMES = [
 _POSITIONS: dict[type, list[paging.Position]] = {
     str: ["", "\U0010ffff", "e\u0301", TOO_LONG[:2_000], None],
     int: [*INT64S, None],
-    float: [0.5, MAX, SUBNORMAL, -0.0, None],
     list: [*_TIMES, None],
 }
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,8 +83,7 @@ class Process:
     def workers(self) -> Sequence[int]:
         """The processes that serve for it, if it has workers."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
-        return [pid for pid in map(int, children.split()) if _serves(pid)]
+        return [pid for pid in children(self._process.pid) if _serves(pid)]
 
     def embedded(self) -> Sequence[int]:
         """The processes of PostgreSQL and Valkey that run; ask while the server does not."""
@@ -116,12 +115,27 @@ def alive(pids: Sequence[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def children(pid: int) -> list[int]:
+    """The processes that any of its threads started; none if it has just ended."""
+    with suppress(OSError):
+        lists = [*Path(f"/proc/{pid}/task").glob("*/children")]
+        return [int(child) for each in lists for child in each.read_text().split()]
+    return []
+
+
+def family(pid: int) -> Iterator[int]:
+    """The process, its children, and theirs."""
+    yield pid
+    for child in children(pid):
+        yield from family(child)
+
+
 def worker(parent: int, number: int) -> int:
     """The process that is this worker of a server. Raises ProcessLookupError: it is not there."""
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    for pid in children(parent):
         with suppress(OSError):
             if f"VWED_WORKER={number}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
-                return int(pid)
+                return pid
     raise ProcessLookupError(f"no worker {number} of {parent}")
 
 

@@ -58,7 +58,7 @@ def reported(**fields: Any) -> Block:
 def test_a_status_is_followed_by_what_the_contract_says(
     before: BlockRecordStatus.ValueType, after: BlockRecordStatus.ValueType
 ) -> None:
-    block = Block(BlockRecord(status=before))
+    block = Block(BlockRecord(block_id="a", status=before))
     report = BlockRecord(block_id="a", status=after)
     if after in TABLE[before]:
         assert apply(block, report, "", NOW) == (before != after)
@@ -67,8 +67,9 @@ def test_a_status_is_followed_by_what_the_contract_says(
         with pytest.raises(FailedPrecondition) as refused:
             apply(block, report, "", NOW)
         assert refused.value.reason == "ILLEGAL_TRANSITION"
-        assert refused.value.metadata["from"] == BlockRecordStatus.Name(before)
-        assert refused.value.metadata["to"] == BlockRecordStatus.Name(after)
+        names = {"from": BlockRecordStatus.Name(before), "to": BlockRecordStatus.Name(after)}
+        assert refused.value.metadata == {**names, "block_id": "a"}
+        assert refused.value.message == "block 'a' cannot go from {from} to {to}".format_map(names)
 
 
 def test_the_final_ones_are_those_of_the_table() -> None:

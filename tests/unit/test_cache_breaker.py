@@ -39,8 +39,12 @@ def test_the_pause_grows_until_redis_was_steady_for_a_while() -> None:
     close(breaker, 100)
     breaker.to(BreakerState.OPEN, 101)
     assert breaker.pause == Breaker.LONGEST
-    close(breaker, 102)
-    breaker.to(BreakerState.OPEN, 110)
+    breaker.to(BreakerState.HALF_OPEN, 102)  # what it holds is not believed at once
+    breaker.to(BreakerState.CLOSED, 160)
+    breaker.to(BreakerState.OPEN, 161)
+    assert breaker.pause == Breaker.LONGEST
+    close(breaker, 162)
+    breaker.to(BreakerState.OPEN, 170)
     assert breaker.pause == Breaker.SHORTEST
 
 

@@ -8,11 +8,11 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vwed.v1.task_def_pb2 import TaskDef
-from vwed.v1.task_def_service_pb2 import TaskDefChange
+from vwed.v1.task_def_service_pb2 import DiffTaskDefVersionsResponse, TaskDefChange
 
 from tests.support.literal_changes import applied, content, parse
 from vwed_grpc.domain.config_tree import config_problems
-from vwed_grpc.domain.definition_diff import diff
+from vwed_grpc.domain.definition_diff import diff, difference
 from vwed_grpc.domain.definition_path import block_path, member_path
 
 Changes = list[tuple[str, str, Any, Any]]
@@ -36,7 +36,8 @@ def block(block_id: str, **others: Any) -> dict[str, Any]:
 
 
 def changes(before: TaskDef, after: TaskDef) -> Changes:
-    found = diff(before, after)
+    raw = difference(before.SerializeToString(), after.SerializeToString())
+    found = [*DiffTaskDefVersionsResponse.FromString(raw).changes]
     copy = TaskDef.FromString(before.SerializeToString())
     assert applied(before, found) == content(after)
     assert before == copy

@@ -8,7 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
-from vwed.v1.cache_service_pb2 import BatchSetDataCacheRequest, SetDataCacheRequest
+from vwed.v1.cache_service_pb2 import (
+    BatchSetDataCacheRequest,
+    SetDataCacheRequest,
+    TouchDataCacheRequest,
+)
 from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
 
 from vwed_grpc.domain.entries import (
@@ -21,10 +25,11 @@ from vwed_grpc.domain.entries import (
     replaceable,
     ttl,
 )
-from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.errors import InvalidArgument, Violation
 
 INT = DataCacheType.DATA_CACHE_TYPE_INT_VALUE
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+IN_TIME = "must be within the next 366 days"
 VALUES: dict[str, Any] = {
     "string_value": "",
     "int_value": 0,
@@ -39,6 +44,10 @@ def at(when: datetime) -> SetDataCacheRequest:
     request = SetDataCacheRequest(data_cache=DataCache(key="k", int_value=1))
     request.expire_time.FromDatetime(when)
     return request
+
+
+def for_(lifetime: Duration) -> SetDataCacheRequest:
+    return SetDataCacheRequest(data_cache=DataCache(key="k", int_value=1), ttl=lifetime)
 
 
 @pytest.mark.parametrize("which", [*VALUES, "json_value"])
@@ -70,10 +79,30 @@ def test_integers_are_exact(value: int) -> None:
     assert put_of(request, NOW).entry.int_value == value
 
 
-def test_a_value_is_required() -> None:
-    with pytest.raises(InvalidArgument) as raised:
-        put_of(SetDataCacheRequest(data_cache=DataCache(key="k")), NOW, "requests[3].")
-    assert [v.field for v in raised.value.violations] == ["requests[3].data_cache.value"]
+@pytest.mark.parametrize(
+    ("request_", "field", "problem"),
+    [
+        (SetDataCacheRequest(data_cache=DataCache(key="k")), "data_cache.value", "is required"),
+        (at(NOW), "expire_time", IN_TIME),
+        (for_(Duration(nanos=999)), "ttl", "must be at least 1 microsecond"),
+    ],
+)
+def test_what_is_refused_is_named_by_its_path(
+    request_: SetDataCacheRequest, field: str, problem: str
+) -> None:
+    for path in ([], ["requests[3]."]):
+        with pytest.raises(InvalidArgument) as raised:
+            put_of(request_, NOW, *path)
+        assert raised.value.violations == (Violation("".join(path) + field, problem),)
+
+
+def test_a_put_says_what_the_store_is_to_do() -> None:
+    request = for_(Duration(seconds=60))
+    request.if_version = 7
+    asked = put_of(request, NOW, "requests[3].")
+    assert (asked.ttl, asked.replaceable) == (timedelta(minutes=1), 7)
+    too_late = Violation("requests[3].expire_time", IN_TIME)
+    assert asked.too_late().violations == (too_late,)
 
 
 def test_unset_an_entry_never_expires() -> None:
@@ -83,11 +112,11 @@ def test_unset_an_entry_never_expires() -> None:
 
 
 def test_a_ttl_is_cut_to_microseconds() -> None:
-    request = SetDataCacheRequest(ttl=Duration(seconds=1, nanos=500_000_999))
+    request = TouchDataCacheRequest(ttl=Duration(seconds=1, nanos=500_000_999))
     assert ttl(request) == timedelta(seconds=1.5)
     with pytest.raises(InvalidArgument) as raised:
-        ttl(SetDataCacheRequest(ttl=Duration(nanos=999)), "requests[3].")
-    assert [v.field for v in raised.value.violations] == ["requests[3].ttl"]
+        ttl(TouchDataCacheRequest(ttl=Duration(nanos=999)))
+    assert [v.field for v in raised.value.violations] == ["ttl"]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(microseconds=1), LONGEST])
@@ -131,10 +160,10 @@ def test_all_that_is_wrong_with_a_batch_is_said_at_once() -> None:
     requests = [one("r", "a", int_value=1), one("", "b", int_value=1), one("x", "a"), one("r", "c")]
     with pytest.raises(InvalidArgument) as raised:
         check_batch(BatchSetDataCacheRequest(task_record_id="r", requests=requests))
-    assert [v.field for v in raised.value.violations] == [
-        "requests[2].data_cache.task_record_id",
-        "requests[2].data_cache.key",
-        "requests[2].data_cache.value",
-        "requests[3].data_cache.value",
-    ]
+    assert raised.value.violations == (
+        Violation("requests[2].data_cache.task_record_id", "is another run's"),
+        Violation("requests[2].data_cache.key", "stands in the batch before"),
+        Violation("requests[2].data_cache.value", "is required"),
+        Violation("requests[3].data_cache.value", "is required"),
+    )
     check_batch(BatchSetDataCacheRequest(task_record_id="r", requests=requests[:2]))

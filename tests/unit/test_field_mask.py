@@ -47,6 +47,7 @@ def test_an_empty_mask_and_nothing_populated_is_nothing() -> None:
         ("config.x", "'config.x' is inside a field, which is replaced whole"),
         ("version", "'version' cannot be updated"),
         ("id", "'id' cannot be updated"),
+        ("x" * 65, f"{'x' * 64!r} is not a field of TaskDef"),
     ],
 )
 def test_a_path_that_is_not_a_mutable_field_is_refused(path: str, description: str) -> None:

@@ -51,6 +51,7 @@ def test_an_etag_that_is_given_is_the_present_one() -> None:
     with pytest.raises(Aborted) as refused:
         check_etag("task_record", run, "old")
     assert (refused.value.reason, refused.value.metadata) == ("ETAG_MISMATCH", {"etag": "new"})
+    assert refused.value.message == "task_record a has changed"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 from vwed.v1.data_cache_pb2 import DataCache, DataCacheType
 
-from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument
+from vwed_grpc.domain.errors import FailedPrecondition, InvalidArgument, Violation
 from vwed_grpc.domain.increment import check_delta, incremented
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
@@ -35,7 +35,7 @@ def test_integers_add_exactly_or_not_at_all(start: int, delta: int) -> None:
         else:
             with pytest.raises(FailedPrecondition) as raised:
                 incremented(entry, asked)
-            assert raised.value.reason == "OVERFLOW"
+            assert (raised.value.reason, raised.value.metadata) == ("OVERFLOW", {"key": "k"})
 
 
 @given(doubles, doubles)
@@ -77,7 +77,9 @@ def test_what_an_absent_key_starts_from(asked: dict[str, Any], value: dict[str, 
 def test_another_type_is_refused(entry: DataCache) -> None:
     with pytest.raises(FailedPrecondition) as raised:
         incremented(entry, request(int_delta=1))
-    assert raised.value.reason == "WRONG_TYPE"
+    assert (raised.value.reason, raised.value.metadata) == ("WRONG_TYPE", {"key": "k"})
+    held = entry.WhichOneof("value")
+    assert raised.value.message == f"the entry holds {held}, the increment is for int_value"
 
 
 def test_the_expiration_stays() -> None:
@@ -87,12 +89,13 @@ def test_the_expiration_stays() -> None:
 
 
 def test_what_cannot_be_asked() -> None:
-    for asked, field in (
-        ({}, "int_delta"),
-        ({"int_delta": 1, "double_initial": 1}, "double_initial"),
+    wrong = {"int_delta": 1, "double_initial": 1}
+    for asked, field, problem in (
+        ({}, "int_delta", "or double_delta is required"),
+        (wrong, "double_initial", "goes with double_delta alone"),
     ):
         with pytest.raises(InvalidArgument) as raised:
             check_delta(request(**asked))
-        assert [v.field for v in raised.value.violations] == [field]
+        assert raised.value.violations == (Violation(field, problem),)
     check_delta(request(int_delta=0))
     check_delta(request(double_delta=0, initial=1))

@@ -104,8 +104,10 @@ def test_what_leads_nowhere_is_refused_unless_it_was_obeyed_before(
         with pytest.raises(FailedPrecondition) as refused:
             next_status(command, status)
         assert refused.value.reason == "ILLEGAL_TRANSITION"
-        assert refused.value.metadata["from"] == TaskRecordStatus.Name(status)
-        assert refused.value.metadata["to"] in NAMES
+        names = refused.value.metadata
+        assert names["from"] == TaskRecordStatus.Name(status)
+        assert names["to"] in NAMES
+        assert refused.value.message == "a run cannot go from {from} to {to}".format_map(names)
 
 
 def test_the_kinds_of_statuses_are_those_of_the_table() -> None:
@@ -139,6 +141,7 @@ def test_a_fence_is_the_present_one_or_none_at_all(
         with pytest.raises(FailedPrecondition) as refused:
             check_fence(run, given)
         assert refused.value.reason == "LEASE_LOST"
+        assert "another executor" in refused.value.message
         assert refused.value.metadata == {"executor_id": "robot-1", "lease_epoch": "3"}
     else:
         assert check_fence(run, given) == (outcome == "holder")

@@ -64,4 +64,7 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_order_by(text, FIELDS, "create_time desc")
     [violation] = refused.value.violations
     assert violation.field == "order_by"
+    assert violation.description.startswith(("must be like ", "names ")) or (
+        violation.description.endswith(" is not one of create_time, id, priority, start_time")
+    )
     assert len(violation.description) < 200

@@ -10,7 +10,6 @@ from tests.support.waiting import cheaply
 from vwed_grpc.domain.json_convert import to_value
 from vwed_grpc.domain.parameters import complete_parameters
 from vwed_grpc.domain.parameters_schema import schema_problems
-from vwed_grpc.domain.schema_application import states
 
 TOO_MUCH = ["p: is too much to be checked against the schema"]
 
@@ -36,7 +35,7 @@ TWO: dict[str, Any] = {
     ("schema", "given", "complete"),
     [
         ({}, {"anything": [1]}, {"anything": [1]}),
-        ({"properties": {"a": SPEED, "b": {}}}, {}, {"a": 1.5}),
+        ({"properties": {"a": SPEED, "b": {}, "c": SPEED}}, {}, {"a": 1.5, "c": 1.5}),
         ({"properties": {"a": SPEED}, "required": ["a"]}, {}, {"a": 1.5}),
         ({"properties": {"a": SPEED}}, {"a": 2}, {"a": 2}),
         ({"properties": {"a": {"default": None}}}, {}, {"a": None}),
@@ -70,6 +69,17 @@ TWO: dict[str, Any] = {
             {"x": {"b": 1.5}, "y": {}},
         ),
         ({"anyOf": [MEMBER, True]}, {}, {}),
+        (
+            {
+                "properties": {
+                    "a": {"$ref": "#/$defs/d", "properties": {"x": MEMBER}},
+                    "c": {"$ref": "#/$defs/d"},
+                },
+                "$defs": {"d": {"default": {"x": {}}}},
+            },
+            {},
+            {"a": {"x": {"b": 1.5}}, "c": {"x": {}}},
+        ),
         ({"properties": {"a": {"$dynamicRef": "#m"}}, **ONE}, {"a": {}}, {"a": {"b": 1.5}}),
         # Which of two it is depends on the way that led there.
         ({"properties": {"a": {"$dynamicRef": "#m"}}, **TWO}, {"a": {}}, {"a": {}}),
@@ -96,6 +106,11 @@ def test_defaults_stand_in(
         ({"properties": {"a": {"items": SPEED}}}, {"a": [1, -1]}, "p.a[1]: is less than"),
         ({"properties": {"07": {"items": SPEED}}}, {"07": [-1], "1": 2}, "p.07[0]: is less than"),
         ({"properties": {"00": {"items": SPEED}}}, {"00": [-1]}, "p.00[0]: is less than"),
+        ({"properties": {"010": {"items": SPEED}}}, {"010": [-1]}, "p.010[0]: is less than"),
+        ({"properties": {"+7": {"items": SPEED}}}, {"+7": [-1]}, "p.+7[0]: is less than"),
+        # To the library both names are 7: then it may be the other, or none at all.
+        ({"properties": {"07": MEMBER}}, {"07": {"b": -1}, "7": {}}, "p.7.b: is less than"),
+        ({"properties": {"07": CLOSED}}, {"07": {"b": 1}, "7": 1}, "p: does not fit the schema"),
         ({"additionalProperties": False}, {"a": 1}, "p.a: is not allowed here"),
         ({"properties": {"a": CLOSED}}, {"a": {"b": 1}}, "p.a.b: is not allowed here"),
         ({"properties": {"a": False}}, {"a": 1}, "p.a: is not allowed here"),
@@ -198,13 +213,15 @@ def test_defaults_are_found_behind_names_of_parts() -> None:
 
 def test_all_misfits_at_once() -> None:
     schema = {
-        "properties": {"a": SPEED, "b": {"type": "string"}, "c": {}},
+        "properties": {"a": SPEED, "b": {"type": "string", "enum": ["x"], "minimum": 2}, "c": {}},
         "required": ["c"],
         "additionalProperties": False,
     }
     assert check(schema, {"a": 9, "b": 1, "x": 0, "y": 0})[1] == [
         "p.a: is greater than the maximum of 2",
+        "p.b: is less than the minimum of 2",
         'p.b: is not of type "string"',
+        'p.b: is not one of "x"',
         "p.c: is required",
         "p.x: is not allowed here",
         "p.y: is not allowed here",
@@ -291,6 +308,8 @@ def test_of_very_many_misfits_the_parameters_are_named() -> None:
     def work() -> None:
         assert check(MANY, wrong)[1] == misfits
         assert len(check(MANY, {"a": [1] * 900})[1]) == 100
+        unnamed = {"additionalProperties": {"items": {"type": "string"}}}
+        assert check(unnamed, {"a": [1] * 3_000})[1] == ["p: does not fit the schema"]
 
     cheaply(work, below=1)
 
@@ -302,21 +321,6 @@ def test_defaults_of_a_recursive_schema_are_bounded() -> None:
     for _ in range(7):
         given = {"a": given, "b": given}
     assert check(schema, given)[1] == ["p: has more than 50,000 values by its defaults"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "count"),
-    [
-        ("abc", 4),
-        ("a{9}", 10),
-        ("(ab){3,5}c", 12),
-        ("((a{3}){3}){3}", 28),
-        ("a{2}{3}b{1}", 8),
-        (r"\{3\}[(a]", 5),
-    ],
-)
-def test_states_of_a_pattern(pattern: str, count: int) -> None:
-    assert states(pattern) == count
 
 
 NAMES = st.sampled_from(["a", "b"])

@@ -8,6 +8,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from tests.support.waiting import cheaply
 from vwed_grpc.domain.parameters_schema import schema_problems
+from vwed_grpc.domain.schema_validation import compile_problems
 
 LINEAR = "look-around and back-references"
 LOCAL = "must name a part of this schema: nothing is fetched"
@@ -20,6 +21,8 @@ A_TEXT = {"$defs": {"a": {"type": "string"}}}
 A_MEMBER: dict[str, Any] = {"properties": {"b": {}}}
 
 
+NAMED = {"$id": "https://a.test/b", "$defs": {"c": {}}}
+CHOICES = {"$defs": {"a": {"items": {"enum": [7, *(n + 0.5 for n in range(100))]}}}}
 DEEP = {"$defs": {"a": {"properties": {str(n): {"default": n} for n in range(900)}}}}
 
 
@@ -65,6 +68,17 @@ def problems(schema: dict[str, Any]) -> dict[str, str]:
         {"properties": {"$ref": {"type": "string"}, "$id": {"const": {"$ref": "http://a.test"}}}},
         {"properties": {"a": {"pattern": "^(a+)+$"}, "b": {"pattern": r"^[\p{L}\d]{1,3}$"}}},
         {"$ref": "#/own/place", "own": {"place": {"type": "string"}}},
+        {"$ref": "#/own/10000", "own": [None] * 10_000 + [{}]},
+        {"$ref": "#/own", "own": {"$ref": "b#/$defs/c"}, **NAMED},
+        {"items": {"default": 1, "$ref": "b#/$defs/c"}, **NAMED},
+        {"items": {"$ref": "#/$defs/a", "default": [7] * 80}, **CHOICES},
+        {"items": {"allOf": [{}] * 999}},
+        {"properties": {str(n): {} for n in range(1_999)}},
+        {"patternProperties": {f"^{n}$": {} for n in range(100)}},
+        {"properties": {"a": {"pattern": "^.{1,200}$"}}},
+        {"enum": [{"$ref": "http://a.test"}]},
+        {"title": "#/own", "own": {"$ref": "http://a.test"}},
+        {"$id": "https://a.test/b#", "items": {"$ref": "b"}},
         {"properties": {"a": {"format": "of our own", "our-keyword": [1]}}},
     ],
 )
@@ -80,6 +94,9 @@ def test_good_ones(schema: dict[str, Any]) -> None:
         ({"required": "a"}, "s.required", 'is not of type "array"'),
         ({"properties": {"a": {"minimum": "0"}}}, "s.properties.a.minimum", "is not of type"),
         ({"allOf": [{}, 1]}, "s.allOf[1]", "is not of types"),
+        ({"allOf": {}}, "s.allOf", 'is not of type "array"'),
+        ({"$defs": {"07": {"type": "text"}}}, "s.$defs.07.type", "is not valid under any"),
+        ({"pattern": "^.{1,1000}$"}, "s.pattern", LINEAR),
         ({"properties": {"a": {"pattern": "(?=a)"}}}, "s.properties.a.pattern", LINEAR),
         ({"properties": {"a": {"pattern": r"(a)\1"}}}, "s.properties.a.pattern", LINEAR),
         ({"items": {"pattern": "["}}, "s.items.pattern", LINEAR),
@@ -156,6 +173,12 @@ def test_all_problems_at_once() -> None:
         "s.properties.zone.$ref",
         "s.required[0]",
     ]
+    dangling = [{"$ref": "#a"}, {"$ref": "#/own"}, {"$ref": "#b"}]
+    assert list(problems({"allOf": dangling, "own": {"$ref": "http://a.test"}})) == [
+        "s.allOf[0].$ref",
+        "s.allOf[2].$ref",
+        "s.own.$ref",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +193,42 @@ def test_all_problems_at_once() -> None:
 )
 def test_its_size_is_bounded(schema: dict[str, Any], description: str) -> None:
     assert problems(schema) == {"s": description}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "default", "too_many", "description"),
+    [
+        (CHOICES, [7] * 80, 2, "is too much to be checked, with those before it"),
+        (DEEP, {}, 56, "has more than 50,000 values by the defaults inside"),
+    ],
+)
+def test_defaults_together_are_bounded(
+    definitions: dict[str, Any], default: Any, too_many: int, description: str
+) -> None:
+    one = {"$ref": "#/$defs/a", "default": default}
+    properties = {str(n): one for n in range(too_many)}
+    [(path, found)] = problems({"properties": properties, **definitions}).items()
+    assert (path.rpartition(".")[2], found) == ("default", description)
+
+
+def test_100_problems_are_named_and_of_a_large_schema_the_first_misfit() -> None:
+    assert len(problems({"allOf": [{"$ref": "#a"}] * 150})) == 100
+    assert len(problems({"required": list(range(90))})) == 90
+    first = {"s.required[0]": 'is not of type "string"'}
+    assert problems({"required": list(range(9_000))}) == first
+
+
+def test_problems_of_one_field_are_in_order() -> None:
+    found = schema_problems(ParseDict({"$id": f"{STANDARD}#x"}, Struct()), "s")
+    assert [problem.description for problem in found] == [
+        'does not match "^[^#]*#?$"',
+        "is the name of a schema of the standard",
+    ]
+
+
+def test_nothing_is_fetched_even_by_what_was_overlooked() -> None:
+    [problem] = compile_problems({"$ref": "http://127.0.0.1:9/x"}, "s")
+    assert "Retrieval is disabled" in problem.description
 
 
 @pytest.mark.parametrize(

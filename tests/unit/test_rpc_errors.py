@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import pickle
 from typing import Any
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ def details(status: status_pb2.Status, kind: Any) -> Any:
 )
 def test_the_first_of_many_violations_are_in_the_message(count: int, text: str) -> None:
     told = InvalidArgument(*(Violation(f"a{n}", "bad") for n in range(count)))
-    assert (told.message, len(told.violations)) == (text, count)
+    assert (told.reason, told.message, len(told.violations)) == ("INVALID_FIELD", text, count)
 
 
 VWED_ERRORS = [
@@ -61,8 +62,20 @@ VWED_ERRORS = [
 ]
 
 
+def test_a_full_disk_is_no_fault_of_the_caller() -> None:
+    told = errors.disk_full()
+    assert (told.code, told.reason) == ("RESOURCE_EXHAUSTED", "DISK_FULL")
+    assert (told.message, told.retry_after) == ("the store's disk is full", 5.0)
+
+
 def test_the_table_has_every_class() -> None:
     assert {type(error) for error in VWED_ERRORS} >= set(VwedError.__subclasses__())
+
+
+@pytest.mark.parametrize("error", VWED_ERRORS, ids=lambda error: error.code)
+def test_an_error_comes_whole_from_another_process(error: VwedError) -> None:
+    come = pickle.loads(pickle.dumps(error))
+    assert (type(come), come.args, vars(come)) == (type(error), error.args, vars(error))
 
 
 @pytest.mark.parametrize("error", VWED_ERRORS, ids=lambda error: error.code)

@@ -9,9 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.waiting import cheaply
-from vwed_grpc.domain.errors import InvalidArgument
+from vwed_grpc.domain.errors import InvalidArgument, Violation
 from vwed_grpc.domain.json_convert import to_value
-from vwed_grpc.domain.templates import instantiate, template_problems
+from vwed_grpc.domain.templates import (
+    instantiate,
+    instantiate_serialized,
+    problems_of_serialized,
+    template_problems,
+)
 
 ANY: dict[str, Any] = {"properties": {name: {} for name in ("a", "b", "名 前", "x.y")}}
 
@@ -29,7 +34,7 @@ def made(
     schema: dict[str, Any] = ANY,
 ) -> Any:
     messages = [struct(config), struct(schema), struct(parameters), struct(overrides or {})]
-    assert template_problems(messages[0], messages[1]) == []
+    assert template_problems(messages[0], messages[1], "t") == []
     result = instantiate(*messages)
     assert messages == [struct(config), struct(schema), struct(parameters), struct(overrides or {})]
     return MessageToDict(result)
@@ -42,7 +47,8 @@ def refused(*arguments: Any, **more: Any) -> list[tuple[str, str]]:
 
 
 def problems(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-    return [problem.field for problem in template_problems(struct(config), struct(schema))]
+    found = template_problems(struct(config), struct(schema), "task_template")
+    return [problem.field for problem in found]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,7 @@ def test_inside_a_text_it_becomes_text(value: Any, text: str) -> None:
         ("${ params.a }", "${ params.a }"),
         ("$params.a", "$params.a"),
         ("${params.a}}", "A}"),
+        ("${params.a}$", "A$"),
     ],
 )
 def test_what_is_a_placeholder(text: str, filled: str) -> None:
@@ -111,6 +118,10 @@ def test_a_placeholder_must_be_a_property_of_the_schema() -> None:
         "task_template.config.x[2]",
     ]
     assert problems({"k": "${params.a}"}, {}) == ["task_template.config.k"]
+    assert len(problems({"k": ["${params.a}"] * 101}, {})) == 100
+    long = struct({"k": f"${{params.{'x' * 129}}}"})
+    description = f"{'x' * 128!r} is not a property of the schema"
+    assert template_problems(long, Struct(), "t") == [Violation("t.config.k", description)]
 
 
 def test_problems_of_the_schema_and_of_the_config_at_once() -> None:
@@ -144,7 +155,12 @@ def test_overrides_are_merged_last_and_then_the_config_is_checked() -> None:
 
 
 def test_what_lacks_or_does_not_fit_is_named_at_once() -> None:
-    config = {"x": "${params.a}", "y": ["${params.b} ${params.c}"], "z": "${params.d}"}
+    config = {
+        "b": ["${params.b} ${params.a}"],
+        "x": "${params.c}",
+        "y": "${params.d}",
+        "z": "${params.a}",
+    }
     schema = {
         "properties": {"a": {}, "b": {"type": "string"}, "c": {}, "d": {}},
         "required": ["d"],
@@ -152,8 +168,9 @@ def test_what_lacks_or_does_not_fit_is_named_at_once() -> None:
     assert refused(config, {"b": 1}, schema=schema) == [
         ("parameters.b", 'is not of type "string"'),
         ("parameters.d", "is required"),
-        ("parameters.a", "is needed for config.x"),
-        ("parameters.c", "is needed for config.y[0]"),
+        ("parameters.a", "is needed for config.b[0]"),
+        ("parameters.a", "is needed for config.z"),
+        ("parameters.c", "is needed for config.x"),
     ]
 
 
@@ -179,19 +196,14 @@ def test_defaults_fill_placeholders() -> None:
     assert made({"k": "${params.a}"}, {}, schema=schema) == {"k": [1]}
 
 
-def test_paths_begin_where_the_caller_says() -> None:
-    with pytest.raises(InvalidArgument) as raised:
-        instantiate(
-            struct({"k": "${params.a}"}),
-            struct({"properties": {"a": {}}, "required": ["b"]}),
-            Struct(),
-            parameters_path="request.parameters",
-            config_path="request.config",
-        )
-    assert [(v.field, v.description) for v in raised.value.violations] == [
-        ("request.parameters.b", "is required"),
-        ("request.parameters.a", "is needed for request.config.k"),
-    ]
+def test_serialized_arguments_give_the_same() -> None:
+    contents: list[dict[str, Any]] = [{"k": "${params.a}"}, ANY, {"a": 1}, {"l": 2}]
+    config, *others = (struct(content).SerializeToString() for content in contents)
+    result = Struct.FromString(instantiate_serialized(config, *others))
+    assert MessageToDict(result) == {"k": 1, "l": 2}
+    assert problems_of_serialized(config, others[0], "t") == []
+    [problem] = problems_of_serialized(config, b"", "t")
+    assert problem.field == "t.config.k"
 
 
 LARGE = "x" * 1_000_000
@@ -230,6 +242,9 @@ def test_what_comes_in_obeys_the_limits_of_json() -> None:
         deep = [deep]
     assert made({"k": "${params.a}"}, {"a": deep})
     assert refused({"k": {"k": "${params.a}"}}, {"a": deep})[0][1] == "nests deeper than 30 levels"
+    assert refused({"k": ["${params.a}"] * 2}, {"a": LARGE}) == [
+        ("config", "is larger than 1,048,576 bytes")
+    ]
     many = [None] * 20_000
     assert refused({"k": ["${params.a}"] * 3}, {"a": many}) == [
         ("config", "has more than 50,000 values")
@@ -276,7 +291,7 @@ def test_instantiating_is_deterministic(
     config: dict[str, Any], a: Any, b: Any, overrides: dict[str, Any]
 ) -> None:
     arguments = struct(config), struct(ANY), struct({"a": a, "b": b}), struct(overrides)
-    if template_problems(*arguments[:2]):
+    if template_problems(*arguments[:2], "t"):
         return  # such as "${params.$${params.a}"
     copies = [Struct.FromString(each.SerializeToString(deterministic=True)) for each in arguments]
     results = instantiate(*arguments), instantiate(*copies)

@@ -70,3 +70,4 @@ def test_a_payload_without_its_field_is_refused() -> None:
 def test_the_first_text_is_that_of_field_1(text: str) -> None:
     assert first_text(TaskRecordEvent(task_record_id=text, seq=3).SerializeToString()) == text
     assert first_text(TaskRecordEvent(seq=3).SerializeToString()) == ""
+    assert first_text(field(1, b"\xff" + text.encode())) == "\ufffd" + text

@@ -79,6 +79,7 @@ def _of(name: str) -> bytes:
         # An entry's fields may come in any order, and more than once.
         b"\x0a\x1d\x12\x16\x2a\x14\x0a\x12\x0a\x01b\x12\x0d\x1a\x0bhello world\x0a\x03key",
         field(1, field(1, b"a") + field(2, _of("b")) + field(2, _of("c"))),
+        field(1, field(2, _of("b"))),  # without a key
         b"\xfa\x01\x20" + b"u" * 32,  # a field that nobody knows
     ],
 )
@@ -127,6 +128,14 @@ def nested(levels: int) -> bytes:
     return raw
 
 
+def nested_objects(levels: int) -> bytes:
+    raw = b""
+    for _ in range(levels):
+        entry = field(1, b"a") + field(2, field(Value.STRUCT_VALUE_FIELD_NUMBER, raw))
+        raw = field(Struct.FIELDS_FIELD_NUMBER, entry)
+    return raw
+
+
 def test_what_nests_as_deep_as_protobuf_lets_it_is_taken() -> None:
     raw = nested(49)
     merged = ListValue()
@@ -134,9 +143,11 @@ def test_what_nests_as_deep_as_protobuf_lets_it_is_taken() -> None:
     assert merged == ListValue.FromString(raw)
 
 
-def test_what_nests_too_deep_is_refused() -> None:
-    raw = nested(1_000)
+@pytest.mark.parametrize(
+    ("message", "raw"), [(ListValue(), nested(1_000)), (Struct(), nested_objects(150))]
+)
+def test_what_nests_too_deep_is_refused(message: Message, raw: bytes) -> None:
     with pytest.raises(DecodeError):
-        ListValue.FromString(raw)
-    with pytest.raises(DecodeError):
-        merge_in_pieces(ListValue(), raw)
+        type(message).FromString(raw)
+    with pytest.raises(DecodeError, match="messages nest too deep"):
+        merge_in_pieces(message, raw)

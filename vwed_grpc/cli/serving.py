@@ -14,6 +14,7 @@ import uvloop
 
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.loop.garbage import ShortCollections, importing
+from vwed_grpc.process.memory import return_free_memory
 from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.schema import SchemaMismatchError
@@ -28,6 +29,7 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def serve_until_stopped(settings: Settings) -> None:
     """Raises click.ClickException, which says in one line why it cannot serve."""
+    return_free_memory()
     try:
         if settings.trace_share is not None:
             check_extra()

@@ -115,7 +115,7 @@ def is_told_again(block: Block, reports: Iterable[BlockRecord], parent_id: str) 
                 at_last.ClearField(field)  # merging would mix two JSON objects
         at_last.MergeFrom(report)
     try:
-        return not apply(block.copy(), at_last, parent_id, Timestamp())
+        return not apply(block, at_last, parent_id, Timestamp())
     except FailedPrecondition:
         return False
 

@@ -103,9 +103,7 @@ def _member_changes(
     before: Struct, after: Struct, path: str, besides: Collection[str] = ()
 ) -> Iterator[TaskDefChange]:
     for key in sorted({*before.fields, *after.fields}.difference(besides)):
-        old, new = before.fields.get(key), after.fields.get(key)
-        if old is None or new is None or old != new:
-            yield from _change(old, new, member_path(path, key))
+        yield from _change(before.fields.get(key), after.fields.get(key), member_path(path, key))
 
 
 def _input_changes(before: Value | None, after: Value | None) -> Iterator[TaskDefChange]:
@@ -235,11 +233,8 @@ def _in_place(before: BlockTree, after: BlockTree) -> set[str]:
     for parent, branches in after.branches.items():
         for branch, ids in branches.items():
             old = before.branches.get(parent, {}).get(branch, [])
-            if ids == old:
-                in_place.update(ids)
-            else:
-                rank = {block_id: index for index, block_id in enumerate(old)}
-                in_place.update(_longest_rising([i for i in ids if i in rank], rank))
+            rank = {block_id: index for index, block_id in enumerate(old)}
+            in_place.update(_longest_rising([i for i in ids if i in rank], rank))
     return in_place
 
 

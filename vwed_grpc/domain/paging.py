@@ -8,13 +8,13 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from math import isfinite
+from typing import Any
 
 from google.protobuf.message import Message
 
 from vwed_grpc.domain.errors import InvalidArgument
 
-Position = str | int | float | datetime | None
+Position = str | int | datetime | None
 """The last row's value of one ordering column."""
 
 DEFAULT_PAGE_SIZE = 50
@@ -60,17 +60,15 @@ def encode(fingerprint: bytes, position: Sequence[Position]) -> str:
         [(value - _EPOCH) // _MICROSECOND] if isinstance(value, datetime) else value
         for value in position
     ]
-    body = json.dumps(columns, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    body = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
     return _text(_seal(fingerprint, body) + body)
 
 
-def decode(
-    token: str, fingerprint: bytes, kinds: Sequence[type] | None = None
-) -> tuple[Position, ...]:
+def decode(token: str, fingerprint: bytes, kinds: Sequence[type]) -> tuple[Position, ...]:
     """The position in a token that `encode` made with the same fingerprint; times are in UTC.
 
-    The seal has no secret, so give `kinds`, the columns' types (each may also be None): then not
-    even a forged token brings a value into SQL that the column does not take.
+    The seal has no secret, so `kinds`, the columns' types (each may also be None), are asked for:
+    not even a forged token brings a value into SQL that the column does not take.
 
     Raises:
         InvalidArgument: On `page_token`, for every other text.
@@ -79,9 +77,7 @@ def decode(
         raw = urlsafe_b64decode(token + "==")
         seal, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
         if _text(raw) == token and seal == _seal(fingerprint, body):
-            position = tuple(_column(value) for value in json.loads(body))
-            if kinds is None or _of_kinds(position, kinds):
-                return position
+            return tuple(_column(*each) for each in zip(json.loads(body), kinds, strict=True))
     except (ValueError, TypeError, OverflowError, RecursionError):
         pass  # each is one more way in which a text is no token
     raise foreign_token()
@@ -99,27 +95,16 @@ def _text(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _column(value: object) -> Position:
-    """One JSON value as a value that PostgreSQL takes; an error of `decode`'s if it is none."""
-    if isinstance(value, list):
-        (microseconds,) = value
-        return _EPOCH + timedelta(microseconds=microseconds)
-    if isinstance(value, str):
-        value.encode()  # a lone surrogate is a ValueError
-        if "\0" not in value:
+def _column(value: Any, kind: type) -> Position:
+    """A JSON value as PostgreSQL takes it in a column of that type; else an error of `decode`'s."""
+    match value:
+        case None:
+            return None
+        case [int(microseconds)] if kind is datetime:
+            return _EPOCH + timedelta(microseconds=microseconds)
+        case str() if kind is str and "\0" not in value:
+            value.encode()  # a lone surrogate is a ValueError
             return value
-    elif isinstance(value, int):
-        if not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        case int() if type(value) is kind and -(2**63) <= value < 2**63:
             return value
-    elif isinstance(value, float):
-        if isfinite(value):
-            return value
-    elif value is None:
-        return None
     raise ValueError(value)
-
-
-def _of_kinds(position: Sequence[Position], kinds: Sequence[type]) -> bool:
-    return len(position) == len(kinds) and all(
-        value is None or type(value) is kind for value, kind in zip(position, kinds, strict=True)
-    )

@@ -6,7 +6,6 @@ which it compiles in some milliseconds; and defaults that fit the schemas they s
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from operator import attrgetter
 
 from google.protobuf.struct_pb2 import Struct
@@ -46,12 +45,12 @@ def schema_problems(schema: Struct, path: str) -> list[Violation]:
     document = SchemaDocument(schema)
     if len(document.subschemas) > MAX_SUBSCHEMAS:
         return [Violation(path, f"has more than {MAX_SUBSCHEMAS:,} subschemas")]
-    problems = list(islice(_unsafe(document, path), MAX_PROBLEMS))
+    problems = list(_unsafe(document, path))
     size = schema.ByteSize() // _BYTES_PER_MISFIT
     problems += meta_schema_problems(document.root, path, size=size)
     problems = (
         problems
-        or list(islice(_costly(document, path), MAX_PROBLEMS))
+        or list(_costly(document, path))
         or compile_problems(document.root, path)
         or [Violation(_at(path, steps), problem) for steps, problem in default_problems(document)]
     )

@@ -140,7 +140,7 @@ def _at(json: Json, steps: list[str]) -> Json:
         match json:
             case dict():
                 json = json[step]
-            case list() if step.isdecimal() and len(step) < len(str(MAX_NODES)):
+            case list() if step.isdecimal() and len(step) <= len(str(MAX_NODES)):
                 json = json[int(step)]
             case _:
                 raise LookupError(step)

@@ -5,7 +5,6 @@ The library is jsonschema-rs; this is all that knows its validators and errors.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
 from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
@@ -126,11 +125,11 @@ def _violations(error: ValidationError, json: Any, path: str) -> Iterator[Violat
         case error.kind.Required(name):
             yield Violation(member(path, name), "is required")
         case error.kind.AdditionalProperties(names) | error.kind.UnevaluatedProperties(names):
-            for name in names[:MAX_PROBLEMS]:
+            for name in names:
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema() if error.schema_path[-1:] == ["additionalProperties"]:
             # Without `properties` beside it the library says no more, and no name is allowed.
-            for name in islice(json if isinstance(json, dict) else (), MAX_PROBLEMS):
+            for name in json if isinstance(json, dict) else ():
                 yield Violation(member(path, name), _FORBIDDEN)
         case error.kind.FalseSchema():
             yield Violation(path, _FORBIDDEN)

@@ -19,9 +19,7 @@ def problems_of_serialized(config: bytes, schema: bytes, path: str) -> list[Viol
     return template_problems(Struct.FromString(config), Struct.FromString(schema), path)
 
 
-def template_problems(
-    config: Struct, schema: Struct, path: str = "task_template"
-) -> list[Violation]:
+def template_problems(config: Struct, schema: Struct, path: str) -> list[Violation]:
     """What is wrong with a template's schema and placeholders, each by its path below `path`.
 
     Beyond that any JSON object is a template's config: a placeholder may stand where a list of
@@ -53,15 +51,7 @@ def instantiate_serialized(
     return made.SerializeToString(deterministic=True)
 
 
-def instantiate(
-    config: Struct,
-    schema: Struct,
-    parameters: Struct,
-    overrides: Struct | None = None,
-    *,
-    parameters_path: str = "parameters",
-    config_path: str = "config",
-) -> Struct:
+def instantiate(config: Struct, schema: Struct, parameters: Struct, overrides: Struct) -> Struct:
     """The config that a template and parameters give; the same arguments always give the same.
 
     The parameters are completed and checked (`parameters.complete_parameters`) and filled in, then
@@ -73,38 +63,37 @@ def instantiate(
         config: Of a template without `template_problems`; so is `schema`. Not changed.
         schema: As above.
         parameters: Within the limits of `json_value`, as are `overrides`.
-        overrides: None or empty: none.
-        parameters_path: Of `parameters` in the request.
-        config_path: What stands before the paths of problems in the result.
+        overrides: Empty: none.
 
     Raises:
         InvalidArgument: With every parameter that does not fit or that a placeholder lacks; if
-            there is none, with everything that is wrong with the result.
+            there is none, with everything that is wrong with the result. Paths begin with
+            `parameters` or, in the result, with `config`.
     """
-    complete, problems = complete_parameters(schema, parameters, parameters_path)
+    complete, problems = complete_parameters(schema, parameters, "parameters")
     misfits = {problem.field for problem in problems}
     result = Struct()
     result.CopyFrom(config)
     filling = Filling(complete)
     try:
         lacking = [
-            Violation(field, f"is needed for {path_of(place, config_path)}")
+            Violation(field, f"is needed for {path_of(place, 'config')}")
             for place, value in templated(result)
             for name in filling.fill(value)
-            if (field := member(parameters_path, name)) not in misfits
+            if (field := member("parameters", name)) not in misfits
         ]
         problems += sorted(lacking, key=attrgetter("field", "description"))[:MAX_PROBLEMS]
     except TooLargeError:
-        problems.append(Violation(config_path, f"is larger than {MAX_BYTES:,} bytes"))
+        problems.append(Violation("config", f"is larger than {MAX_BYTES:,} bytes"))
     if problems:
         raise InvalidArgument(*problems)
     # Where only text came in there are as many values and levels as before: looking takes its time.
     may_exceed = filling.has_grown or result.ByteSize() > MAX_BYTES
-    if overrides is not None and overrides.fields:
+    if overrides.fields:
         result = merge_patch(result, overrides)
         may_exceed = True
-    problems = struct_problems(result, config_path) if may_exceed else []
-    problems = problems or config_problems(result, config_path)
+    problems = struct_problems(result, "config") if may_exceed else []
+    problems = problems or config_problems(result)
     if problems:
         raise InvalidArgument(*problems)
     return result

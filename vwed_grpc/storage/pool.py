@@ -25,14 +25,15 @@ T = TypeVar("T")
 Deadline = Callable[[], float | None]
 """Seconds that the caller still waits; None: for ever."""
 
+LIFE_SECONDS = 300
+"""After which a connection is replaced. A process of PostgreSQL remembers how it did what it was
+asked, and takes more memory the longer it lives."""
+
 _RETRIED_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 _TRIES = 8
 """With about 2 s of pauses between them."""
 _LAST_SECONDS = 1.0
 """How long what is under way may take to end when a pool is closed."""
-_LIFE_SECONDS = 300
-"""After which a connection is replaced. A process of PostgreSQL remembers how it did what it was
-asked, and takes more memory the longer it lives."""
 
 
 class Pool:
@@ -77,7 +78,7 @@ class Pool:
             isolation_level="AUTOCOMMIT",
             pool_size=connections,
             max_overflow=0,
-            pool_recycle=_LIFE_SECONDS,
+            pool_recycle=LIFE_SECONDS,
             connect_args={"async_creator_fn": connector.connect, **prepared, **self._options},
         )
         sa.event.listen(self._engine.sync_engine, "checkout", _is_alive)
@@ -181,6 +182,8 @@ class ReadingPool(Pool):
         self._readers = asyncpg.create_pool(
             min_size=0,
             max_size=reads,
+            # What is open stays open, for it was needed once.
+            max_inactive_connection_lifetime=0,
             connect=connector.connect,
             connection_class=Connection,
             init=set_codecs,

@@ -11,7 +11,7 @@ urgent: all of it has one connection.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -161,17 +161,22 @@ class _Follower:
         """Tenants whose last turn failed."""
         self._last_success = 0.0
         """As it was when this looked last."""
+        self._failure = asyncio.Event()
+        """Something failed since this looked last, maybe in a turn that goes on since."""
         self._places = asyncio.Semaphore(TENANTS_AT_ONCE)
         self._troubled_place = asyncio.Semaphore(1)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as turns:
             while True:
+                self._failure.clear()
                 await self._look(turns)
-                every = self.duty.every
-                await asyncio.sleep(
-                    min(every, RETRY_SECONDS) if self.condition.is_failing else every
-                )
+                if self.condition.is_failing:
+                    self._failure.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.duty.every):
+                        await self._failure.wait()
+                        await asyncio.sleep(RETRY_SECONDS)
 
     async def _look(self, turns: asyncio.TaskGroup) -> None:
         before, self._last_success = self._last_success, self.condition.last_success
@@ -219,3 +224,4 @@ class _Follower:
         if not self.condition.is_failing:  # an outage is one piece of news, however long it lasts
             log.warning("duty failed", duty=self.duty.name, error=repr(why))
         self.condition.failed()
+        self._failure.set()

@@ -4,7 +4,7 @@ from time import monotonic
 
 
 class Backoff:
-    """Pauses between tries: 0.1 s at first, doubled up to 5 s, each cut by up to half at random.
+    """Pauses between tries: 0.1 s at first, doubled up to 5 s or less, cut by up to half at random.
 
     Without randomness all clients of a server that restarts would come back in the same instant.
     """
@@ -12,8 +12,9 @@ class Backoff:
     FIRST = 0.1
     LONGEST = 5.0
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, *, longest: float = LONGEST) -> None:
         self._patience = patience
+        self._longest = longest
         self.reset()
 
     def reset(self) -> None:
@@ -35,4 +36,4 @@ class Backoff:
         own = self._next * random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
         asked = at_least * random.uniform(1, 1.25)  # noqa: S311 - nor is this
         await asyncio.sleep(min(max(own, asked), left))
-        self._next = min(self._next * 2, self.LONGEST)
+        self._next = min(self._next * 2, self._longest)

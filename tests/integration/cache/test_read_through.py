@@ -318,17 +318,25 @@ async def test_a_hundred_readers_of_a_cold_key_load_once(
         assert (row.loads, served) == (1, 99)
 
 
-async def test_later_readers_join_as_long_as_the_lease_stands(redis_url: str, key: str) -> None:
+@pytest.mark.parametrize("ends_in", [None, 30.0])
+async def test_later_readers_join_as_long_as_the_lease_stands(
+    redis_url: str, key: str, ends_in: float | None
+) -> None:
     row = Row()
     row.go_on.clear()
+
+    async def load() -> Loaded:
+        return Loaded(await row.load(), ends_in)
+
     async with replica(redis_url) as (_, cache):
         readers = []
         for _ in range(10):
-            readers.append(asyncio.create_task(cache.get(key, 60, row.load)))
+            readers.append(asyncio.create_task(cache.get(key, 60, load)))
             await asyncio.sleep(0.01)
+        await until_true(lambda: cache.counters.joined == 9, every=0.002)
         row.go_on.set()
         assert await asyncio.gather(*readers) == [b"old"] * 10
-        assert row.loads == 1
+        assert (row.loads, cache.counters.hits) == (1, 0)
 
 
 @pytest.mark.parametrize("with_redis", [True, False])

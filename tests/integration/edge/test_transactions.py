@@ -10,13 +10,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from tests.support.waiting import until_true
+from tests.support.waiting import PATIENCE, until_true
+from vwed_grpc.cache.keys import GENERATION, KeySpace
+from vwed_grpc.cache.redis_client import RedisClient
+from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.loop.pacing import Pace
+from vwed_grpc.storage import pool as pools
 from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.errors import sqlstate
-from vwed_grpc.storage.pool import ReadingPool
+from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.statement import Statement, Together
 from vwed_grpc.storage.transaction import Transaction
+from vwed_grpc.watching.catch_up import CatchUp
+from vwed_grpc.watching.log import TailedLogs
+from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes.commit import Committer, Effects
 
 _MADE = Statement("SELECT count(*) AS made FROM idempotency_keys WHERE tenant = :tenant")
 _MAKE = """
@@ -25,6 +35,8 @@ _MAKE = """
     VALUES (:tenant, :id, 'm', '', '{}', now() + interval '1 day')
 """
 
+_CONFLICT = "DO $$ BEGIN RAISE EXCEPTION 'a conflict' USING ERRCODE = '40001'; END $$"
+
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
@@ -32,6 +44,19 @@ async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
     pool = ReadingPool(Connector(database_url), connections=1, reads=1)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def committer(database_url: str) -> AsyncIterator[Committer]:
+    """Without Redis."""
+    database = Database(database_url, connections=8, statement_timeout=5.0)
+    keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None, Seal(b"a key"))
+    logs = TailedLogs(
+        database, wakeups, keys, CatchUp(Pace(lambda: False)), observe_lag=lambda _: None
+    )
+    async with RedisClient(None) as redis:
+        yield Committer(redis, keys, logs, wakeups)
+    await database.close()
 
 
 async def made(pool: ReadingPool, tenant: str) -> int:
@@ -199,6 +224,33 @@ async def test_an_error_that_was_passed_over_is_not_taken_for_a_commit(
     assert await made(pool, tenant) == 0
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_conflict_is_tried_again_while_its_caller_waits(
+    pool: ReadingPool, committer: Committer, tenant: str, leaves: bool
+) -> None:
+    """Who has left may have asked elsewhere since."""
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    tries = 0
+
+    async def work(tx: Transaction, _: Effects) -> None:
+        nonlocal tries
+        tries += 1
+        begun.set()
+        await goes_on.wait()
+        if tries == 1:
+            await tx.session.execute(sa.text(_CONFLICT))
+        await make(tx, tenant, "1")
+
+    writing = asyncio.create_task(committer.run(pool, work))
+    await begun.wait()
+    if leaves:
+        writing.cancel()
+        await asyncio.wait([writing])
+    goes_on.set()
+    await committer.settle(PATIENCE)
+    assert (tries, await made(pool, tenant)) == ((1, 0) if leaves else (2, 1))
+
+
 async def test_statements_together_are_one_and_keep_their_parameters(
     pool: ReadingPool, tenant: str
 ) -> None:
@@ -220,3 +272,23 @@ async def test_statements_together_are_one_and_keep_their_parameters(
         {"t": tenant},
     )
     assert [row.request_id for row in found] == ["new", "newer"]
+
+
+async def test_a_connection_is_replaced_when_it_is_old(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def backends() -> set[int]:
+        """Of three transactions, one after the other."""
+        pool = Pool(Connector(database_url), connections=1)
+        try:
+            return {await pool.run(_backend) for _ in range(3)}
+        finally:
+            await pool.close()
+
+    assert len(await backends()) == 1
+    monkeypatch.setattr(pools, "LIFE_SECONDS", 0)
+    assert len(await backends()) == 3
+
+
+async def _backend(tx: Transaction) -> int:
+    return int((await tx.session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())

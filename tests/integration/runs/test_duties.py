@@ -32,6 +32,7 @@ from vwed_grpc.storage.pool import Pool
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
+from vwed_grpc.writes import duties as module
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
 from vwed_grpc.writes.duties import Duties, Duty, Turn
@@ -219,6 +220,58 @@ async def test_whatever_a_duty_raises_it_goes_on(
         )
         flaky.fails, done = None, flaky.done
         await _comes(lambda: flaky.done > done and not condition.is_failing)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_a_duty_whose_turn_failed_looks_again_soon(
+    stores: tuple[Pool, Committer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its service would be out of service until the next look, a minute after the outage."""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    flaky = _Flaky()
+    flaky.fails = Unavailable("STORE_AWAY", "the store left")
+    duty = Duty("flaky", 3600, sa.text("SELECT 'nobody' AS tenant"), flaky.work)
+    duties = Duties(*stores, [duty])
+    following = asyncio.create_task(duties.run())
+    try:
+        await _comes(lambda: duties.conditions["flaky"].failures > 1)
+        flaky.fails = None
+        await _comes(lambda: flaky.done > 0)
+        assert duties.problem(["flaky"], 0) is None
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+@pytest.mark.parametrize(("slow", "troubled"), [(2, False), (4, True)])
+async def test_turns_that_last_leave_a_place_to_others(
+    stores: tuple[Pool, Committer], slow: int, troubled: bool
+) -> None:
+    """All tenants whose last turn failed have one between them."""
+    failed: set[str] = set()
+    lasting = done = 0
+
+    async def work(turn: Turn) -> None:
+        nonlocal lasting, done
+        if turn.tenant == "quick":
+            done += 1
+        elif troubled and turn.tenant not in failed:
+            failed.add(turn.tenant)
+            raise TypeError
+        else:
+            lasting += 1
+            await asyncio.Event().wait()
+
+    names = ", ".join(f"('slow-{n}')" for n in range(slow))
+    tenants = sa.text(f"SELECT * FROM (VALUES ('quick'), {names}) AS t (tenant)")
+    duties = Duties(*stores, [Duty("lasting", 0.01, tenants, work)])
+    following = asyncio.create_task(duties.run())
+    try:
+        await _comes(lambda: lasting >= (1 if troubled else slow))
+        before = done
+        await _comes(lambda: done > before + 3)
     finally:
         following.cancel()
         await asyncio.wait([following])

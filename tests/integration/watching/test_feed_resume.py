@@ -23,7 +23,8 @@ from vwed_grpc.domain.paging import fingerprint_of
 from vwed_grpc.domain.retention import Retention
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
-from vwed_grpc.storage.feed import Snapshot
+from vwed_grpc.storage import feed
+from vwed_grpc.storage.feed import Snapshot, Way
 from vwed_grpc.watching import reading
 from vwed_grpc.watching.resume import Place, ResumePoint
 
@@ -59,6 +60,16 @@ async def test_a_long_way_is_read_in_slices(
     client: Client, monkeypatch: pytest.MonkeyPatch, slice_: int
 ) -> None:
     """However little of it is asked for: a statement that goes through all would take too long."""
+    longest = 0
+
+    async def measured(*args: Any, **kwargs: Any) -> Way:
+        nonlocal longest
+        way = await between(*args, **kwargs)
+        longest = max(longest, sum(one.last - one.first + 1 for one in way.stretches))
+        return way
+
+    between = feed.between
+    monkeypatch.setattr(feed, "between", measured)
     mine = await running(client, labels={"zone": "a"})
     f = labelled(zone="a")
     async with feeding(client, filter=f, include_blocks=True) as seen:
@@ -68,10 +79,12 @@ async def test_a_long_way_is_read_in_slices(
             await report(client, run.id, *(block(f"{n}{m}", RUNNING) for m in range(3)))
     ended = await finish_run(client, mine.id)
     monkeypatch.setattr(reading, "MAX_EVENTS", slice_)
+    monkeypatch.setattr(reading, "MOST_ON_A_WAY", 6)
     async with feeding(client, seen.token, filter=f, include_blocks=True) as resumed:
         await resumed.reach(mine.id, ended.seq)
         assert resumed.seqs(mine.id) == list(range(3, ended.seq + 1))
         assert set(resumed.changes) == {mine.id}
+    assert 6 <= longest < 20  # of the 34 events
 
 
 async def test_an_idle_watch_says_where_it_is(client: Client) -> None:

@@ -158,3 +158,20 @@ async def test_a_snapshot_of_many_large_blocks_can_be_cut_after_every_run(client
             await resumed.until(partial(_are_whole, rest, resumed.snapshot))
             assert len(resumed.snapshot) - len(rest) <= 1
             assert {len(resumed.snapshot[id_]) for id_ in resumed.snapshot} <= {3}
+
+
+async def test_a_snapshot_that_needs_two_messages_for_a_run_is_told_again_as_a_whole(
+    client: Client,
+) -> None:
+    """Who has had the first of them alone has not had the run."""
+    some, most = struct({"x": "x" * 200_000}), {"x": "x" * 1_000_000}
+    small = await create(client, input=some)
+    large = await running(client, input=struct(most))
+    await report(client, large.id, block("a", RUNNING, input_data=most, output_data=most))
+    watch: dict[str, Any] = {"include_blocks": True, "view": View.VIEW_FULL}
+    async with feeding(client, **watch) as seen:
+        await seen.until(lambda: sum(map(len, seen.snapshot.values())) == 3)
+    assert [len(message.events) for message in seen.messages] == [2, 1]
+    async with feeding(client, seen.messages[0].resume_token, **watch) as resumed:
+        await resumed.until(lambda: len(resumed.snapshot.get(large.id, ())) == 2)
+        assert len(resumed.snapshot.get(small.id, ())) == 1

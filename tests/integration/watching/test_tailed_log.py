@@ -283,10 +283,14 @@ async def test_a_log_that_cannot_be_read_is_said_and_read_again_later(
         assert first.id not in resumed.changes
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
 async def test_a_robot_that_a_heartbeat_names_counts_from_the_next_event_on(
-    client: Client,
+    client: Client, settings: Settings, tenant: str, elsewhere: bool
 ) -> None:
-    """A heartbeat writes no event, so the next one says that a run has come or gone."""
+    """A heartbeat writes no event, so the next one says that a run has come or gone.
+
+    The watches hear of it from their own server, or from another.
+    """
     run = await running(client, lease=60)
 
     async def robot(name: str) -> None:
@@ -298,10 +302,15 @@ async def test_a_robot_that_a_heartbeat_names_counts_from_the_next_event_on(
 
     of = {name: TaskRecordFilter(robot_ids=[name]) for name in ("r7", "r8")}
     await robot("r7")
-    async with (
-        feeding(client, include_blocks=True, filter=of["r7"]) as r7,
-        feeding(client, include_blocks=True, filter=of["r8"]) as r8,
-    ):
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        watched = (
+            await enter(replica(settings, tenant, settings.redis_url)) if elsewhere else client
+        )
+        r7, r8 = [
+            await enter(feeding(watched, include_blocks=True, filter=of[name]))
+            for name in ("r7", "r8")
+        ]
         assert set(r7.snapshot) == {run.id}
         await report(client, run.id, block("a", RUNNING))
         await r7.reach(run.id, 3)

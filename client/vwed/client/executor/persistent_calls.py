@@ -1,8 +1,6 @@
 """Calls that are made until the service has answered them, however long it is away."""
 
-import asyncio
 import logging
-import random
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from math import inf
@@ -10,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
+from vwed.client.backoff import Backoff
 from vwed.client.errors import (
     Aborted,
     AlreadyExists,
@@ -35,7 +34,6 @@ TRY_SECONDS = 10.0
 """For one try, unless it is to be shorter than a lease."""
 _LOG_SECONDS = 60.0
 """How often a service that fails is said to."""
-_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 
 _ANSWERS = (
@@ -91,7 +89,7 @@ class PersistentCalls:
         `seconds`: for one try. Raises CallError with what the service says for good. That a token
         is refused is not for good, for it may be renewed, unless none was ever taken.
         """
-        pause = _FIRST_PAUSE
+        backoff = Backoff(inf, longest=self._longest_pause)
         while True:
             sent = now()
             try:
@@ -100,13 +98,10 @@ class PersistentCalls:
                 if is_final(exc) or (isinstance(exc, _UNKNOWN_CALLER) and not self._ever_answered):
                     raise
                 self.failed(exc, since=sent)
-                asked = exc.retry_after or 0.0
+                await backoff.pause(exc, at_least=exc.retry_after or 0.0)
             else:
                 self._answered()
                 return Answer(response, sent, now())
-            spread = random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
-            await asyncio.sleep(max(pause * spread, asked))
-            pause = min(pause * 2, self._longest_pause)
 
     def failed(self, exc: Exception, *, since: float) -> None:
         at = now()
