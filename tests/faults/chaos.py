@@ -23,7 +23,7 @@ class Chaos:
     else is in the third.
     """
 
-    to: Breakable
+    on: Breakable
     random: random.Random
     weather: Weather = field(default_factory=Weather)
     done: Counter[str] = field(default_factory=Counter)
@@ -75,37 +75,37 @@ class Chaos:
 
     async def kill(self) -> None:
         """SIGKILL, and back after a while; sometimes there is no replica at all meanwhile."""
-        killed = self.random.sample(self.to.replicas, self.random.choice([1, 1, 2]))
+        killed = self.random.sample(self.on.replicas, self.random.choice([1, 1, 2]))
         for replica in killed:
             replica.kill()
         await asyncio.sleep(self.random.uniform(0, 2))
         await asyncio.gather(*(replica.start() for replica in killed))
-        self.done["kill all"] += len(killed) == len(self.to.replicas)
+        self.done["kill all"] += len(killed) == len(self.on.replicas)
 
     async def stop(self) -> None:
         """SIGTERM: it drains, and is back at once."""
-        replica = self.random.choice(self.to.replicas)
+        replica = self.random.choice(self.on.replicas)
         await asyncio.to_thread(replica.stop)
         await replica.start()
 
     async def kill_executors(self) -> None:
-        process = self.random.choice(self.to.executors)
+        process = self.random.choice(self.on.executors)
         await process.kill()
         await asyncio.sleep(self.random.uniform(0, LEASE))
         await process.start()
 
     async def stop_executors(self) -> None:
-        process = self.random.choice(self.to.executors)
+        process = self.random.choice(self.on.executors)
         await process.stop()
         await process.start()
 
     async def freeze_executors(self) -> None:
         """Within their lease, or beyond it and what follows from that."""
-        await self.random.choice(self.to.executors).freeze(LEASE * self.random.uniform(0.5, 2.5))
+        await self.random.choice(self.on.executors).freeze(LEASE * self.random.uniform(0.5, 2.5))
 
     async def cut_off_executors(self) -> None:
         """From one replica, while the other sees their leases run out."""
-        way = self.random.choice(self.to.to_executors)
+        way = self.random.choice(self.on.to_executors)
         way.freeze()
         await asyncio.sleep(LEASE * self.random.uniform(0.5, 2.5))
         await way.cut()
@@ -113,19 +113,19 @@ class Chaos:
 
     async def stop_redis(self) -> None:
         began = time.time()
-        self.to.valkey.stop()
+        self.on.valkey.stop()
         await asyncio.sleep(self.random.uniform(2, 4))
         self.weather.redis_away.append((began, time.time()))
-        await self.to.valkey.start()
+        await self.on.valkey.start()
 
     async def flush_redis(self) -> None:
-        await self.to.valkey.command("FLUSHALL")
-        await self.to.valkey.command("SCRIPT", "FLUSH")
+        await self.on.valkey.command("FLUSHALL")
+        await self.on.valkey.command("SCRIPT", "FLUSH")
 
     async def terminate_backends(self) -> None:
         """Several times in a row, so that some retries are hit as well."""
         async with await psycopg.AsyncConnection.connect(
-            self.to.database_url, autocommit=True
+            self.on.database_url, autocommit=True
         ) as connection:
             for _ in range(self.random.randrange(1, 4)):
                 await connection.execute(
@@ -135,26 +135,26 @@ class Chaos:
                 await asyncio.sleep(self.random.uniform(0, 0.05))
 
     async def cut_redis(self) -> None:
-        for proxy in self.to.to_redis:
+        for proxy in self.on.to_redis:
             if self.random.random() < 0.7:
                 await proxy.cut()
         # Wake-ups that say nothing of their loss: subscribers alone are thrown out.
-        await self.to.valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
+        await self.on.valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
 
     async def cut_clients(self) -> None:
-        for proxy in (*self.to.to_clients, *self.to.to_executors):
+        for proxy in (*self.on.to_clients, *self.on.to_executors):
             await proxy.cut()
 
     async def delay_redis(self) -> None:
         """Around the time-outs, so that some answers come just too late."""
-        for proxy in self.to.to_redis:
+        for proxy in self.on.to_redis:
             proxy.delay = self.random.uniform(0.01, 0.15)
         await asyncio.sleep(self.random.uniform(1, 2))
-        for proxy in self.to.to_redis:
+        for proxy in self.on.to_redis:
             proxy.delay = 0
 
     async def freeze_redis(self) -> None:
-        proxy = self.random.choice(self.to.to_redis)
+        proxy = self.random.choice(self.on.to_redis)
         proxy.freeze()
         await asyncio.sleep(self.random.uniform(0.5, 3))
         proxy.thaw()

@@ -76,7 +76,7 @@ async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
         await orders.define()
         postmaster = postmaster_of(home)
         mishaps = Mishaps(
-            to=here,
+            on=here,
             random=random.Random(seed + 1),
             postmaster=postmaster,
             parent=shared.pid,

@@ -32,7 +32,7 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
     async with breakable(home, seed, options=[[], []], executors=executors) as here:
         orders = Orders(here.fleet, {ANY: 4} | {f"{name}-0": 1 for name in EXECUTORS})
         await orders.define()
-        chaos = Chaos(to=here, random=random.Random(seed + 1))
+        chaos = Chaos(on=here, random=random.Random(seed + 1))
         yield Stage(
             here.replicas, chaos, here.fleet, here.database_url, ROBOTS, orders, here.executors
         )
