@@ -17,6 +17,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord
 
+from tests.support.calls import stub_of
 from tests.support.steps import (
     block,
     create,
@@ -174,18 +175,16 @@ async def test_reports_of_the_holder_renew_the_lease(client: Client, way: Way, p
 async def test_nothing_else_renews_it(client: Client) -> None:
     """Neither what operators do nor the holder's pause, which is no heartbeat."""
     run = await running(client, lease=60)
-    records = client.records
     one: dict[str, Any] = {"id": run.id}
-    for call in (
-        records.SignalTaskRecord(SignalTaskRecordRequest(name="go", **one)),
-        records.UpdateTaskRecord(
-            UpdateTaskRecordRequest(task_record=TaskRecord(priority=9, **one))
-        ),
-        records.PauseTaskRecord(PauseTaskRecordRequest(**one)),
-        records.ResumeTaskRecord(ResumeTaskRecordRequest(**one)),
-        records.PauseTaskRecord(
-            PauseTaskRecordRequest(executor_id="robot-1", lease_epoch=1, **one)
-        ),
-        records.CancelTaskRecord(CancelTaskRecordRequest(**one)),
+    fence: dict[str, Any] = {"executor_id": "robot-1", "lease_epoch": 1}
+    for request in (
+        SignalTaskRecordRequest(name="go", **one),
+        UpdateTaskRecordRequest(task_record=TaskRecord(priority=9, **one)),
+        PauseTaskRecordRequest(**one),
+        ResumeTaskRecordRequest(**one),
+        PauseTaskRecordRequest(**one, **fence),
+        CancelTaskRecordRequest(**one),
     ):
-        assert (await call).lease_expire_time == run.lease_expire_time
+        # A call begins when it is made, not when it is awaited; these come one after the other.
+        after = await stub_of(client, request)(request)
+        assert after.lease_expire_time == run.lease_expire_time
