@@ -112,9 +112,9 @@ class Edge:
                 result = await answer(raw, context, call)
             except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
                 failure = _failure(cut, standing)
+                drop_tracebacks(cut)
                 if failure is None:
                     note(call, began, _LEFT, span)
-                    drop_tracebacks(cut)
                     raise asyncio.CancelledError from cut
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 failure = error

@@ -29,7 +29,8 @@ from vwed.v1.task_def_pb2 import TaskDef
 from vwed.v1.task_def_service_pb2 import ImportTaskDefsRequest
 
 from tests.support.calls import create_def, update_def
-from tests.support.steps import block, running, seconds
+from tests.support.definition_calls import import_
+from tests.support.steps import block, define, running, seconds
 from tests.support.waiting import until_true
 from vwed.client import Client
 
@@ -89,6 +90,12 @@ async def bad_import(client: Client) -> None:
     await client.definitions.ImportTaskDefs(iter([ImportTaskDefsRequest()]))
 
 
+async def import_with_a_bad_item(client: Client) -> None:
+    held = await define(client)
+    other = TaskDef(id=f"other-{held.id}", name=held.name, version=1)
+    assert (await import_(client, other)).errors
+
+
 async def watch_of_none(client: Client) -> None:
     async for _ in client.records.WatchTaskRecord(WatchTaskRecordRequest(task_record_id="none")):
         pass
@@ -117,6 +124,7 @@ CALLS: list[Callable[[Client], Awaitable[None]]] = [
     stale_etag,
     refused_in_a_stream,
     bad_import,
+    import_with_a_bad_item,
     watch_of_none,
     watch_that_is_left,
     claim_that_is_left,
