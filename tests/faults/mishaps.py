@@ -20,13 +20,13 @@ class Mishaps(Chaos):
     parent: int
     """The process that has workers."""
     pause: float
-    """Seconds of peace before each."""
+    """Seconds of peace before each; a quarter of it before the first ones."""
 
     async def until(self, end: float) -> None:
         """Each once, in any order, and so on; before `end` (monotonic seconds) there is peace.
 
-        PostgreSQL is frozen before all else: what waited for it has pools and tables grow to what
-        they need at most, and what grows after that is of interest.
+        The first ones follow each other soon. What waits meanwhile has memory, pools and tables
+        grow to what they need at most, and what grows after that is of interest.
         """
         faults = (
             self.stop_redis,
@@ -37,18 +37,20 @@ class Mishaps(Chaos):
             self.kill_executors,
             self.freeze_executors,
         )
-        due: list[Fault] = [self.freeze_postgres]
+        due, pause = list[Fault](), self.pause / 4
         while time.monotonic() + 2 * self.pause < end:
-            await asyncio.sleep(self.pause)
+            await asyncio.sleep(pause)
             due = due or self.random.sample(faults, len(faults))
             await self.befall(due.pop())
+            if not due:
+                pause = self.pause
         await asyncio.sleep(end - time.monotonic())
 
     async def freeze_postgres(self) -> None:
         """With all its connections, for longer than some calls wait."""
         began = time.time()
         with frozen(self.postmaster):
-            await asyncio.sleep(self.random.uniform(1, 4))
+            await asyncio.sleep(4)
         self.weather.postgres_away.append((began, time.time()))
 
     async def kill_worker(self) -> None:
