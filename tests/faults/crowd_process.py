@@ -54,11 +54,15 @@ class CrowdProcess:
             if not self._stopping:
                 await asyncio.sleep(PAUSE)
 
+    def hang_up(self) -> None:
+        """Ends its life; it begins another one, unless it is told to stop."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def stop(self) -> None:
         """Has it hang up, and say what came of its calls."""
         self._stopping = True
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        self.hang_up()
         if self._living is not None:
             await self._living
 

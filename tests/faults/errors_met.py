@@ -40,6 +40,7 @@ MAY_CAUSE: dict[str, set[str]] = {
     "kill_worker": _CUT_OFF,
     "kill_executors": set(),
     "freeze_executors": set(),
+    "restart_crowd": set(),
 }
 
 

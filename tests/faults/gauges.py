@@ -41,6 +41,8 @@ RULES: Mapping[str, Rule] = {
     # gRPC's core has a pool of threads that come and go as they are needed.
     "threads": Rule("", settles=_MINUTE, floor=2),
     "connections": Rule("", settles=_MINUTE, floor=2),
+    # A pool opens them as they are needed: fewer, after some were cut. A process has up to 18.
+    "connections in pools": Rule("", settles=_MINUTE, floor=18),
     # Watchers and callers who pause come and go by chance.
     "open calls": Rule("", floor=20),
     "open streams": Rule("", floor=20),
@@ -128,7 +130,7 @@ class Gauges:
         found: dict[Name, float] = {}
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
             for (count,) in await (await connection.execute(_CONNECTIONS)).fetchall():
-                found["PostgreSQL", "connections"] = count
+                found["PostgreSQL", "connections in pools"] = count
             for table, mib in await (await connection.execute(_TABLES)).fetchall():
                 name = (f"table {table}" if table in TABLES else "all other tables"), "size"
                 found[name] = found.get(name, 0.0) + float(mib)

@@ -75,13 +75,6 @@ async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
         orders = Orders(here.fleet, waiting, LOOK_SECONDS)
         await orders.define()
         postmaster = postmaster_of(home)
-        mishaps = Mishaps(
-            on=here,
-            random=random.Random(seed + 1),
-            postmaster=postmaster,
-            parent=shared.pid,
-            pause=seconds / FAULTS,
-        )
         gauges = Gauges(
             alone=alone.pid,
             parent=shared.pid,
@@ -91,6 +84,14 @@ async def site(home: Path, seed: int, seconds: float) -> AsyncIterator[Site]:
             redis_socket=here.valkey.socket,
         )
         async with crowd(alone.target, home / "crowd.log") as callers:
+            mishaps = Mishaps(
+                on=here,
+                random=random.Random(seed + 1),
+                postmaster=postmaster,
+                parent=shared.pid,
+                crowd=callers,
+                pause=seconds / FAULTS,
+            )
             yield Site(
                 Stage(
                     here.replicas,

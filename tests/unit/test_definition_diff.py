@@ -1,5 +1,6 @@
 """The changes between two versions: what they say, and that they lead from one to the other."""
 
+from itertools import combinations, permutations
 from typing import Any
 
 import pytest
@@ -114,6 +115,7 @@ def test_inputs_by_name() -> None:
         (CHANGED, "config.inputs", [a, b], [b, a])
     ]
     assert config_changes({}, {"inputs": []}) == [(ADDED, "config.inputs", UNSET, [])]
+    assert config_changes({"inputs": [a]}, {}) == [(REMOVED, "config.inputs", [a], UNSET)]
 
 
 def test_blocks_by_id_wherever_they_stand() -> None:
@@ -160,6 +162,20 @@ def test_few_blocks_move() -> None:
         (MOVED, "config.blocks[99]", at("", "", 99), at("", "", 0)),
         (MOVED, "config.blocks[50]", at("", "", 50), at("", "", 99)),
     ]
+
+
+def test_as_few_as_possible_move() -> None:
+    """All but the most that are in the order in which they were."""
+    before = {"blocks": [block(each) for each in "abcde"]}
+    for order in permutations("abcde"):
+        in_order = max(
+            size
+            for size in range(1, 6)
+            if any([*kept] == sorted(kept) for kept in combinations(order, size))
+        )
+        after = {"blocks": [block(each) for each in order]}
+        moved = {path for _, path, _, _ in config_changes(before, after)}
+        assert len(moved) == 5 - in_order, order
 
 
 def test_a_block_survives_its_parent() -> None:

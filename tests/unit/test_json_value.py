@@ -69,6 +69,8 @@ def violations(message: Struct | Value) -> list[tuple[str, str]]:
         ),
         ({"a": [["x\0y"]]}, [("config.a[0][0]", "contains U+0000")]),
         ({"a": {"b\0": 1}}, [("config.a.b\\0", "has U+0000 in its key")]),
+        ({"k" * 128: UNSET}, [(f"config.{'k' * 128}", "is not JSON: no kind is set")]),
+        ({"k" * 129: UNSET}, [(f"config.{'k' * 128}…", "is not JSON: no kind is set")]),
         ({"a": UNSET}, [("config.a", "is not JSON: no kind is set")]),
         ({"a": [1, UNSET]}, [("config.a[1]", "is not JSON: no kind is set")]),
         ({"a": [FROM_THE_FUTURE]}, [("config.a[0]", "is not JSON: no kind is set")]),

@@ -1,6 +1,7 @@
 """Page sizes, and tokens that are opaque, bound to their arguments and never an internal error."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -60,6 +61,11 @@ def test_a_token_brings_its_position_back(
 ) -> None:
     kinds = [str if value is None else type(value) for value in position]
     assert decode(encode(fingerprint, position), fingerprint, kinds) == position
+
+
+@pytest.mark.parametrize("text", ["", "a", "ab"])
+def test_a_token_needs_no_escapes_in_an_address(text: str) -> None:
+    assert re.fullmatch(r"[\w-]+", encode(FINGERPRINT, (text,)), re.ASCII)
 
 
 def test_a_token_of_another_release_is_taken() -> None:

@@ -1,5 +1,6 @@
 """A template's schema is JSON Schema 2020-12, refers only to itself and cannot explode."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from tests.support.waiting import cheaply
+from vwed_grpc.domain.json_convert import to_value
+from vwed_grpc.domain.parameters import default_problems
 from vwed_grpc.domain.parameters_schema import schema_problems
+from vwed_grpc.domain.schema_document import SchemaDocument
 from vwed_grpc.domain.schema_validation import compile_problems
 
 LINEAR = "look-around and back-references"
@@ -224,6 +228,21 @@ def test_problems_of_one_field_are_in_order() -> None:
         'does not match "^[^#]*#?$"',
         "is the name of a schema of the standard",
     ]
+
+
+def test_a_name_of_digits_is_told_as_it_is_written() -> None:
+    [path] = problems({"properties": {"007": {"pattern": "("}}})
+    assert path == "s.properties.007.pattern"
+    for title in "", "so large that one misfit is named " * 10_000:
+        assert [*problems({"title": title, "properties": {"007": 7}})] == ["s.properties.007"]
+
+
+def test_looking_at_defaults_changes_nothing() -> None:
+    inner = {"properties": {"a": {"properties": {"b": {"default": 1}}}}, "default": {"a": {}}}
+    taken = SchemaDocument(to_value({"properties": {"o": inner}}).struct_value)
+    before = copy.deepcopy(taken.root)
+    assert [*default_problems(taken)] == []
+    assert taken.root == before
 
 
 def test_nothing_is_fetched_even_by_what_was_overlooked() -> None:

@@ -9,6 +9,7 @@ from vwed_grpc.domain.schema_application import MAX_WORK, Application, EndlessEr
 from vwed_grpc.domain.schema_document import SchemaDocument
 
 A = {"$ref": "#/$defs/a"}
+NAMES_A = {"propertyNames": A}
 OF_ANY_KIND = {
     "allOf": [{}],
     "anyOf": [{}],
@@ -18,6 +19,14 @@ OF_ANY_KIND = {
     "then": {},
     "else": {},
     "dependentSchemas": {"x": {}},
+}
+
+ONE_OF_TWO = {
+    "$dynamicRef": "#a",
+    "$defs": {
+        "a": {"$dynamicAnchor": "a"},
+        "b": {"$id": "b", "$dynamicAnchor": "a", "allOf": [{}]},
+    },
 }
 
 
@@ -59,6 +68,7 @@ def test_what_always_applies_comes_from_the_outside_in_and_once(
         (OF_ANY_KIND, 9),
         ({"allOf": [True, {}]}, 3),
         ({"allOf": [A, A], "$defs": {"a": {"allOf": [{}]}}}, 7),
+        (ONE_OF_TWO, 4),
         ({"unevaluatedProperties": False, "allOf": [{}]}, 6),
         ({"unevaluatedItems": False}, 3),
         ({"properties": {"x": {}}, "items": {}}, 1),
@@ -100,7 +110,9 @@ def test_a_schema_that_applies_itself_has_no_count() -> None:
         ({"propertyNames": {"not": {}}}, {"x": 1, "y": 2}, 7),
         ({"allOf": [A, A], "$defs": {"a": {"items": {}}}}, [1], 9),
         ({"allOf": [A, A], "$defs": {"a": {"propertyNames": {}}}}, {"x": 1}, 9),
+        ({"allOf": [NAMES_A, NAMES_A], "$defs": {"a": {}}}, {"x": 1}, 9),
         ({"items": {"allOf": [A, A]}, "$defs": {"a": {}}}, [1], 7),
+        (ONE_OF_TWO, 1, 4),
         # Names.
         ({"required": ["x", "y"]}, 1, 3),
         ({"dependentRequired": {"x": ["y", "z"], "y": []}}, 1, 5),

@@ -101,6 +101,7 @@ class _Paced(Generic[T]):
                 answer: T = end.value
                 return answer
             finally:
+                given = None  # an error that comes out holds this frame, which held it
                 if waits:
                     pace.took(perf_counter() - began)
             try:
@@ -108,3 +109,4 @@ class _Paced(Generic[T]):
                 step = work.send
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it is for the work
                 step, given = work.throw, exc
+            del waits_for  # it may be a future with that error

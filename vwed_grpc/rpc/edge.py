@@ -27,7 +27,7 @@ from vwed_grpc.rpc.audit import Audit, naming
 from vwed_grpc.rpc.authentication import Authentication, Metadata
 from vwed_grpc.rpc.call import REQUEST_ID, Call, open_call
 from vwed_grpc.rpc.call_classes import CallClass, may_wait
-from vwed_grpc.rpc.errors import draining, to_status
+from vwed_grpc.rpc.errors import draining, drop_tracebacks, to_status
 from vwed_grpc.rpc.gate import Gate
 from vwed_grpc.rpc.methods import Context, Method, Serve, serve
 from vwed_grpc.rpc.scopes import changes
@@ -112,6 +112,7 @@ class Edge:
                 result = await answer(raw, context, call)
             except (asyncio.CancelledError, grpc.aio.BaseError) as cut:
                 failure = _failure(cut, standing)
+                drop_tracebacks(cut)
                 if failure is None:
                     note(call, began, _LEFT, span)
                     raise asyncio.CancelledError from cut
@@ -126,7 +127,6 @@ class Edge:
             if isinstance(failure, ResourceExhausted):
                 self.refused[failure.reason] += 1
             status = to_status(failure, call.request_id)
-            del failure  # its traceback holds this frame, which would hold the request meanwhile
             note(call, began, code_pb2.Code.Name(status.code), span)
             return await _abort(context, status, None if header_sent else call.request_id)
 
@@ -311,7 +311,9 @@ async def _abort(context: Context, status: status_pb2.Status, request_id: str | 
         if request_id is not None:
             await context.send_initial_metadata(((REQUEST_ID, request_id),))
         await context.abort_with_status(rpc_status.to_status(status))
-    except grpc.aio.AbortError:
+    except grpc.aio.AbortError as aborted:
+        # gRPC keeps it with the call, which its traceback leads to: a circle, once it is caught.
+        asyncio.get_running_loop().call_soon(aborted.with_traceback, None)
         raise
     except grpc.aio.BaseError as gone:
         raise asyncio.CancelledError from gone

@@ -51,11 +51,24 @@ def told(error: BaseException) -> VwedError:
     return InternalError()
 
 
+def drop_tracebacks(error: BaseException) -> None:
+    """For an exception that nobody looks at any more; also of those that led to it.
+
+    A frame that it went through often holds a future, or the call, that holds the exception. Such
+    a circle, with the request in it, would stay until the collector finds it, after thousands of
+    calls.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+
+
 def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
     """The whole answer: code, message, ErrorInfo, RequestInfo, and BadRequest and RetryInfo if due.
 
-    Logs what the caller is not told. Violations that would not fit are left out, and ErrorInfo's
-    metadata says `violations_total`.
+    Logs what the caller is not told, and drops the tracebacks. Violations that would not fit are
+    left out, and ErrorInfo's metadata says `violations_total`.
     """
     public = told(error)
     unsaid = error if public is not error else error.__cause__
@@ -63,6 +76,7 @@ def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
         log.error("internal error", request_id=request_id, exc_info=unsaid)
     elif unsaid is not None:
         log.warning(public.message, request_id=request_id, reason=public.reason, error=repr(unsaid))
+    drop_tracebacks(error)
 
     status = status_pb2.Status(
         code=code_pb2.Code.Value(public.code), message=_message(public.message)

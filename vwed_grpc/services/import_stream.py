@@ -22,6 +22,7 @@ from vwed_grpc.domain.errors import (
     VwedError,
 )
 from vwed_grpc.loop.offload import offload
+from vwed_grpc.rpc.errors import drop_tracebacks
 from vwed_grpc.rpc.methods import Requests, ended_by_caller
 
 Resource: TypeAlias = TaskDef | TaskTemplate
@@ -162,6 +163,7 @@ class ImportedItems:
             yield await self.read(lineage, version)
 
     def refuse(self, lineage: Lineage, index: int, error: VwedError, version: int) -> None:
+        drop_tracebacks(error)
         lineage.refused_at.add(index)
         if self._errors < MAX_ERRORS:
             self._errors += 1

@@ -116,6 +116,8 @@ class Committer:
         except asyncio.CancelledError:
             left = True
             raise
+        finally:
+            del running  # it holds its error, which holds this frame
 
     async def _run(
         self,
