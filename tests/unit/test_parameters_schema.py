@@ -239,7 +239,8 @@ def test_a_name_of_digits_is_told_as_it_is_written() -> None:
 
 def test_looking_at_defaults_changes_nothing() -> None:
     inner = {"properties": {"a": {"properties": {"b": {"default": 1}}}}, "default": {"a": {}}}
-    taken = SchemaDocument(to_value({"properties": {"o": inner}}).struct_value)
+    schema: dict[str, Any] = {"properties": {"o": inner}}
+    taken = SchemaDocument(to_value(schema).struct_value)
     before = copy.deepcopy(taken.root)
     assert [*default_problems(taken)] == []
     assert taken.root == before
