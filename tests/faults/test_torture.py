@@ -20,6 +20,8 @@ from tests.faults.torture import Stage, torture
 from tests.faults.verdict import Verdict
 
 SHORT_SECONDS = 5.0
+ENOUGH_EVENTS = 500
+"""Or it was no load. Alone on two cores there are ten times as many; a busy machine has fewer."""
 ROBOTS = 4
 EXECUTORS = "abcd"
 """A process of five for each letter."""
@@ -41,7 +43,7 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
 def judge(verdict: Verdict) -> None:
     print(verdict)  # noqa: T201 - the counts are what one runs it for
     assert verdict.violations == {}
-    assert verdict.events >= 2_000
+    assert verdict.events >= ENOUGH_EVENTS
     assert verdict.resumes >= 100
     for fault in ("kill", "stop", "flush_redis", "kill_executors", "freeze_executors"):
         assert verdict.done[fault], fault
