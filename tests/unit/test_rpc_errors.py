@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import pickle
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -12,9 +13,10 @@ from google.rpc import (  # type: ignore[import-untyped]  # has no types
 )
 from structlog.testing import capture_logs
 
+from tests.support.waiting import PATIENCE
 from vwed_grpc.domain import errors
 from vwed_grpc.domain.errors import InvalidArgument, NotFound, Violation, VwedError
-from vwed_grpc.rpc.errors import InternalError, draining, to_status, told
+from vwed_grpc.rpc.errors import InternalError, draining, drop_tracebacks, to_status, told
 
 SECRETS = ("SELECT", "postgresql://", "/var/lib", "Traceback", "hunter2", "robots")
 
@@ -142,3 +144,23 @@ def test_fits_the_trailers_of_every_client(character: str) -> None:
     assert details(status, error_details_pb2.BadRequest).field_violations
     trailers = len(base64.b64encode(status.SerializeToString())) + len(quote(status.message, " "))
     assert trailers + len("grpc-status-details-bingrpc-messagegrpc-status") + 3 * 32 < 8192
+
+
+def test_errors_that_led_to_each_other_lose_their_tracebacks() -> None:
+    """As two errors do that are answers of shared work, and are raised anew in each other's hands.
+
+    On a thread, which a test that fails leaves behind.
+    """
+    raised = list[Exception]()
+    for error in ValueError("a"), ValueError("b"):
+        try:
+            raise error
+        except ValueError as caught:
+            raised.append(caught)
+    a, b = raised
+    a.__cause__, b.__context__ = b, a
+    dropping = Thread(target=drop_tracebacks, args=(a,), daemon=True)
+    dropping.start()
+    dropping.join(PATIENCE)
+    assert not dropping.is_alive()
+    assert (a.__traceback__, b.__traceback__) == (None, None)

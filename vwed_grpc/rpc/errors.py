@@ -56,10 +56,12 @@ def drop_tracebacks(error: BaseException) -> None:
 
     A frame that it went through often holds a future, or the call, that holds the exception. Such
     a circle, with the request in it, would stay until the collector finds it, after thousands of
-    calls.
+    calls. What led to an error that is raised again may lead back to it.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    seen = set[int]()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         cause.__traceback__ = None
         cause = cause.__cause__ or cause.__context__
 
