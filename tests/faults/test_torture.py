@@ -20,8 +20,8 @@ from tests.faults.torture import Stage, torture
 from tests.faults.verdict import Verdict
 
 SHORT_SECONDS = 5.0
-ENOUGH_EVENTS = 500
-"""Or it was no load. Alone on two cores there are ten times as many; a busy machine has fewer."""
+ENOUGH_EVENTS = 2_000
+"""Or it was no load."""
 ROBOTS = 4
 EXECUTORS = "abcd"
 """A process of five for each letter."""
@@ -36,7 +36,14 @@ async def stage(home: Path, seed: int) -> AsyncIterator[Stage]:
         await orders.define()
         chaos = Chaos(on=here, random=random.Random(seed + 1))
         yield Stage(
-            here.replicas, chaos, here.fleet, here.database_url, ROBOTS, orders, here.executors
+            here.replicas,
+            chaos,
+            here.fleet,
+            here.database_url,
+            ROBOTS,
+            orders,
+            here.executors,
+            events=ENOUGH_EVENTS,
         )
 
 

@@ -34,6 +34,8 @@ from tests.faults.verdict import Verdict
 from tests.faults.watchers import feed_watcher, watcher
 from tests.faults.weather import Weather
 from tests.support.replicas import Replica
+from tests.support.steps import sql
+from tests.support.waiting import until_true
 
 TENANT = "torture"
 OPERATORS, WATCHERS = 3, 12
@@ -64,6 +66,8 @@ class Stage:
     orders: Orders | None = None
     executors: Sequence[ExecutorProcess] = ()
     """Who carry out the orders."""
+    events: int = 0
+    """At least so many are to be written, however long a busy machine takes."""
 
 
 @dataclass
@@ -78,6 +82,11 @@ async def play(scene: Stage, seconds: float) -> Play:
     """Clients work and watchers watch while chaos reigns; then everything comes to its end."""
     fleet, chaos, seen = scene.fleet, scene.chaos, Play()
     nothing_more = asyncio.Event()
+
+    async def written() -> bool:
+        count = "SELECT count(*) FROM task_record_events"
+        return not scene.events or (await sql(scene.database_url, count))[0][0] >= scene.events
+
     observing = asyncio.create_task(chaos.weather.observe())
     async with asyncio.TaskGroup() as actors:
         for name, (blocks, full) in FEEDS.items():
@@ -96,6 +105,7 @@ async def play(scene: Stage, seconds: float) -> Play:
             for n in range(WATCHERS)
         ]
         await chaos.until(time.monotonic() + seconds)
+        await until_true(written, what=f"{scene.events} events", every=0.5)
         fleet.over.set()
         await asyncio.wait(workers)
         if scene.orders:
