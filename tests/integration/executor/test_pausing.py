@@ -33,12 +33,10 @@ async def resume(client: Client, run: str) -> None:
 
 
 async def test_it_stands_before_the_next_block(client: Client, executor: Executor) -> None:
-    go = asyncio.Event()
-
     @executor.task(task_types=[TASK_TYPE])
     async def transport(run: Run) -> None:
         async with run.block("a", "move"):
-            await go.wait()
+            await run.pausing.wait()  # else it may be done before it hears of the pause
         async with run.block("b", "move"):
             pass
 
@@ -46,7 +44,6 @@ async def test_it_stands_before_the_next_block(client: Client, executor: Executo
         run = await order(client)
         await until_told(client, run, "a RUNNING")
         await pause(client, run)
-        go.set()
         await until(client, run, PAUSED)
         # All that was reported before stands before it, and nothing comes until it goes on.
         assert await story(client, run) == (
