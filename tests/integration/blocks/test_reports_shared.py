@@ -32,7 +32,12 @@ from tests.support.waiting import PATIENCE
 from vwed.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
+from vwed_grpc.domain.errors import NotFound
+from vwed_grpc.storage.connector import Connector
+from vwed_grpc.storage.pool import Pool
 from vwed_grpc.writes import writer
+from vwed_grpc.writes.flush import flush
+from vwed_grpc.writes.reports import Report
 
 
 async def test_200_reports_at_once_need_few_transactions(
@@ -133,6 +138,24 @@ async def test_reports_and_transitions_of_one_run_do_not_harm_each_other(client:
     assert (len(blocks), len(events), record.seq) == (50, 52, 52)
     assert record.block_counts.succeeded == 50
     assert record.etag == run.etag
+
+
+async def test_a_report_of_no_run_leaves_the_commit_to_others(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    run = (await running(client)).id
+    reports = [
+        Report(id_, [block(f"b{n}", RUNNING)], "", 0, "tester")
+        for n, id_ in enumerate(["nobody", run, "nobody-2", run])
+    ]
+    pool = Pool(Connector(database_url), connections=1)
+    try:
+        outcomes, changed = await pool.run(lambda tx: flush(tx, tenant, reports))
+    finally:
+        await pool.close()
+    assert [isinstance(outcome, NotFound) for outcome in outcomes] == [True, False, True, False]
+    assert [state.id for state in changed] == [run]
+    assert [each.block_id for each in await blocks_of(client, run)] == ["b1", "b3"]
 
 
 async def test_an_operators_report_takes_no_renewal_from_the_holders(

@@ -1,7 +1,9 @@
 """No row, tenant or failure stops what the service does without a call."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 import sqlalchemy as sa
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no types
 from structlog.testing import capture_logs
+from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 
 from tests.support.broken_rows import spoil, trouble
+from tests.support.calls import set_entry
 from tests.support.databases import migrated_database
 from tests.support.metrics_page import figures, free_address
-from tests.support.steps import get, let_lease_run_out, running, until
+from tests.support.steps import get, let_lease_run_out, running, seconds, sql, until
 from tests.support.waiting import PATIENCE, until_true
 from vwed.client import Client, connect
 from vwed_grpc import server
@@ -33,6 +37,7 @@ from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import duties as module
+from vwed_grpc.writes import expiry
 from vwed_grpc.writes.commit import Committer
 from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
 from vwed_grpc.writes.duties import Duties, Duty, Turn
@@ -243,6 +248,48 @@ async def test_a_duty_whose_turn_failed_looks_again_soon(
     finally:
         following.cancel()
         await asyncio.wait([following])
+
+
+@pytest.mark.parametrize("duty", [expiry.ENTRIES, expiry.KEYS], ids=lambda duty: duty.name)
+async def test_rows_that_nobody_can_see_any_more_are_removed(
+    stores: tuple[Pool, Committer],
+    client: Client,
+    database_url: str,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    duty: Duty,
+) -> None:
+    """All of a tenant's, in batches, and no others."""
+    monkeypatch.setattr(expiry, "SWEPT_AT_ONCE", 2)
+    table = {"entries": "data_cache", "request_ids": "idempotency_keys"}[duty.name]
+    column = {"entries": "key", "request_ids": "request_id"}[duty.name]
+    run, names = await running(client), [str(uuid.uuid4()) for _ in range(6)]
+    for name in names:
+        await set_entry(client, run.id, name, int_value=1, ttl=seconds(3600))
+        await client.cache.IncrementDataCache(
+            IncrementDataCacheRequest(task_record_id=run.id, key="n", int_delta=1, request_id=name)
+        )
+    for time in ["expire_time", "update_time"] if duty is expiry.ENTRIES else ["expire_time"]:
+        await sql(
+            database_url,
+            f"UPDATE {table} SET {time} = now() - interval '1 h'"
+            f" WHERE tenant = :tenant AND {column} = ANY(:old) RETURNING 1",
+            tenant=tenant,
+            old=names[:5],
+        )
+    pool, committer = stores
+    await duty.work(
+        Turn(
+            duty, tenant, pool=pool, committer=committer, condition=Condition(), line=nullcontext()
+        )
+    )
+    left = await sql(
+        database_url,
+        f"SELECT {column} FROM {table} WHERE tenant = :tenant AND {column} = ANY(:names)",
+        tenant=tenant,
+        names=names,
+    )
+    assert [row[0] for row in left] == names[5:]
 
 
 @pytest.mark.parametrize(("slow", "troubled"), [(2, False), (4, True)])

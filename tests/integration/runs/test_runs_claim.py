@@ -15,6 +15,7 @@ from vwed.v1.record_service_pb2 import (
 )
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from tests.integration.watching.test_watch_delivery import replica
 from tests.support.steps import (
     count_all_time,
     create,
@@ -32,6 +33,7 @@ from tests.support.steps import (
 from tests.support.waiting import promptly, until_true
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import INTERRUPTED, PENDING, RUNNING
+from vwed_grpc.settings import Settings
 from vwed_grpc.storage import due
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
@@ -365,3 +367,18 @@ async def test_many_claimers_who_wait_for_the_same_look_once(
     found = [runs for runs in await asyncio.gather(*waiting) if runs]
     assert len(found) == 1
     assert looks <= 600
+
+
+async def test_a_claim_that_waits_finds_what_no_wake_up_told_of(
+    settings: Settings, client: Client, tenant: str
+) -> None:
+    """Two servers that do not hear of each other; a claim looks by itself, each time."""
+    async with replica(settings, tenant, None) as other:
+        task_def = await define(client)
+        claiming = [asyncio.create_task(claim(other, wait=seconds(60))) for _ in range(3)]
+        while claiming:
+            run = await create(client, task_def.id)
+            await asyncio.wait(claiming, return_when=asyncio.FIRST_COMPLETED)
+            found = [one for one in claiming if one.done()]
+            assert [[task.id for task in await one] for one in found] == [[run.id]]
+            claiming.remove(*found)

@@ -1,0 +1,110 @@
+"""Who listens to Redis hears each message, and is told whenever some may have been missed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from tests.support.proxy import Proxy
+from tests.support.waiting import until_true
+from vwed_grpc.cache.client import client as redis_client
+from vwed_grpc.cache.seal import Seal
+from vwed_grpc.watching import wakeups as module
+from vwed_grpc.watching.wakeups import Wakeups
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    parts = urlsplit(redis_url)
+    async with (
+        Proxy(parts.path)
+        if parts.scheme == "unix"
+        else Proxy(str(parts.hostname), parts.port or 6379)
+    ) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def wakeups(proxy: Proxy) -> AsyncIterator[Wakeups]:
+    wakeups = Wakeups(f"redis://127.0.0.1:{proxy.port}", Seal(b"a key"))
+    listening = asyncio.create_task(wakeups.run())
+    yield wakeups
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with redis_client(redis_url) as redis:
+        yield redis
+
+
+async def publish(redis: Redis, wakeups: Wakeups, channel: str, content: bytes) -> None:
+    await redis.execute_command("SPUBLISH", *wakeups.message(channel, content))  # type: ignore[no-untyped-call]  # redis-py has no types for it
+
+
+async def test_a_quiet_redis_is_asked_whether_it_is_there(
+    wakeups: Wakeups, redis: Redis, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SILENCE", 0.05)
+    asked, heard, ping = list[PubSub](), list[bytes | None](), PubSub.ping
+
+    async def counted(pubsub: PubSub) -> bool:
+        asked.append(pubsub)
+        return await ping(pubsub)
+
+    monkeypatch.setattr(PubSub, "ping", counted)
+    with wakeups.listen(tenant, heard.append):
+        await until_true(lambda: wakeups.connected and heard)
+        await until_true(lambda: len(asked) > 5)
+        assert wakeups.connected
+        assert len({*map(id, asked)}) == 1
+        await publish(redis, wakeups, tenant, b"news")
+        await until_true(lambda: b"news" in heard)
+        assert heard == [None, b"news"]
+
+
+async def test_a_redis_that_does_not_say_whether_it_is_there_is_gone(
+    wakeups: Wakeups, proxy: Proxy, redis: Redis, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = list[bytes | None]()
+    with wakeups.listen(tenant, heard.append):
+        await until_true(lambda: wakeups.connected and heard)
+        monkeypatch.setattr(module, "_SILENCE", 0.05)
+        proxy.hold_answers()
+        await until_true(lambda: not wakeups.connected)
+        assert heard == [None, None]
+        monkeypatch.undo()
+        proxy.thaw()
+        await until_true(lambda: wakeups.connected)
+        await until_true(lambda: len(heard) == 3)  # and once for the new connection
+        await publish(redis, wakeups, tenant, b"news")
+        await until_true(lambda: b"news" in heard)
+        assert heard == [None, None, None, b"news"]
+
+
+async def test_a_channel_may_be_left_and_followed_again(
+    wakeups: Wakeups, redis: Redis, tenant: str
+) -> None:
+    """The server's answer that it is left is not taken for a slot that moved."""
+    others = list[bytes | None]()
+    with wakeups.listen(f"{tenant}2", others.append):
+        await until_true(lambda: others)
+        for content in (b"1", b"2", b"3"):
+            heard = list[bytes | None]()
+            with wakeups.listen(tenant, heard.append):
+                await until_true(heard.copy)
+                await publish(redis, wakeups, tenant, content)
+                await until_true(partial(heard.__contains__, content))
+                assert heard == [None, content]
+            await until_true(lambda: followed_by_nobody(redis, tenant))
+        assert others == [None]
+
+
+async def followed_by_nobody(redis: Redis, channel: str) -> bool:
+    _, count = await redis.execute_command("PUBSUB", "SHARDNUMSUB", channel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+    return bool(count == 0)
