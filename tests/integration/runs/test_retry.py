@@ -120,7 +120,7 @@ async def test_from_failure_copies_what_was_done(client: Client) -> None:
         block("open", RUNNING),
     )
     before = {(b.block_id, b.attempt): b for b in await blocks_of(client, old.id)}
-    new = await retry(client, old.id, FROM_FAILURE)
+    new = await retry(client, old.id, FROM_FAILURE, reason="the door is open now")
 
     copies = await blocks_of(client, new.id)
     after = {(b.block_id, b.attempt): b for b in copies}
@@ -147,6 +147,10 @@ async def test_from_failure_copies_what_was_done(client: Client) -> None:
     events = await history(client, new.id)
     assert [e.WhichOneof("change") for e in events] == ["task_record", *["block_record"] * 5]
     assert [e.block_record for e in events[1:]] == copies
+    told_of = {(e.task_record_id, e.actor, e.reason) for e in events}
+    assert told_of == {(new.id, events[0].actor, "the door is open now")}
+    assert events[0].actor
+    assert events[0].task_record.etag == new.etag
     assert [e.HasField("block_counts") for e in events[1:]] == [False, False, False, False, True]
     assert (events[-1].block_counts, events[-1].progress) == (new.block_counts, 0.8)
 
