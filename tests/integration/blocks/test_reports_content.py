@@ -249,11 +249,31 @@ async def test_a_batch_again_changes_nothing_whatever_blocks_were_in_it(client: 
         block("a", CANCELED),
         block("c", SKIPPED),
         block("d", RUNNING),
+        block("e", RUNNING, attempt=1),
+        block("e", FAILED, attempt=1),
+        block("e", RUNNING, attempt=2),
+        block("e", SUCCEEDED, attempt=2),
     )
     first = await report(client, run.id, *batch)
     before = await everything(client, run.id)
     again = await report(client, run.id, *batch)
     assert list(again.block_records) == list(first.block_records)
+    assert await everything(client, run.id) == before
+
+
+async def test_a_batch_with_another_parent_is_not_the_same_again(client: Client) -> None:
+    run = await running(client)
+    await report(client, run.id, block("p", RUNNING), block("q", RUNNING))
+    below = [BlockRecordKey(block_id=name) for name in "pq"]
+    first, other = (
+        (block("a", RUNNING, parent=parent), block("a", SUCCEEDED, parent=parent))
+        for parent in below
+    )
+    await report(client, run.id, *first)
+    before = await everything(client, run.id)
+    with refused(StatusCode.FAILED_PRECONDITION):
+        await report(client, run.id, *other)
+    await report(client, run.id, *first)
     assert await everything(client, run.id) == before
 
 
