@@ -37,7 +37,8 @@ ROBOTS, PAUSE = 4, 0.5
 EXECUTORS = "ab"
 LOOK_SECONDS = 1.0
 FAULTS = 15
-"""Into so many parts what happens divides the time: of half an hour one every two minutes."""
+"""The time divided by this is the pause between two mishaps: two minutes of half an hour. First
+each of them happens once, with a fifth of that pause."""
 
 
 @dataclass

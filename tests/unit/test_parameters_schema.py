@@ -203,7 +203,7 @@ def test_its_size_is_bounded(schema: dict[str, Any], description: str) -> None:
     ("definitions", "default", "too_many", "description"),
     [
         (CHOICES, [7] * 80, 2, "is too much to be checked, with those before it"),
-        (DEEP, {}, 56, "has more than 50,000 values by the defaults inside"),
+        (DEEP, {}, 56, "takes more than 50,000 steps to be completed by the defaults inside"),
     ],
 )
 def test_defaults_together_are_bounded(

@@ -95,7 +95,7 @@ def _add_defaults(application: Application, schema: Json, value: Json, looked_at
                 inside = [inner for each in applied for inner in _inside(each, step)]
                 todo.append((inside, item, level + 1))
         if looked_at > MAX_NODES:
-            raise _TooManyError(f"has more than {MAX_NODES:,} values")
+            raise _TooManyError(f"takes more than {MAX_NODES:,} steps to be completed")
     return looked_at
 
 
