@@ -1,8 +1,10 @@
 """Reports of many callers share commits, and nothing else."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import grpc
+import pytest
 from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
     ClaimTaskRecordsRequest,
@@ -27,6 +29,7 @@ from tests.support.steps import (
     report,
     running,
     sql,
+    struct,
 )
 from tests.support.waiting import PATIENCE
 from vwed.client import Client, connect, error_info
@@ -37,7 +40,7 @@ from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.writes import writer
 from vwed_grpc.writes.flush import flush
-from vwed_grpc.writes.reports import Report
+from vwed_grpc.writes.reports import Answer, Report
 
 
 async def test_200_reports_at_once_need_few_transactions(
@@ -140,22 +143,43 @@ async def test_reports_and_transitions_of_one_run_do_not_harm_each_other(client:
     assert record.etag == run.etag
 
 
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = Pool(Connector(database_url), connections=1)
+    yield pool
+    await pool.close()
+
+
 async def test_a_report_of_no_run_leaves_the_commit_to_others(
-    client: Client, tenant: str, database_url: str
+    client: Client, tenant: str, pool: Pool
 ) -> None:
     run = (await running(client)).id
     reports = [
         Report(id_, [block(f"b{n}", RUNNING)], "", 0, "tester")
         for n, id_ in enumerate(["nobody", run, "nobody-2", run])
     ]
-    pool = Pool(Connector(database_url), connections=1)
-    try:
-        outcomes, changed = await pool.run(lambda tx: flush(tx, tenant, reports))
-    finally:
-        await pool.close()
+    outcomes, changed = await pool.run(lambda tx: flush(tx, tenant, reports))
     assert [isinstance(outcome, NotFound) for outcome in outcomes] == [True, False, True, False]
     assert [state.id for state in changed] == [run]
     assert [each.block_id for each in await blocks_of(client, run)] == ["b1", "b3"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_who_reports_one_block_is_answered_its_payload_whoever_else_reports_it(
+    client: Client, tenant: str, pool: Pool, place: int
+) -> None:
+    run = (await running(client)).id
+    await report(client, run, block("a", RUNNING, input_data={"x": 1}))
+    reports = [
+        Report(run, [block("a", message=str(n))], "", 0, "tester", single=n == place)
+        for n in range(3)
+    ]
+    outcomes, _ = await pool.run(lambda tx: flush(tx, tenant, reports))
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert [answer.blocks[0].HasField("input_data") for answer in answers] == [
+        n == place for n in range(3)
+    ]
+    assert answers[place].blocks[0].input_data == struct({"x": 1})
 
 
 async def test_an_operators_report_takes_no_renewal_from_the_holders(
