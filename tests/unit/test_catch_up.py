@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from tests.support.waiting import until_true
 from vwed_grpc.loop.pacing import Pace
+from vwed_grpc.watching import catch_up as module
 from vwed_grpc.watching.catch_up import CatchUp
 
 
@@ -26,3 +30,57 @@ async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
     goes_on.set()
     assert [await first, await last] == ["read", "read"]
     assert catch_up.reads == 2
+
+
+class Readings:
+    """Reads by name; what it read last is in `done`."""
+
+    def __init__(self) -> None:
+        self.catch_up = CatchUp(Pace(lambda: False))
+        self.done: list[str] = []
+
+    async def ask(self, *names: str, size: int = 4) -> list[str]:
+        """Which of them were read for this, in order; the others were still kept."""
+        self.done = []
+        for name in names:
+
+            async def read(name: str = name) -> str:
+                self.done.append(name)
+                return name
+
+            assert await self.catch_up.ask("t", name, read, lambda _: size) == name
+        return self.done
+
+
+async def test_what_was_read_is_kept_for_those_who_come_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "KEPT_SECONDS", 0.05)
+    readings = Readings()
+    assert await readings.ask("a", "b", "a") == ["a", "b"]
+
+    async def read_again() -> bool:
+        return await readings.ask("a", "b") == ["a", "b"]
+
+    await until_true(read_again)
+
+
+async def test_what_is_kept_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_SECONDS", 3600)
+    monkeypatch.setattr(module, "KEPT_BYTES", 10)
+    readings = Readings()
+    assert await readings.ask("a", "b", "c", "b", "c") == ["a", "b", "c"]
+    assert await readings.ask("a", "c", "b") == ["a", "b"]
+    assert await readings.ask("larger than all", size=11) == ["larger than all"]
+    assert await readings.ask("a", "b", "a", "b") == ["a", "b"]
+
+
+async def test_what_has_no_size_is_not_kept() -> None:
+    assert await Readings().ask("a", "a", size=0) == ["a", "a"]
+
+
+async def test_what_was_read_of_another_incarnation_is_kept_for_nobody() -> None:
+    readings = Readings()
+    await readings.ask("a", "b")
+    readings.catch_up.forget()
+    assert await readings.ask("a", "b", "a") == ["a", "b"]
