@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +21,7 @@ from tests.faults.checker import WatchLog
 from tests.faults.fleet import Fleet
 from tests.faults.watchers import follow
 from tests.faults.weather import Weather
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, proxy_of
 from tests.support.waiting import PATIENCE
 from vwed.client import connect
 from vwed_grpc.domain.lifecycle import SUCCEEDED
@@ -166,15 +165,6 @@ async def two_replicas(settings: Settings, redis: Proxy) -> AsyncIterator[tuple[
         yield fleets[0], fleets[1]
 
 
-def _proxy_of(url: str) -> Proxy:
-    parts = urlsplit(url)
-    return (
-        Proxy(parts.path)
-        if parts.scheme == "unix"
-        else Proxy(str(parts.hostname), parts.port or 6379)
-    )
-
-
 async def _report(fleet: Fleet, run: str, number: int) -> None:
     blocks = [
         BlockRecord(block_id=f"b{number}-{n}", status=DONE, message=fleet.message())
@@ -244,7 +234,7 @@ async def test_the_checker_finds(
 ) -> None:
     seed(monkeypatch)
     async with (
-        _proxy_of(str(settings.redis_url)) as redis,
+        proxy_of(str(settings.redis_url)) as redis,
         two_replicas(settings, redis) as (writers, watchers),
     ):
         run, log, weather = await _play(writers, watchers, redis, outage=outage)

@@ -6,6 +6,7 @@ import struct
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 _CHUNK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
@@ -112,6 +113,16 @@ class Proxy:
                 await flowing.wait()
                 sink.write(data)
                 await sink.drain()
+
+
+def proxy_of(url: str) -> Proxy:
+    """One to the Redis of a URL."""
+    parts = urlsplit(url)
+    return (
+        Proxy(parts.path)
+        if parts.scheme == "unix"
+        else Proxy(str(parts.hostname), parts.port or 6379)
+    )
 
 
 def _reset(end: asyncio.StreamWriter) -> None:

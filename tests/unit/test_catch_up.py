@@ -33,23 +33,22 @@ async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
 
 
 class Readings:
-    """Reads by name; what it read last is in `done`."""
+    """Reads by name."""
 
     def __init__(self) -> None:
         self.catch_up = CatchUp(Pace(lambda: False))
-        self.done: list[str] = []
 
     async def ask(self, *names: str, size: int = 4) -> list[str]:
         """Which of them were read for this, in order; the others were still kept."""
-        self.done = []
+        done: list[str] = []
         for name in names:
 
             async def read(name: str = name) -> str:
-                self.done.append(name)
+                done.append(name)
                 return name
 
             assert await self.catch_up.ask("t", name, read, lambda _: size) == name
-        return self.done
+        return done
 
 
 async def test_what_was_read_is_kept_for_those_who_come_next(

@@ -1,7 +1,6 @@
 """Reports of many callers share commits, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -36,7 +35,6 @@ from vwed.client import Client, connect, error_info
 from vwed_grpc.domain import lifecycle
 from vwed_grpc.domain.blocks import FAILED, RUNNING, SUCCEEDED
 from vwed_grpc.domain.errors import NotFound
-from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.writes import writer
 from vwed_grpc.writes.flush import flush
@@ -141,13 +139,6 @@ async def test_reports_and_transitions_of_one_run_do_not_harm_each_other(client:
     assert (len(blocks), len(events), record.seq) == (50, 52, 52)
     assert record.block_counts.succeeded == 50
     assert record.etag == run.etag
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = Pool(Connector(database_url), connections=1)
-    yield pool
-    await pool.close()
 
 
 async def test_a_report_of_no_run_leaves_the_commit_to_others(

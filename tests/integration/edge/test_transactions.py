@@ -39,14 +39,6 @@ _CONFLICT = "DO $$ BEGIN RAISE EXCEPTION 'a conflict' USING ERRCODE = '40001'; E
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
-    """With one connection for transactions: what one leaves behind, the next one meets."""
-    pool = ReadingPool(Connector(database_url), connections=1, reads=1)
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
 async def committer(database_url: str) -> AsyncIterator[Committer]:
     """Without Redis."""
     database = Database(database_url, connections=8, statement_timeout=5.0)

@@ -250,7 +250,14 @@ async def test_a_duty_whose_turn_failed_looks_again_soon(
         await asyncio.wait([following])
 
 
-@pytest.mark.parametrize("duty", [expiry.ENTRIES, expiry.KEYS], ids=lambda duty: duty.name)
+@pytest.mark.parametrize(
+    ("duty", "table", "column", "times"),
+    [
+        (expiry.ENTRIES, "data_cache", "key", ["expire_time", "update_time"]),
+        (expiry.KEYS, "idempotency_keys", "request_id", ["expire_time"]),
+    ],
+    ids=["entries", "request_ids"],
+)
 async def test_rows_that_nobody_can_see_any_more_are_removed(
     stores: tuple[Pool, Committer],
     client: Client,
@@ -258,18 +265,19 @@ async def test_rows_that_nobody_can_see_any_more_are_removed(
     tenant: str,
     monkeypatch: pytest.MonkeyPatch,
     duty: Duty,
+    table: str,
+    column: str,
+    times: list[str],
 ) -> None:
     """All of a tenant's, in batches, and no others."""
     monkeypatch.setattr(expiry, "SWEPT_AT_ONCE", 2)
-    table = {"entries": "data_cache", "request_ids": "idempotency_keys"}[duty.name]
-    column = {"entries": "key", "request_ids": "request_id"}[duty.name]
     run, names = await running(client), [str(uuid.uuid4()) for _ in range(6)]
     for name in names:
         await set_entry(client, run.id, name, int_value=1, ttl=seconds(3600))
         await client.cache.IncrementDataCache(
             IncrementDataCacheRequest(task_record_id=run.id, key="n", int_delta=1, request_id=name)
         )
-    for time in ["expire_time", "update_time"] if duty is expiry.ENTRIES else ["expire_time"]:
+    for time in times:
         await sql(
             database_url,
             f"UPDATE {table} SET {time} = now() - interval '1 h'"

@@ -1,24 +1,14 @@
 """A page of a tenant's log: how far it goes, whatever of it is still kept."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.support.steps import block, report, running, sql
 from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING
-from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.feed import Stretch
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching import reading as module
 from vwed_grpc.watching.reading import page
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[ReadingPool]:
-    pool = ReadingPool(Connector(database_url), connections=1, reads=1)
-    yield pool
-    await pool.close()
 
 
 @pytest.fixture

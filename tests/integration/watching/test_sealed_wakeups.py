@@ -1,6 +1,6 @@
 """What is published in Redis is heard only if this service published it on that very channel."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -13,18 +13,11 @@ from tests.support.steps import block, report, running, sql
 from tests.support.waiting import until_true
 from tests.support.watching import watching
 from vwed.client import Client
-from vwed_grpc.cache.client import client as redis_client
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.watching.news import ORIGIN_BYTES, News, pack
-
-
-@pytest.fixture
-async def raw(redis_url: str) -> AsyncIterator[Redis]:
-    async with redis_client(redis_url) as redis:
-        yield redis
 
 
 def forged(run: str, seq: int) -> bytes:
@@ -54,7 +47,7 @@ async def test_what_is_not_ours_is_not_told(
     settings: Settings,
     client: Client,
     redis_url: str,
-    raw: Redis,
+    redis: Redis,
     tenant: str,
     make: Callable[[Seal, str, bytes], bytes],
 ) -> None:
@@ -70,12 +63,12 @@ async def test_what_is_not_ours_is_not_told(
             await one.reach(seq)
 
             async def channels() -> list[bytes]:
-                return await raw.execute_command("PUBSUB", "SHARDCHANNELS", f"vwed:*{tenant}*")  # type: ignore[no-untyped-call,no-any-return]  # redis-py has no types for it
+                return await redis.execute_command("PUBSUB", "SHARDCHANNELS", f"vwed:*{tenant}*")  # type: ignore[no-untyped-call,no-any-return]  # redis-py has no types for it
 
             (name,) = await until_true(channels, what="the tenant's channel")
             channel = name.decode()
             message = make(Seal(secret.key), channel, forged(run, seq + 1))
-            assert await raw.execute_command("SPUBLISH", channel, message)  # type: ignore[no-untyped-call]  # the same
+            assert await redis.execute_command("SPUBLISH", channel, message)  # type: ignore[no-untyped-call]  # the same
             true = (await report(client, run, block("b", RUNNING))).seqs[0]
             await one.reach(true)
             await many.reach(run, true)

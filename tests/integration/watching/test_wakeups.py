@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
-from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, proxy_of
 from tests.support.waiting import until_true
-from vwed_grpc.cache.client import client as redis_client
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.watching import wakeups as module
 from vwed_grpc.watching.wakeups import Wakeups
@@ -19,12 +17,7 @@ from vwed_grpc.watching.wakeups import Wakeups
 
 @pytest.fixture
 async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
-    parts = urlsplit(redis_url)
-    async with (
-        Proxy(parts.path)
-        if parts.scheme == "unix"
-        else Proxy(str(parts.hostname), parts.port or 6379)
-    ) as proxy:
+    async with proxy_of(redis_url) as proxy:
         yield proxy
 
 
@@ -35,12 +28,6 @@ async def wakeups(proxy: Proxy) -> AsyncIterator[Wakeups]:
     yield wakeups
     listening.cancel()
     await asyncio.wait([listening])
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with redis_client(redis_url) as redis:
-        yield redis
 
 
 async def publish(redis: Redis, wakeups: Wakeups, channel: str, content: bytes) -> None:
