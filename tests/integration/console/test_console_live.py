@@ -1,11 +1,14 @@
 """Pages that follow what happens, in a browser."""
 
+import asyncio
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
+
+from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
 
 from tests.support.browsing import barriers, browsing
-from tests.support.calls import finish_run
+from tests.support.calls import finish_run, json_object
 from tests.support.console import Console
 from tests.support.steps import block, create, define, get, report, running, start
 from vwed.client import Client
@@ -97,6 +100,68 @@ async def test_new_runs_come_first_and_change_where_they_stand(
         await expect(first).to_contain_text("running")
         await finish_run(client, run.id)
         await expect(first).to_contain_text("succeeded")
+
+
+async def test_a_list_that_comes_late_hides_nothing_that_was_told_meanwhile(
+    browser: Browser, console: Console, client: Client, tenant: str
+) -> None:
+    await create(client, external_id="SO-0")
+    known = await create(client, external_id="SO-1")
+    gone = await create(client, external_id="SO-2")
+    asked, was_read, may_come = 0, asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:  # as the page opens; the next one is asked for when the stream is ready
+            return await route.abort()
+        answer = await route.fetch()
+        was_read.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    async with browsing(browser) as page:
+        await page.route("**/api/runs?*", late)
+        await page.goto(f"{console.url}/?tenant={tenant}")
+        await was_read.wait()
+        await start(client, known.id)
+        await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=gone.id, force=True))
+        await create(client, external_id="SO-3")
+        rows = page.locator("table.runs tbody tr")
+        await expect(rows.filter(has_text="SO-1")).to_contain_text("running")
+        await expect(rows.filter(has_text="SO-3")).to_contain_text("pending")
+        may_come.set()
+        await expect(rows.filter(has_text="SO-0")).to_contain_text("pending")
+        await expect(rows.filter(has_text="SO-1")).to_contain_text("running")
+        await expect(rows).to_have_count(3)
+        await expect(rows.first).to_contain_text("SO-3")
+
+
+async def test_a_run_s_result_stays_though_an_earlier_answer_comes_after_it(
+    browser: Browser, console: Console, client: Client, tenant: str
+) -> None:
+    run = await running(client)
+    was_read, may_come = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        if was_read.is_set():
+            return await route.continue_()
+        answer = await route.fetch()
+        was_read.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    async with browsing(browser) as page:
+        await page.route(f"**/api/runs/{run.id}?*", late)
+        await page.goto(f"{console.url}/runs/{run.id}?tenant={tenant}")
+        await was_read.wait()
+        await finish_run(client, run.id, result=json_object(pallets=7))
+        await expect(page.get_by_role("status")).to_have_text("ended")
+        async with page.expect_response(f"**/api/runs/{run.id}?*") as late_one:
+            may_come.set()
+        await (await late_one.value).finished()
+        await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+        await expect(page.locator("details").filter(has_text="Result")).to_contain_text("pallets")
 
 
 async def test_a_run_of_5000_blocks_is_few_rows(

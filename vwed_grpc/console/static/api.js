@@ -41,6 +41,19 @@ export async function post(path, body) {
   }));
 }
 
+// `ask`, one call after the other: so the answer that came last is what was asked last.
+export function inTurn(ask) {
+  let before = Promise.resolve();
+  return (...given) => (before = before.then(() => ask(...given)));
+}
+
+export async function every(pause, ask) {
+  for (;;) {
+    await ask();
+    await new Promise((done) => setTimeout(done, pause)); // ms
+  }
+}
+
 async function answerOf(answer) {
   clockSays(answer.headers.get("Date"));
   if (answer.ok) return answer.json();

@@ -1,5 +1,5 @@
 import { html, nothing } from "./lit/lit-html.js";
-import { address, choose, chosen, definitionAddress, get } from "./api.js";
+import { address, choose, chosen, definitionAddress, get, inTurn } from "./api.js";
 import { drawer, head, problem, scrolled, status, titled } from "./drawing.js";
 import { timeOf } from "./times.js";
 import { say } from "./words.js";
@@ -18,18 +18,19 @@ export function show(main) {
       <button>${say("filter.apply")}</button>
     </form>
     ${problem(error)} ${definitions ? table(definitions) : nothing}
-    ${next ? html`<button @click=${() => load(next)}>${say("more")}</button>` : nothing}`);
+    ${next ? html`<button @click=${load}>${say("more")}</button>` : nothing}`);
 
-  async function load(page_token = "") {
+  const load = inTurn(async () => {
+    if (definitions && !next) return;
     try {
-      const answer = await get("/definitions", { name, page_token });
+      const answer = await get("/definitions", { name, page_token: next });
       definitions = [...(definitions ?? []), ...answer.task_defs];
       next = answer.next_page_token;
     } catch (failure) {
       error = failure.message;
     }
     draw();
-  }
+  });
   load();
 }
 

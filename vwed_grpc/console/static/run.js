@@ -1,7 +1,7 @@
 // One run: its blocks and when they were at work, what happened, its data, and what may be done.
 import { html, nothing } from "./lit/lit-html.js";
 import { actionBar } from "./actions.js";
-import { definitionAddress, get, runAddress } from "./api.js";
+import { definitionAddress, every, get, inTurn, runAddress } from "./api.js";
 import { blocksTable, isAtWork } from "./blocks.js";
 import { cacheTable } from "./cache.js";
 import { drawer, json, problem, progress, status, titled } from "./drawing.js";
@@ -47,7 +47,7 @@ export function show(main, id) {
     return isAtWork(table) ? (performance.now() - received) / 1000 : 0;
   }
 
-  async function loadCache() {
+  const loadCache = inTurn(async () => {
     if (document.hidden) return;
     try {
       cache = await get(`${path}/cache`);
@@ -55,16 +55,16 @@ export function show(main, id) {
       return; // the stream says what is wrong
     }
     draw();
-  }
+  });
 
-  async function loadPayload() {
+  const loadPayload = inTurn(async () => {
     try {
       full = await get(path);
     } catch {
       return;
     }
     draw();
-  }
+  });
 
   let known = "";
   watch(`${path}/stream`, {}, {
@@ -83,7 +83,7 @@ export function show(main, id) {
     restart: () => { history.clear(); draw(); },
     failed: (said) => { error = said; draw(); },
   });
-  setInterval(() => { if (table && isOpen(table.run)) loadCache(); }, CACHE_EVERY);
+  every(CACHE_EVERY, async () => { if (table && isOpen(table.run)) await loadCache(); });
   setInterval(() => { if (table && isOpen(table.run)) draw(); }, 1000);
   draw();
 }

@@ -1,7 +1,7 @@
 // The runs that the page's address asks for, the newest first, live; and who drives open ones.
 import { html, nothing } from "./lit/lit-html.js";
 import { repeat } from "./lit/directives/repeat.js";
-import { chosen, get, runAddress } from "./api.js";
+import { chosen, every, get, inTurn, runAddress } from "./api.js";
 import { drawer, head, problem, progress, scrolled, status, titled } from "./drawing.js";
 import { executorsTable } from "./executors.js";
 import { FILTERS, filterForm } from "./filters.js";
@@ -15,6 +15,7 @@ const EXECUTORS_EVERY = 5000; // ms
 export function show(main) {
   const wanted = chosen(...FILTERS);
   const runs = new Map();
+  let told = null; // while the list is read: the runs that changed since it was asked for
   let next = "";
   let error = "";
   let executors = null;
@@ -27,7 +28,7 @@ export function show(main) {
       <section aria-labelledby="runs">
         <h2 id="runs">${say("runs.listed")}</h2>
         ${scrolled(say("page.runs"), runsTable([...runs.values()]))}
-        ${next ? html`<button @click=${() => load(next)}>${say("more")}</button>` : nothing}
+        ${next ? html`<button @click=${() => load({ more: true })}>${say("more")}</button>` : nothing}
       </section>
       <section aria-labelledby="executors">
         <h2 id="executors">${say("executors")}</h2>
@@ -35,18 +36,23 @@ export function show(main) {
       </section>
     </div>`);
 
-  async function load(page_token = "") {
+  const load = inTurn(async ({ more = false } = {}) => {
+    if (more && !next) return;
+    told = new Map();
     try {
-      const answer = await get("/runs", { ...wanted, page_token });
-      if (!page_token) runs.clear();
+      const answer = await get("/runs", { ...wanted, page_token: more ? next : "" });
+      if (!more) runs.clear();
       for (const run of answer.task_records) runs.set(run.id, run);
       next = answer.next_page_token;
       error = "";
     } catch (failure) {
       error = failure.message;
     }
+    const newer = told;
+    told = null;
+    for (const run of newer.values()) take(run);
     draw();
-  }
+  });
 
   async function loadExecutors() {
     if (document.hidden) return;
@@ -60,6 +66,8 @@ export function show(main) {
 
   // A run that is new stands first; one that is known and no longer of the wanted statuses goes.
   function take(run) {
+    told?.set(run.id, run);
+    if (Number(runs.get(run.id)?.seq) > Number(run.seq)) return;
     const fits = !wanted.status.length || wanted.status.includes(statusName(run.status));
     if (run.deleted || !fits) {
       runs.delete(run.id);
@@ -87,8 +95,7 @@ export function show(main) {
     failed: (said) => { error = said; draw(); },
   });
   load();
-  loadExecutors();
-  setInterval(loadExecutors, EXECUTORS_EVERY);
+  every(EXECUTORS_EVERY, loadExecutors);
   setInterval(draw, 1000); // how long they take
 }
 
