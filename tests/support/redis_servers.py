@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -25,15 +26,34 @@ MASTER = "vwed"
 """Under this name the Sentinels know the primary."""
 
 
+class User(NamedTuple):
+    """Who alone is let in; the servers know each other by the same password."""
+
+    name: str
+    password: str
+
+    @property
+    def options(self) -> list[str]:
+        return [
+            f"user {self.name} on >{self.password} ~* &* +@all",
+            f"requirepass {self.password}",
+        ]
+
+
 class Server:
     """One process, at the same port through all its lives."""
 
-    def __init__(self, home: Path, *options: str, sentinel: bool = False) -> None:
+    def __init__(
+        self, home: Path, *options: str, sentinel: bool = False, user: User | None = None
+    ) -> None:
         self.port = _free_port()
+        self._signs_on = {"username": user.name, "password": user.password} if user else {}
         self._home = home / str(self.port)
         self._home.mkdir()
         config = self._home / "redis.conf"
-        config.write_text("\n".join(options))  # Sentinel keeps there what it learns
+        config.write_text(
+            "\n".join([*options, *(user.options if user else [])])
+        )  # Sentinel keeps there what it learns
         self._command = [
             *(PROGRAM, str(config), *(["--sentinel"] if sentinel else [])),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._home)),
@@ -60,7 +80,7 @@ class Server:
             self._process.wait()
 
     async def command(self, *words: str | int) -> Any:
-        async with Redis(port=self.port, socket_timeout=5, protocol=2) as redis:
+        async with Redis(port=self.port, socket_timeout=5, protocol=2, **self._signs_on) as redis:
             return await redis.execute_command(*words)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     async def replication(self) -> dict[str, Any]:
@@ -79,8 +99,10 @@ class Servers:
         self._home = home
         self._all: list[Server] = []
 
-    async def start(self, *options: str, sentinel: bool = False) -> Server:
-        server = Server(self._home, *options, sentinel=sentinel)
+    async def start(
+        self, *options: str, sentinel: bool = False, user: User | None = None
+    ) -> Server:
+        server = Server(self._home, *options, sentinel=sentinel, user=user)
         self._all.append(server)
         await server.start()
         return server
@@ -147,11 +169,22 @@ class Redundant(ABC):
 class SentinelSet(Redundant):
     """A primary, a replica and three Sentinels."""
 
-    def __init__(self, members: Sequence[Server], sentinels: Sequence[Server]) -> None:
+    def __init__(
+        self,
+        members: Sequence[Server],
+        sentinels: Sequence[Server],
+        *,
+        user: User | None,
+        watcher: User | None,
+    ) -> None:
         self.members = members
         self.sentinels = sentinels
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
-        self.url = f"redis+sentinel://{hosts}/{MASTER}"
+        sign_on = f"{user.name}:{quote(user.password, safe='')}@" if user else ""
+        self.url = f"redis+sentinel://{sign_on}{hosts}/{MASTER}"
+        if watcher:
+            own = {"sentinel_username": watcher.name, "sentinel_password": watcher.password}
+            self.url += "?" + urlencode(own)
 
     async def _primary(self) -> Server | None:
         _, port = await self.sentinels[0].command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
@@ -177,22 +210,30 @@ class SentinelSet(Redundant):
 
 
 @asynccontextmanager
-async def sentinel_set() -> AsyncIterator[SentinelSet]:
+async def sentinel_set(
+    *, user: User | None = None, watcher: User | None = None
+) -> AsyncIterator[SentinelSet]:
+    """`user` is let in by the servers, `watcher` by the Sentinels; None: everybody is."""
     with redis_servers() as servers:
-        primary, replica = [await servers.start(*PLAIN) for _ in range(2)]
+        own = (*PLAIN, f"masterauth {user.password}") if user else PLAIN
+        primary, replica = [await servers.start(*own, user=user) for _ in range(2)]
         await replica.command("REPLICAOF", "127.0.0.1", primary.port)
         await until_true(replica.is_replica, what="the replica")
-        options = (
+        options = [
             f"sentinel monitor {MASTER} 127.0.0.1 {primary.port} 2",
             f"sentinel down-after-milliseconds {MASTER} {TIMEOUT_MS}",
             f"sentinel failover-timeout {MASTER} {10 * TIMEOUT_MS}",
-        )
-        sentinels = [await servers.start(*options, sentinel=True) for _ in range(3)]
+        ]
+        if user:
+            options.append(f"sentinel auth-pass {MASTER} {user.password}")
+        if watcher:
+            options.append(f"sentinel sentinel-pass {watcher.password}")
+        sentinels = [await servers.start(*options, sentinel=True, user=watcher) for _ in range(3)]
         for sentinel in sentinels:  # half as long, and a tenth, as they would take
             await sentinel.command(
                 "SENTINEL", "DEBUG", *("PUBLISH-PERIOD", 1000), *("INFO-PERIOD", 1000)
             )
-        found = SentinelSet([primary, replica], sentinels)
+        found = SentinelSet([primary, replica], sentinels, user=user, watcher=watcher)
         await found.recover()
         yield found
 

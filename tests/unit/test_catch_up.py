@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.support.waiting import until_true
+from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.watching import catch_up as module
 from vwed_grpc.watching.catch_up import CatchUp
@@ -30,6 +31,37 @@ async def test_what_nobody_waits_for_any_more_is_not_read() -> None:
     goes_on.set()
     assert [await first, await last] == ["read", "read"]
     assert catch_up.reads == 2
+
+
+async def test_a_tenant_and_a_process_have_their_most_that_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_OF_TENANT", 3)
+    monkeypatch.setattr(module, "MOST_WAITING", 5)
+    catch_up, goes_on = CatchUp(Pace(lambda: False)), asyncio.Event()
+
+    async def read() -> str:
+        await goes_on.wait()
+        return "read"
+
+    async def ask(tenant: str, key: int) -> str:
+        return await catch_up.ask(tenant, key, read, len)
+
+    async def refused(tenant: str, key: int) -> str | None:
+        with pytest.raises(ResourceExhausted) as refusal:
+            await ask(tenant, key)
+        return refusal.value.metadata["scope"]
+
+    waiting = [asyncio.create_task(ask("crowd", key)) for key in range(3)]
+    await until_true(lambda: catch_up.waiting == 3)
+    assert await refused("crowd", 3) == "tenant"
+    waiting += [asyncio.create_task(ask("crowd", 0))]  # who waits for the same is no more work
+    waiting += [asyncio.create_task(ask("other", key)) for key in range(2)]
+    await until_true(lambda: catch_up.waiting == 5)
+    assert await refused("other", 2) == "process"
+    goes_on.set()
+    assert await asyncio.gather(*waiting) == ["read"] * 6
+    assert catch_up.reads == 5
 
 
 class Readings:

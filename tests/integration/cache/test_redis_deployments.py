@@ -10,7 +10,14 @@ from functools import partial
 import pytest
 from redis.crc import key_slot
 
-from tests.support.redis_servers import SLOTS, Redundant, cluster_of_three, sentinel_set
+from tests.support.redis_servers import (
+    MASTER,
+    SLOTS,
+    Redundant,
+    User,
+    cluster_of_three,
+    sentinel_set,
+)
 from tests.support.waiting import until_true
 from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
@@ -175,6 +182,18 @@ async def test_a_sentinel_that_is_away_is_not_missed(keys: KeySpace) -> None:
         redis.sentinels[0].kill()
         async with process(redis.url, keys) as alone:
             await alone.is_used()
+
+
+@pytest.mark.parametrize("watcher", [None, User("watcher", "an/other:p@ss")], ids=["open", "own"])
+async def test_sentinels_have_a_user_and_password_of_their_own_and_their_servers_a_database(
+    keys: KeySpace, watcher: User | None
+) -> None:
+    async with sentinel_set(user=User("robot", "a/p@ss:word"), watcher=watcher) as redis:
+        url = redis.url.replace(f"/{MASTER}", f"/{MASTER}/1")
+        async with process(url, keys) as process_:
+            await process_.is_used()
+        primary = await redis.primary()
+        assert [*await primary.command("INFO", "keyspace")] == ["db1"]
 
 
 async def test_a_primary_that_comes_back_too_late_is_not_used(

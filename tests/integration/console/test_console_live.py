@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, Route, expect
-
 from vwed.v1.record_service_pb2 import DeleteTaskRecordRequest
 
 from tests.support.browsing import barriers, browsing
@@ -114,7 +113,8 @@ async def test_a_list_that_comes_late_hides_nothing_that_was_told_meanwhile(
         nonlocal asked
         asked += 1
         if asked == 1:  # as the page opens; the next one is asked for when the stream is ready
-            return await route.abort()
+            await route.abort()
+            return
         answer = await route.fetch()
         was_read.set()
         await may_come.wait()
@@ -145,7 +145,8 @@ async def test_a_run_s_result_stays_though_an_earlier_answer_comes_after_it(
 
     async def late(route: Route) -> None:
         if was_read.is_set():
-            return await route.continue_()
+            await route.continue_()
+            return
         answer = await route.fetch()
         was_read.set()
         await may_come.wait()
@@ -160,7 +161,9 @@ async def test_a_run_s_result_stays_though_an_earlier_answer_comes_after_it(
         async with page.expect_response(f"**/api/runs/{run.id}?*") as late_one:
             may_come.set()
         await (await late_one.value).finished()
-        await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+        await page.evaluate(
+            "new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))"
+        )
         await expect(page.locator("details").filter(has_text="Result")).to_contain_text("pallets")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import pytest
 from vwed.v1.common_pb2 import View
 from vwed.v1.record_service_pb2 import (
     DeleteTaskRecordRequest,
@@ -30,6 +31,7 @@ from tests.support.waiting import promptly
 from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.settings import Settings
+from vwed_grpc.watching import feed
 
 
 async def test_with_blocks_every_change_of_every_run_is_told(client: Client) -> None:
@@ -145,6 +147,38 @@ async def test_progress_that_waits_is_told_again_after_a_cut(client: Client) -> 
     async with feeding(client, seen.token) as resumed:
         await resumed.reach(run.id, 4)
         assert progress(resumed, run.id)[-1].progress == 1.0
+
+
+async def test_a_token_stands_before_progress_that_waits_however_long(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "PROGRESS_SECONDS", 3600)
+    run = await running(client)
+    async with feeding(client, bookmark=1) as seen:
+        await report(client, run.id, block("a", SUCCEEDED))
+        await seen.reach(run.id, 3)
+        await report(client, run.id, block("b", SUCCEEDED))
+        said = seen.idle_messages
+        await seen.until(lambda: seen.idle_messages >= said + 2)
+        assert seen.seqs(run.id) == [3]
+    async with feeding(client, seen.token) as resumed:
+        await resumed.reach(run.id, 4)
+
+
+async def test_the_progress_of_each_run_is_told_as_often_as_that_of_one(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "PROGRESS_SECONDS", 3600)
+    runs = [await running(client) for _ in range(3)]
+    async with feeding(client, bookmark=1) as seen:
+        for run in runs:
+            await report(client, run.id, block("a", RUNNING))
+            await seen.reach(run.id, 3)
+        for run in runs:
+            await report(client, run.id, block("a", SUCCEEDED))
+        said = seen.idle_messages
+        await seen.until(lambda: seen.idle_messages >= said + 2)
+        assert [seen.seqs(run.id) for run in runs] == [[3]] * 3
 
 
 async def test_a_deletion_is_told(client: Client) -> None:

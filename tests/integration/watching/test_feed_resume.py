@@ -1,6 +1,7 @@
 """Where a watch of many runs can be resumed, and where it cannot."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from tests.support.calls import finish_run
 from tests.support.databases import incarnation_of
 from tests.support.feeding import feeding, labelled
 from tests.support.steps import block, create, refused, report, running, seconds
+from tests.support.watching import watching
 from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING
 from vwed_grpc.domain.paging import fingerprint_of
@@ -26,7 +28,9 @@ from vwed_grpc.settings import Settings
 from vwed_grpc.storage import feed
 from vwed_grpc.storage.feed import Snapshot, Way
 from vwed_grpc.watching import reading
+from vwed_grpc.watching.feed import Feed
 from vwed_grpc.watching.resume import Place, ResumePoint
+from vwed_grpc.watching.topic import Topic
 
 
 async def test_every_token_gives_the_rest_on_any_replica(
@@ -94,9 +98,35 @@ async def test_an_idle_watch_says_where_it_is(client: Client) -> None:
         assert all(not m.events for m in seen.messages[1:])
     await finish_run(client, (await running(client)).id)
     async with feeding(client, seen.token, bookmark=1) as resumed:
-        await resumed.until(lambda: resumed.idle_messages >= 1)
+        await resumed.until(lambda: resumed.idle_messages >= 2)
         assert len(resumed.changes) == 1
         assert run.id not in resumed.changes
+    async with feeding(client, resumed.token, bookmark=1) as again:
+        await again.until(lambda: again.idle_messages >= 1)
+        assert not again.changes
+
+
+async def test_an_idle_watch_rests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks for what is new when it is woken or has to say where it is, and not all the time."""
+    looks = Counter[str]()
+
+    def counted(of: type, name: str) -> None:
+        look = getattr(of, name)
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            looks[name] += 1
+            return look(*args, **kwargs)
+
+        monkeypatch.setattr(of, name, counting)
+
+    counted(Feed, "_following")
+    counted(Topic, "after")
+    run = await running(client)
+    async with feeding(client, bookmark=1) as seen, watching(client, run.id, bookmark=1) as one:
+        await seen.until(lambda: seen.idle_messages >= 3)
+        await one.until(lambda: len(one.messages) >= 3)
+    assert 3 <= looks["_following"] < 50
+    assert 3 <= looks["after"] < 50
 
 
 @pytest.mark.parametrize("interval", [Duration(nanos=1_000_000), seconds(0), seconds(61)])

@@ -48,6 +48,7 @@ async def test_open_runs_are_told_as_they_are(client: Client, target: str) -> No
             run.ClearField("input")
             assert told.task_record == run
             assert (told.seq, told.progress) == (run.seq, run.progress)
+            assert told.event_time == run.update_time
 
 
 async def test_only_runs_that_match_are_told(client: Client) -> None:
@@ -68,6 +69,7 @@ async def test_with_blocks_each_has_the_seq_of_its_last_change(client: Client) -
     stored = {stored.block_id: stored for stored in await blocks_of(client, run.id)}
     assert (b.seq, b.block_record) == (4, stored["b"])
     assert (a.seq, a.block_record) == (5, stored["a"])
+    assert a.event_time == stored["a"].update_time
 
 
 async def test_blocks_are_told_however_many_are_read_at_a_time(
