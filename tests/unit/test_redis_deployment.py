@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from vwed_grpc.cache.delivered import Delivered
 from vwed_grpc.cache.deployment import Layout, deployed
@@ -51,6 +52,19 @@ def test_a_password_that_is_not_escaped_is_no_port(url: str, sign: str) -> None:
     with pytest.raises(ValidationError, match="%2F") as refused:
         Settings(redis_url=url.replace("://", f"://robot:secret{sign}x@"))
     assert "secret" not in str(refused.value.errors(include_input=False))
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("redis+sentinel://127.9.9.9/vwed", "127.9.9.9:26379"),
+        ("redis+cluster://127.9.9.9", "127.9.9.9:6379"),
+        ("redis+cluster://127.9.9.9:1", "127.9.9.9:1"),
+    ],
+)
+async def test_a_port_is_the_usual_one_unless_it_is_given(url: str, asked: str) -> None:
+    with pytest.raises(RedisError, match=rf"nobody knows .* {asked}"):
+        await deployed(url).layout()
 
 
 async def test_one_server_is_its_url() -> None:

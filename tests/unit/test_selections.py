@@ -3,7 +3,7 @@
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.storage.events import Event, Kind
-from vwed_grpc.watching.chunk import Change, Selection, State
+from vwed_grpc.watching.chunk import Change, Selection, State, Told
 
 
 def test_of_a_run_whose_state_is_not_kept_too_much_is_told_but_of_no_run_not_asked_for() -> None:
@@ -15,3 +15,28 @@ def test_of_a_run_whose_state_is_not_kept_too_much_is_told_but_of_no_run_not_ask
 
     assert told() == told(robot_ids=["r"]) == told(ids=["a", "b"], robot_ids=["r"]) == 1
     assert told(ids=["b"]) == told(ids=["b"], robot_ids=["r"]) == 0
+
+
+def test_progress_is_left_of_reports_that_no_change_of_the_run_follows() -> None:
+    def change(run: str, seq: int, kind: Kind) -> Change:
+        return Change(run, Event(seq, seq, kind, b"", None), None, None)
+
+    first, ended, last = (
+        change("a", 3, Kind.BLOCK),
+        change("a", 4, Kind.FINISHED),
+        change("b", 3, Kind.BLOCK),
+    )
+    told = Told([first, ended, last], blocks=False)
+    assert told.changes == [ended]
+    assert told.progress == {"b": last}
+    again = Told([first, ended, last], blocks=True)
+    assert again.changes == [first, ended, last]
+    assert not again.progress
+
+
+def test_what_is_left_of_it_is_made_anew_unless_all_is() -> None:
+    events = [Event(n, n, Kind.RUN, b"", None) for n in (1, 2)]
+    told = Told([Change("a", event, None, None) for event in events], blocks=False)
+    assert told.only(lambda _: True, blocks=False) is told
+    left = told.only(lambda change: change.event.seq > 1, blocks=False)
+    assert [change.event.seq for change in left.changes] == [2]

@@ -31,6 +31,7 @@ from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.loop import turns
 
 COST = 0.3
 """Seconds that a Redis in trouble may cost a caller, once."""
@@ -139,6 +140,26 @@ async def seconds(work: Awaitable[object]) -> float:
 
 
 # What it does when all is well
+
+
+async def test_a_writer_who_leaves_halfway_has_all_of_its_keys_deleted(
+    redis_url: str, raw: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN", -1.0)  # others are let in after each command
+    space = KeySpace(GENERATION, secrets.token_hex(4))
+    keys = [space.key("def", "default", str(n)) for n in range(5000)]
+    await raw.mset(dict.fromkeys(keys, b"old"))
+    async with replica(redis_url) as (redis, _):
+        writing = asyncio.create_task(redis.committed(keys))
+        await asyncio.sleep(0)  # it has begun
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+
+        async def all_gone() -> bool:
+            return not await raw.exists(*keys)
+
+        await until_true(all_gone)
 
 
 async def test_a_miss_loads_and_the_next_read_hits(redis_url: str, key: str) -> None:

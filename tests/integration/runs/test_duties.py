@@ -2,9 +2,11 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -33,12 +35,13 @@ from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.pool import Pool
+from vwed_grpc.storage.transaction import Transaction
 from vwed_grpc.watching.catch_up import CatchUp
 from vwed_grpc.watching.log import TailedLogs
 from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import duties as module
 from vwed_grpc.writes import expiry
-from vwed_grpc.writes.commit import Committer
+from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
 from vwed_grpc.writes.duties import Duties, Duty, Turn
 
@@ -109,13 +112,15 @@ async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
             serving(own) as port,
             connect(f"127.0.0.1:{port}", tenant=tenant, bare=True) as client,
         ):
-            run = await running(client, lease=60)
+            runs = [await running(client, lease=60) for _ in range(2)]
+            bad = ", ".join(f"'{run.id}'" for run in runs)
             async with trouble(
-                database_url, "task_records", f"NEW.id = '{run.id}' AND NEW.status = 6"
+                database_url, "task_records", f"NEW.id IN ({bad}) AND NEW.status = 6"
             ):
-                await let_lease_run_out(database_url, run.id)
+                for run in runs:
+                    await let_lease_run_out(database_url, run.id)
                 assert own.metrics_listen is not None
-                await until_true(lambda: told(run.id))
+                await until_true(lambda: all(told(run.id) for run in runs))
                 failures = 'vwed_duty_failures_total{duty="leases"}'
                 before = (await figures(own.metrics_listen))[failures]
                 async with asyncio.timeout(PATIENCE):
@@ -123,10 +128,14 @@ async def test_a_row_that_fails_is_counted_and_logged_once_and_health_is_well(
                         await asyncio.sleep(0.05)
                 found = await figures(own.metrics_listen)
                 assert found['vwed_duty_failing_seconds{duty="leases"}'] == 0
-            await until(client, run.id, INTERRUPTED)
-    # The server that all tests share tells it as well.
-    assert 1 <= len(told(run.id)) <= 2
-    assert told(run.id)[0]["tenant"] == tenant
+            for run in runs:
+                await until(client, run.id, INTERRUPTED)
+    for run in runs:
+        # The server that all tests share tells it as well.
+        assert 1 <= len(told(run.id)) <= 2
+        line = told(run.id)[0]
+        assert (line["duty"], line["tenant"]) == ("leases", tenant)
+        assert isinstance(line["exc_info"], Exception)
 
 
 async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
@@ -173,7 +182,7 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 
 @pytest.fixture
 async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
-    database = Database(database_url, connections=8, statement_timeout=5.0)
+    database = Database(database_url, connections=18, statement_timeout=5.0)
     async with RedisClient(None) as redis:
         keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None, Seal(b"a key"))
         catch_up = CatchUp(Pace(lambda: False))
@@ -327,6 +336,41 @@ async def test_turns_that_last_leave_a_place_to_others(
         await _comes(lambda: lasting >= (1 if troubled else slow))
         before = done
         await _comes(lambda: done > before + 3)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_what_is_urgent_does_not_stand_in_line(stores: tuple[Pool, Committer]) -> None:
+    """Runs of dead executors are found while rows that nobody can see are being removed."""
+    done = Counter[str]()
+    goes_on = asyncio.Event()
+
+    async def work(name: str, turn: Turn) -> None:
+        async def count(_tx: Transaction, _effects: Effects) -> None:
+            done[name] += 1
+            if name == "lasting":
+                await goes_on.wait()
+
+        await turn.run(count)
+
+    some = sa.text("SELECT 'somebody' AS tenant")
+    duties = Duties(
+        *stores,
+        [
+            Duty("lasting", 3600, some, partial(work, "lasting")),
+            Duty("waiting", 0.01, some, partial(work, "waiting")),
+            Duty("urgent", 0.01, some, partial(work, "urgent"), urgent=True),
+        ],
+    )
+    following = asyncio.create_task(duties.run())
+    try:
+        await _comes(lambda: done["lasting"] == 1)
+        urgent, waiting = done["urgent"], done["waiting"]
+        await _comes(lambda: done["urgent"] > urgent + 3)
+        assert done["waiting"] == waiting
+        goes_on.set()
+        await _comes(lambda: done["waiting"] > waiting)
     finally:
         following.cancel()
         await asyncio.wait([following])

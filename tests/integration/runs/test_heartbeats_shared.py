@@ -86,6 +86,20 @@ async def test_a_refused_heartbeat_does_not_concern_the_others(client: Client) -
         assert after.lease_expire_time.ToNanoseconds() > run.lease_expire_time.ToNanoseconds()
 
 
+async def test_a_heartbeat_of_no_run_leaves_the_commit_to_others(
+    client: Client, tenant: str, database_url: str
+) -> None:
+    runs = await many(client, 30)
+    names = [name for run in runs for name in (f"nowhere-{run.id}", run.id)]
+    await asyncio.gather(*(beat(client, name) for name in names), return_exceptions=True)
+    ((transactions,),) = await sql(
+        database_url,
+        "SELECT count(DISTINCT xmin::text) FROM task_records WHERE tenant = :tenant",
+        tenant=tenant,
+    )
+    assert transactions <= 10
+
+
 async def test_a_run_that_somebody_changes_keeps_no_other_waiting(
     client: Client, database_url: str
 ) -> None:

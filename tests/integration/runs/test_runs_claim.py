@@ -38,7 +38,7 @@ from vwed_grpc.storage import due
 from vwed_grpc.storage.connector import Connector
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.writes import expiry
+from vwed_grpc.writes import claims, expiry
 from vwed_grpc.writes.claims import Claims
 
 
@@ -320,6 +320,16 @@ async def test_claims_that_come_at_once_get_different_runs(client: Client) -> No
     assert [len(answer) for answer in answers] == [1, 2, 1, 2, 0]
     for n, answer in enumerate(answers):
         assert {(record.executor_id, record.lease_epoch) for record in answer} <= {(f"e{n}", 1)}
+
+
+async def test_who_gets_none_because_others_took_the_most_looks_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "FLUSH_RUNS", 1)
+    task_def = (await define(client)).id
+    runs = {(await create(client, task_def)).id for _ in range(6)}
+    answers = await asyncio.gather(*(claim(client, f"e{n}") for n in range(6)))
+    assert {record.id for (record,) in answers} == runs
 
 
 async def test_one_request_twice_at_once_is_one_claim(client: Client) -> None:

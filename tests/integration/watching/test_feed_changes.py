@@ -181,6 +181,26 @@ async def test_the_progress_of_each_run_is_told_as_often_as_that_of_one(
         assert [seen.seqs(run.id) for run in runs] == [[3]] * 3
 
 
+async def test_progress_of_a_run_waits_while_that_of_others_comes_until_a_change_says_it(
+    client: Client,
+) -> None:
+    one, other = await running(client), await running(client)
+    async with feeding(client, bookmark=1) as seen:
+        await report(client, one.id, block("a", RUNNING))
+        await seen.reach(one.id, 3)
+        await report(client, one.id, block("a", SUCCEEDED))  # which waits
+        await report(client, other.id, block("a", RUNNING))
+        await seen.reach(other.id, 3)
+        await seen.reach(one.id, 4)
+        for _ in range(2):  # together with what ends it, and before
+            await report(client, other.id, block("b", RUNNING))
+        ended = await finish_run(client, other.id)
+        await seen.reach(other.id, ended.seq)
+        said = seen.idle_messages
+        await seen.until(lambda: seen.idle_messages >= said + 2)
+        assert seen.seqs(other.id)[-1] == ended.seq
+
+
 async def test_a_deletion_is_told(client: Client) -> None:
     run, other = await create(client), await create(client)
     async with feeding(client) as seen:
@@ -191,6 +211,7 @@ async def test_a_deletion_is_told(client: Client) -> None:
         (event,) = seen.changes[run.id]
     assert event.HasField("deleted")
     assert (event.seq, event.actor, event.reason) == (2, "tester", "by mistake")
+    assert event.event_time.ToNanoseconds() > run.update_time.ToNanoseconds()
     assert other.id not in seen.changes
 
 

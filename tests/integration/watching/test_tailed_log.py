@@ -35,6 +35,7 @@ from vwed_grpc.storage.events import Event, Kind
 from vwed_grpc.storage.feed import Entry, Snapshot
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.watching import catch_up, log, reading, tail
+from vwed_grpc.watching.catch_up import CatchUp
 
 
 @pytest.fixture
@@ -239,6 +240,32 @@ async def test_too_many_who_lag_are_refused(
         async with feeding(client, seen.token) as resumed:
             await resumed.until(lambda: False)  # it ends
     assert one.metadata == many.metadata == {"limit": "0", "scope": scope}
+
+
+async def test_what_is_read_for_those_who_lag_is_kept_for_their_tenant_alone(
+    client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of runs are the caller's, and two tenants may stand at the same place."""
+    tenants = Counter[str]()
+    ask = CatchUp.ask
+
+    async def asked(self: CatchUp, of: str, key: tuple[str, Any], *args: Any) -> Any:
+        tenants[key[0], of] += 1
+        return await ask(self, of, key, *args)
+
+    monkeypatch.setattr(CatchUp, "ask", asked)
+    run = await running(client)
+    async with feeding(client, include_blocks=True) as seen:
+        pass
+    last = (await report(client, run.id, block("a", RUNNING))).seqs[-1]
+    async with feeding(client, seen.token, include_blocks=True) as resumed:
+        await resumed.reach(run.id, last)
+    async with watching(client, run.id) as one:
+        await one.reach(last)
+    ended = await finish_run(client, run.id)
+    assert (await watch_to_end(client, run.id, 0)).seq == ended.seq
+    assert {kind for kind, _ in tenants} == {"page", "states", "way", "log", "events"}
+    assert {of for _, of in tenants} == {tenant}
 
 
 async def test_who_finds_nothing_kept_is_told_everything_all_the_same(
