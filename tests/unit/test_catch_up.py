@@ -56,9 +56,12 @@ async def test_a_tenant_and_a_process_have_their_most_that_wait(
     await until_true(lambda: catch_up.waiting == 3)
     assert await refused("crowd", 3) == "tenant"
     waiting += [asyncio.create_task(ask("crowd", 0))]  # who waits for the same is no more work
+    leaves = asyncio.create_task(ask("crowd", 0))
     waiting += [asyncio.create_task(ask("other", key)) for key in range(2)]
     await until_true(lambda: catch_up.waiting == 5)
     assert await refused("other", 2) == "process"
+    leaves.cancel()  # and the others of its reading stay
+    await asyncio.wait([leaves])
     goes_on.set()
     assert await asyncio.gather(*waiting) == ["read"] * 6
     assert catch_up.reads == 5

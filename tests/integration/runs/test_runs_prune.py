@@ -10,6 +10,7 @@ from grpc import StatusCode
 from vwed.v1.record_service_pb2 import (
     PruneTaskRecordsRequest,
     PruneTaskRecordsResponse,
+    RetryTaskRecordRequest,
 )
 
 from tests.support.aging import age, ended, left, rows_of
@@ -25,6 +26,7 @@ from tests.support.steps import (
 from tests.support.watching import watch_to_end
 from vwed.client import Client, connect
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED, SUCCEEDED
+from vwed_grpc.storage import pruning
 from vwed_grpc.writes import retention
 
 
@@ -82,6 +84,30 @@ async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, targ
         assert await left(client) == {pinned.id}
         assert await left(other) == {foreign.id}
     assert gone.id not in await left(client)
+
+
+@pytest.mark.parametrize("of", ["retry", "below"])
+async def test_a_run_that_becomes_needed_while_it_is_pruned_stays(
+    client: Client,
+    database_url: str,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    of: str,
+) -> None:
+    old = await finish_run(client, (await running(client)).id, FAILED)
+    await age(database_url, tenant, old.id, 10)
+    lock = pruning.lock
+
+    async def late(*args: Any) -> Any:
+        if of == "retry":
+            await client.records.RetryTaskRecord(RetryTaskRecordRequest(id=old.id))
+        else:
+            await running(client, parent_task_record_id=old.id)
+        return await lock(*args)
+
+    monkeypatch.setattr(pruning, "lock", late)
+    assert (await prune(client, 5)).pruned == 0
+    assert (await get(client, old.id, strong=True)).id == old.id
 
 
 async def test_statuses_say_which(client: Client) -> None:

@@ -42,6 +42,9 @@ async def test_with_blocks_every_change_of_every_run_is_told(client: Client) -> 
         for run in (before, created):
             await report(client, run.id, block("a", RUNNING, input_data={"x": 1}))
             await report(client, run.id, block("a", SUCCEEDED, output_data={"y": 1}))
+            await report(
+                client, run.id, block("b", SUCCEEDED, input_data={"x": 2}, output_data={"y": 2})
+            )
         await client.records.SignalTaskRecord(
             SignalTaskRecordRequest(id=before.id, name="skip_block", payload=struct({"z": 1}))
         )
@@ -51,9 +54,11 @@ async def test_with_blocks_every_change_of_every_run_is_told(client: Client) -> 
             UpdateTaskRecordRequest(task_record=TaskRecord(id=before.id, pinned=True))
         )
         await seen.reach(before.id, ended.seq + 1)
-        await seen.reach(created.id, 4)
+        await seen.reach(created.id, 5)
         assert seen.changes[before.id] == await history(client, before.id, after_seq=2)
         assert seen.changes[created.id] == await history(client, created.id)
+        both = seen.changes[created.id][-1].block_record
+        assert (both.input_data, both.output_data) == (struct({"x": 2}), struct({"y": 2}))
 
 
 async def test_the_events_of_a_report_or_transition_come_together(client: Client) -> None:
