@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.waiting import until_true
+from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.domain.errors import ResourceExhausted
 from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.watching import catch_up as module
@@ -49,7 +49,8 @@ async def test_a_tenant_and_a_process_have_their_most_that_wait(
 
     async def refused(tenant: str, key: int) -> str | None:
         with pytest.raises(ResourceExhausted) as refusal:
-            await ask(tenant, key)
+            async with asyncio.timeout(PATIENCE):
+                await ask(tenant, key)
         return refusal.value.metadata["scope"]
 
     waiting = [asyncio.create_task(ask("crowd", key)) for key in range(3)]

@@ -1,5 +1,6 @@
 """What a watch of many runs is told of changes by a filter."""
 
+import pytest
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from vwed_grpc.storage.events import Event, Kind
@@ -34,9 +35,14 @@ def test_progress_is_left_of_reports_that_no_change_of_the_run_follows() -> None
     assert not again.progress
 
 
-def test_what_is_left_of_it_is_made_anew_unless_all_is() -> None:
-    events = [Event(n, n, Kind.RUN, b"", None) for n in (1, 2)]
-    told = Told([Change("a", event, None, None) for event in events], blocks=False)
-    assert told.only(lambda _: True, blocks=False) is told
-    left = told.only(lambda change: change.event.seq > 1, blocks=False)
-    assert [change.event.seq for change in left.changes] == [2]
+@pytest.mark.parametrize("blocks", [False, True])
+def test_what_is_left_of_it_is_made_anew_unless_all_is(blocks: bool) -> None:
+    first, second, third = (
+        Change("a", Event(n, n, kind, b"", None), None, None)
+        for n, kind in enumerate([Kind.RUN, Kind.RUN, Kind.BLOCK])
+    )
+    told = Told([first, second, third], blocks=blocks)
+    assert told.only(lambda _: True, blocks=blocks) is told
+    left = told.only(lambda change: change is not first, blocks=blocks)
+    assert left.changes == ([second, third] if blocks else [second])
+    assert left.progress == ({} if blocks else {"a": third})

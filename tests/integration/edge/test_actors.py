@@ -1,11 +1,29 @@
-"""Who acts, in any script, from the client to what is stored."""
+"""Who acts, in any script, and why: from the client to what is stored."""
 
 import pytest
+from google.protobuf.message import Message
 from grpc import StatusCode
-from vwed.v1.record_service_pb2 import CancelTaskRecordRequest, ListTaskRecordEventsRequest
+from vwed.v1.record_service_pb2 import (
+    CancelTaskRecordRequest,
+    ClaimTaskRecordsRequest,
+    CreateTaskRecordRequest,
+    DeleteTaskRecordRequest,
+    FinishTaskRecordRequest,
+    ListTaskRecordEventsRequest,
+    PauseTaskRecordRequest,
+    ReleaseTaskRecordRequest,
+    ResumeTaskRecordRequest,
+    RetryTaskRecordRequest,
+    SignalTaskRecordRequest,
+    StartTaskRecordRequest,
+    UpdateTaskRecordRequest,
+)
+from vwed.v1.task_record_pb2 import TaskRecord
 
-from tests.support.steps import create, refused
-from vwed.client import connect
+from tests.support.calls import stub_of
+from tests.support.steps import create, define, history, refused
+from vwed.client import Client, connect
+from vwed_grpc.domain.lifecycle import FAILED
 
 
 @pytest.mark.parametrize(
@@ -20,6 +38,45 @@ async def test_an_actor_is_kept_as_written(target: str, tenant: str, actor: str)
         )
     assert (created.created_by, canceled.status_actor) == (actor, actor)
     assert [event.actor for event in history.events] == [actor, actor]
+
+
+async def test_each_change_of_a_run_says_why(client: Client) -> None:
+    def why(request: Message) -> str:
+        return f"the reason of {request.DESCRIPTOR.name}"
+
+    async def ask(request: Message) -> str:
+        request.reason = why(request)  # type: ignore[attr-defined]  # all of these have one
+        answer = await stub_of(client, request)(request)
+        return getattr(answer, "id", "")
+
+    task_def = (await define(client)).id
+    made = CreateTaskRecordRequest(task_record=TaskRecord(task_def_id=task_def))
+    run = await ask(made)
+    fence = {"id": run, "executor_id": "robot-1", "lease_epoch": 1}
+    changes: list[Message] = [
+        StartTaskRecordRequest(id=run, executor_id="robot-1"),
+        UpdateTaskRecordRequest(task_record=TaskRecord(id=run, pinned=True)),
+        SignalTaskRecordRequest(id=run, name="skip_block"),
+        PauseTaskRecordRequest(id=run),
+        ResumeTaskRecordRequest(id=run),
+        ReleaseTaskRecordRequest(**fence),
+        ClaimTaskRecordsRequest(executor_id="robot-2", include_interrupted=True),
+        FinishTaskRecordRequest(id=run, status=FAILED),
+    ]
+    for change in changes:
+        await ask(change)
+    again = RetryTaskRecordRequest(id=run)
+    retry = await ask(again)
+    ends: list[Message] = [
+        CancelTaskRecordRequest(id=retry),
+        DeleteTaskRecordRequest(id=retry, force=True),
+    ]
+    for end in ends:
+        await ask(end)
+    told = [event.reason for event in await history(client, run)]
+    assert told == [why(one) for one in (made, *changes)]
+    told = [event.reason for event in await history(client, retry)]
+    assert told == [why(one) for one in (again, *ends)]
 
 
 @pytest.mark.parametrize(
