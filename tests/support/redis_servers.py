@@ -47,7 +47,7 @@ class Server:
         self, home: Path, *options: str, sentinel: bool = False, user: User | None = None
     ) -> None:
         self.port = _free_port()
-        self._signs_on = {"username": user.name, "password": user.password} if user else {}
+        self._user = user
         self._home = home / str(self.port)
         self._home.mkdir()
         config = self._home / "redis.conf"
@@ -80,7 +80,10 @@ class Server:
             self._process.wait()
 
     async def command(self, *words: str | int) -> Any:
-        async with Redis(port=self.port, socket_timeout=5, protocol=2, **self._signs_on) as redis:
+        name, password = self._user or (None, None)
+        async with Redis(
+            port=self.port, username=name, password=password, socket_timeout=5, protocol=2
+        ) as redis:
             return await redis.execute_command(*words)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     async def replication(self) -> dict[str, Any]:

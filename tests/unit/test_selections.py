@@ -1,5 +1,7 @@
 """What a watch of many runs is told of changes by a filter."""
 
+from collections.abc import Sequence
+
 import pytest
 from vwed.v1.task_record_pb2 import TaskRecordFilter
 
@@ -11,11 +13,12 @@ def test_of_a_run_whose_state_is_not_kept_too_much_is_told_but_of_no_run_not_ask
     """Retention has taken the events that said what the run was before."""
     change = Change("a", Event(9, 9, Kind.DELETED, b"", None), State("a", None), None)
 
-    def told(**filter_: list[str]) -> int:
-        return len([*Selection(TaskRecordFilter(**filter_), blocks=True).of([change])])
+    def told(*ids: str, robots: Sequence[str] = ()) -> int:
+        wanted = TaskRecordFilter(ids=ids, robot_ids=robots)
+        return len([*Selection(wanted, blocks=True).of([change])])
 
-    assert told() == told(robot_ids=["r"]) == told(ids=["a", "b"], robot_ids=["r"]) == 1
-    assert told(ids=["b"]) == told(ids=["b"], robot_ids=["r"]) == 0
+    assert told() == told(robots=["r"]) == told("a", "b", robots=["r"]) == 1
+    assert told("b") == told("b", robots=["r"]) == 0
 
 
 def test_progress_is_left_of_reports_that_no_change_of_the_run_follows() -> None:

@@ -52,14 +52,13 @@ async def test_each_change_of_a_run_says_why(client: Client) -> None:
     task_def = (await define(client)).id
     made = CreateTaskRecordRequest(task_record=TaskRecord(task_def_id=task_def))
     run = await ask(made)
-    fence = {"id": run, "executor_id": "robot-1", "lease_epoch": 1}
     changes: list[Message] = [
         StartTaskRecordRequest(id=run, executor_id="robot-1"),
         UpdateTaskRecordRequest(task_record=TaskRecord(id=run, pinned=True)),
         SignalTaskRecordRequest(id=run, name="skip_block"),
         PauseTaskRecordRequest(id=run),
         ResumeTaskRecordRequest(id=run),
-        ReleaseTaskRecordRequest(**fence),
+        ReleaseTaskRecordRequest(id=run, executor_id="robot-1", lease_epoch=1),
         ClaimTaskRecordsRequest(executor_id="robot-2", include_interrupted=True),
         FinishTaskRecordRequest(id=run, status=FAILED),
     ]

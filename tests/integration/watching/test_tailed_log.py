@@ -246,7 +246,7 @@ async def test_what_is_read_for_those_who_lag_is_kept_for_their_tenant_alone(
     client: Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids of runs are the caller's, and two tenants may stand at the same place."""
-    tenants = Counter[str]()
+    tenants = Counter[tuple[str, str]]()
     ask = CatchUp.ask
 
     async def asked(self: CatchUp, of: str, key: tuple[str, Any], *args: Any) -> Any:
