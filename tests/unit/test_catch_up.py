@@ -90,9 +90,14 @@ class Readings:
 async def test_what_was_read_is_kept_for_those_who_come_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "KEPT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "KEPT_SECONDS", 3600)
+    assert await Readings().ask("a", "b", "a") == ["a", "b"]
+
+
+async def test_what_was_read_is_forgotten_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_SECONDS", 0.01)
     readings = Readings()
-    assert await readings.ask("a", "b", "a") == ["a", "b"]
+    assert await readings.ask("a", "b") == ["a", "b"]
 
     async def read_again() -> bool:
         return await readings.ask("a", "b") == ["a", "b"]

@@ -1,6 +1,7 @@
 """Who listens to Redis hears each message, and is told whenever some may have been missed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -37,22 +38,25 @@ async def publish(redis: Redis, wakeups: Wakeups, channel: str, content: bytes) 
 async def test_a_quiet_redis_is_asked_whether_it_is_there(
     wakeups: Wakeups, redis: Redis, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A connection that stays silent would be left after the first time."""
     monkeypatch.setattr(module, "_SILENCE", 0.05)
-    asked, heard, ping = list[PubSub](), list[bytes | None](), PubSub.ping
+    asked, heard, ping = Counter[PubSub](), list[bytes | None](), PubSub.ping
 
     async def counted(pubsub: PubSub) -> bool:
-        asked.append(pubsub)
+        asked[pubsub] += 1
         return await ping(pubsub)
 
     monkeypatch.setattr(PubSub, "ping", counted)
     with wakeups.listen(tenant, heard.append):
-        await until_true(lambda: wakeups.connected and heard)
-        await until_true(lambda: len(asked) > 5)
-        assert wakeups.connected
-        assert len({*map(id, asked)}) == 1
-        await publish(redis, wakeups, tenant, b"news")
-        await until_true(lambda: b"news" in heard)
-        assert heard == [None, b"news"]
+        # A busy machine may answer later than that, and then the next connection is asked.
+        await until_true(lambda: max(asked.values(), default=0) > 5)
+        monkeypatch.undo()
+
+        async def told() -> bool:
+            await publish(redis, wakeups, tenant, b"news")
+            return b"news" in heard
+
+        await until_true(told)
 
 
 async def test_a_redis_that_does_not_say_whether_it_is_there_is_gone(
