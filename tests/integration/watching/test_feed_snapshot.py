@@ -9,6 +9,7 @@ import pytest
 from vwed.v1.common_pb2 import View
 from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
 
+from tests.integration.watching.test_watch_delivery import replica
 from tests.support.calls import finish_run
 from tests.support.feeding import feeding, labelled
 from tests.support.steps import (
@@ -24,7 +25,10 @@ from tests.support.steps import (
 )
 from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
+from vwed_grpc.settings import Settings
 from vwed_grpc.storage import present_states
+from vwed_grpc.watching import feed
+from vwed_grpc.watching.snapshot_page import SnapshotPage, read_page
 
 
 async def test_nothing_to_tell_is_said(client: Client) -> None:
@@ -177,3 +181,25 @@ async def test_a_snapshot_that_needs_two_messages_for_a_run_is_told_again_as_a_w
     async with feeding(client, seen.messages[0].resume_token, **watch) as resumed:
         await resumed.until(lambda: len(resumed.snapshot.get(large.id, ())) == 2)
         assert len(resumed.snapshot.get(small.id, ())) == 1
+
+
+async def test_what_the_snapshot_has_and_what_it_has_not_yet_may_be_read_together(
+    client: Client, settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = (await running(client)).id
+
+    async def between(*args: Any, **kwargs: Any) -> SnapshotPage:
+        await report(client, run, block("a", RUNNING))
+        page = await read_page(*args, **kwargs)
+        await report(client, run, block("b", RUNNING), block("c", RUNNING))
+        return page
+
+    monkeypatch.setattr(feed, "read_page", between)
+    async with (
+        replica(settings, tenant, "none") as silent,
+        feeding(silent, include_blocks=True) as seen,
+    ):
+        await seen.reach(run, 5)
+        assert [event.seq for event in seen.snapshot[run]] == [2, 3]
+        told = [(event.seq, event.block_record.block_id) for event in seen.changes[run]]
+        assert told == [(4, "b"), (5, "c")]

@@ -19,7 +19,7 @@ from vwed.v1.record_service_pb2 import (
     WatchTaskRecordResponse,
 )
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
-from vwed.v1.task_record_pb2 import TaskRecord, TaskRecordFilter
+from vwed.v1.task_record_pb2 import TaskRecordFilter
 
 from tests.integration.watching.test_watch_delivery import replica
 from tests.support.calls import finish_run
@@ -392,16 +392,21 @@ class Writers:
         count = self._rng.randint(1, 3)
         group = len(zones) + count
         for _ in range(count):
-            zones.append(self._rng.choice("aab"))
-            state = TaskRecord(id=run, labels={"zone": zones[-1]})
-            event = TaskRecordEvent(task_record_id=run, seq=len(zones), task_record=state)
+            of_block = bool(zones) and self._rng.random() < 0.3
+            zones.append(zones[-1] if of_block else self._rng.choice("aab"))
+            event = TaskRecordEvent(task_record_id=run, seq=len(zones))
+            if of_block:
+                event.block_record.block_id = "a"
+            else:
+                event.task_record.id = run
+                event.task_record.labels["zone"] = zones[-1]
             await connection.execute(
                 sa.insert(models.TaskRecordEvent.__table__).values(
                     tenant=self._tenant,
                     task_record_id=run,
                     seq=len(zones),
                     group_seq=group,
-                    kind=Kind.RUN,
+                    kind=Kind.BLOCK if of_block else Kind.RUN,
                     event_time=sa.func.now(),
                     event=event.SerializeToString(),
                 )
