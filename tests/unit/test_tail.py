@@ -176,6 +176,29 @@ async def test_what_is_dropped_can_be_joined_from_a_later_mark_on(
     assert tail.chunk(1) is None
 
 
+async def test_what_is_kept_for_those_who_lag_is_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * group(1, 1)[0].size)
+    tail = begun()
+    for seq in range(1, 11):
+        tail.hear(news("a", seq, seq))
+        assert tail.tell_heard()
+    assert told(tail) == [("a", 8), ("a", 9), ("a", 10)]
+
+
+async def test_what_is_heard_and_has_to_wait_is_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What does not fit is read."""
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * group(1, 1)[0].size)
+    tail = begun()
+    for seq in range(2, 12):
+        tail.hear(news("a", seq, seq))
+    assert not tail.tell_heard()
+    assert tail.missing([Stretch("a", 2, 11)]) == [Stretch("a", 6, 11)]
+
+
 async def test_who_waits_for_a_mark_is_told_why_there_is_none() -> None:
     tail = Tail()
     waiting = asyncio.create_task(tail.marked(1))

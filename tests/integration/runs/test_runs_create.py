@@ -32,6 +32,7 @@ from tests.support.steps import (
     refused,
     report,
     running,
+    sql,
     start,
     struct,
 )
@@ -51,6 +52,13 @@ async def make(client: Client, record: TaskRecord, **fields: Any) -> TaskRecord:
     return await client.records.CreateTaskRecord(
         CreateTaskRecordRequest(task_record=record, **fields)
     )
+
+
+async def test_its_first_event_waits_for_no_other(client: Client, database_url: str) -> None:
+    """Watchers are told of what was written together when all of it is there."""
+    run = await create(client)
+    query = "SELECT seq, group_seq FROM task_record_events WHERE task_record_id = :id"
+    assert [tuple(row) for row in await sql(database_url, query, id=run.id)] == [(1, 1)]
 
 
 async def test_a_new_run(client: Client) -> None:

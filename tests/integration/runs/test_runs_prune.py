@@ -11,7 +11,9 @@ from vwed.v1.record_service_pb2 import (
     PruneTaskRecordsRequest,
     PruneTaskRecordsResponse,
     RetryTaskRecordRequest,
+    UpdateTaskRecordRequest,
 )
+from vwed.v1.task_record_pb2 import TaskRecord
 
 from tests.support.aging import age, ended, left, rows_of
 from tests.support.calls import finish_run
@@ -86,23 +88,26 @@ async def test_a_pinned_run_stays_and_so_do_those_of_others(client: Client, targ
     assert gone.id not in await left(client)
 
 
-@pytest.mark.parametrize("of", ["retry", "below"])
+@pytest.mark.parametrize("why", ["retry", "below", "pin"])
 async def test_a_run_that_becomes_needed_while_it_is_pruned_stays(
     client: Client,
     database_url: str,
     tenant: str,
     monkeypatch: pytest.MonkeyPatch,
-    of: str,
+    why: str,
 ) -> None:
     old = await finish_run(client, (await running(client)).id, FAILED)
     await age(database_url, tenant, old.id, 10)
     lock = pruning.lock
 
     async def late(*args: Any) -> Any:
-        if of == "retry":
+        if why == "retry":
             await client.records.RetryTaskRecord(RetryTaskRecordRequest(id=old.id))
-        else:
+        elif why == "below":
             await running(client, parent_task_record_id=old.id)
+        else:
+            pinned = TaskRecord(id=old.id, pinned=True)
+            await client.records.UpdateTaskRecord(UpdateTaskRecordRequest(task_record=pinned))
         return await lock(*args)
 
     monkeypatch.setattr(pruning, "lock", late)
