@@ -2,47 +2,44 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import pytest
 from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
 
 from tests.integration.runs.test_runs_delete import delete
 from tests.integration.runs.test_runs_prune import prune
 from tests.support.aging import left, rows_of
+from tests.support.broken_rows import small_statements
 from tests.support.calls import finish_run
 from tests.support.large_runs import large
 from tests.support.steps import block, report, running, sql
 from tests.support.watching import watching
-from vwed.client import Client, connect
+from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED
-from vwed_grpc.server import serving
-from vwed_grpc.settings import Settings
 from vwed_grpc.storage.block_records import PAGE
 
 BLOCKS = 20_000
 
 
-@pytest.fixture
-async def hasty(settings: Settings, tenant: str) -> AsyncIterator[Client]:
-    """Where a statement that does something to all of the blocks takes longer than it may."""
-    async with (
-        serving(settings.model_copy(update={"statement_timeout": 0.4})) as port,
-        connect(f"127.0.0.1:{port}", tenant=tenant, actor="tester", bare=True) as client,
-    ):
-        yield client
+@asynccontextmanager
+async def in_pieces(database_url: str) -> AsyncIterator[None]:
+    """While entered, no statement may do something to all of the blocks, or to their events."""
+    tables = "block_records", "task_record_events"
+    async with small_statements(database_url, BLOCKS // 4, *tables):
+        yield
 
 
 async def test_it_ends_in_one_group_and_is_deleted(
-    client: Client, hasty: Client, database_url: str, tenant: str
+    client: Client, database_url: str, tenant: str
 ) -> None:
     run = await large(client, database_url, tenant, BLOCKS, RUNNING)
     other = await running(client)
-    async with watching(client, run, after_seq=BLOCKS + 2) as seen:
-        ending = asyncio.create_task(finish_run(hasty, run, FAILED, error_message="stuck"))
+    async with in_pieces(database_url), watching(client, run, after_seq=BLOCKS + 2) as seen:
+        ending = asyncio.create_task(finish_run(client, run, FAILED, error_message="stuck"))
         reported = 0
         while not ending.done():  # others go on meanwhile
-            await report(hasty, other.id, block(f"b{reported}", SUCCEEDED))
+            await report(client, other.id, block(f"b{reported}", SUCCEEDED))
             reported += 1
         ended = await ending
         assert reported > 1
@@ -63,7 +60,8 @@ async def test_it_ends_in_one_group_and_is_deleted(
         seq=BLOCKS + 2,
     )
     assert [row.group_seq for row in groups] == [ended.seq]
-    await delete(hasty, run)
+    async with in_pieces(database_url):
+        await delete(client, run)
     assert set((await rows_of(database_url, run)).values()) == {0}
 
 
@@ -88,17 +86,16 @@ async def test_who_watches_where_it_ends_is_told_all(
     assert [tuple(row) for row in stored] == [(7, 3 * PAGE + 1, 3 * PAGE + 1, 3 * PAGE + 1)]
 
 
-async def test_it_is_retried_and_pruned(
-    client: Client, hasty: Client, database_url: str, tenant: str
-) -> None:
+async def test_it_is_retried_and_pruned(client: Client, database_url: str, tenant: str) -> None:
     run = await large(client, database_url, tenant, BLOCKS, SUCCEEDED)
     await finish_run(client, run, FAILED)
-    retry = await hasty.records.RetryTaskRecord(
-        RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
-    )
-    assert (retry.block_counts.succeeded, retry.seq) == (BLOCKS, BLOCKS + 1)
-    assert (await rows_of(database_url, retry.id))["block_records"] == BLOCKS
-    await finish_run(client, retry.id, FAILED)
-    assert (await prune(hasty, -1)).pruned == 2
+    async with in_pieces(database_url):
+        retry = await client.records.RetryTaskRecord(
+            RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
+        )
+        assert (retry.block_counts.succeeded, retry.seq) == (BLOCKS, BLOCKS + 1)
+        assert (await rows_of(database_url, retry.id))["block_records"] == BLOCKS
+        await finish_run(client, retry.id, FAILED)
+        assert (await prune(client, -1)).pruned == 2
     assert await left(client) == set()
     assert set((await rows_of(database_url, run)).values()) == {0}

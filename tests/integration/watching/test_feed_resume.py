@@ -31,6 +31,7 @@ from vwed_grpc.watching import reading
 from vwed_grpc.watching.feed import Feed
 from vwed_grpc.watching.resume import Place, ResumePoint
 from vwed_grpc.watching.topic import Topic
+from vwed_grpc.watching.watch import Watch
 
 
 async def test_every_token_gives_the_rest_on_any_replica(
@@ -108,18 +109,20 @@ async def test_an_idle_watch_says_where_it_is(client: Client) -> None:
 
 async def test_an_idle_watch_rests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks for what is new when it is woken or has to say where it is, and not all the time."""
-    looks = Counter[str]()
+    looks, who = Counter[str](), dict[str, Any]()
 
     def counted(of: type, name: str) -> None:
         look = getattr(of, name)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             looks[name] += 1
+            who[name] = args[0]
             return look(*args, **kwargs)
 
         monkeypatch.setattr(of, name, counting)
 
     counted(Feed, "_following")
+    counted(Watch, "_changes")
     counted(Topic, "after")
     run = await running(client)
     async with feeding(client, bookmark=1) as seen, watching(client, run.id, bookmark=1) as one:
@@ -127,6 +130,9 @@ async def test_an_idle_watch_rests(client: Client, monkeypatch: pytest.MonkeyPat
         await one.until(lambda: len(one.messages) >= 3)
     assert 3 <= looks["_following"] < 50
     assert 3 <= looks["after"] < 50
+    # They are told at once what comes; work of one that lags has to wait for that of others.
+    assert not who["_following"].lags
+    assert not who["_changes"].lags
 
 
 @pytest.mark.parametrize("interval", [Duration(nanos=1_000_000), seconds(0), seconds(61)])
