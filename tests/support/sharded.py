@@ -72,10 +72,14 @@ class Sent:
 
 
 class Spy:
-    """What the driver sends, by transaction; a statement without one is a transaction alone."""
+    """What the driver sends to a database, by transaction; a statement without one is one alone.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    Other servers of the process have their duties, at databases of their own.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         self.transactions: list[list[Sent]] = []
+        self._database = sa.make_url(url).database
         self._open: dict[int, list[Sent]] = {}
 
         def told(owner: Any, name: str, rows: Callable[..., tuple[Any, str, Rows]]) -> None:
@@ -100,6 +104,8 @@ class Spy:
         )
 
     def _note(self, connection: Any, sql: str, rows: Rows) -> None:
+        if connection._params.database != self._database:
+            return
         verb = sql.split(maxsplit=1)[0].upper().rstrip(";")
         sent = [Sent(sql, [*row]) for row in rows]
         if verb == "BEGIN":

@@ -46,7 +46,7 @@ def database(postgres_url: str) -> Iterator[str]:
 async def test_every_transaction_stays_in_one_tenant(
     database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spy = Spy(monkeypatch)
+    spy = Spy(monkeypatch, database)
     settings = Settings(listen="127.0.0.1:0", database_url=database, redis_url=redis_url)
     async with serving(settings) as port:
         await asyncio.gather(*(call_everything(f"127.0.0.1:{port}", each) for each in TENANTS))
