@@ -51,9 +51,8 @@ class Server:
         self._home = home / str(self.port)
         self._home.mkdir()
         config = self._home / "redis.conf"
-        config.write_text(
-            "\n".join([*options, *(user.options if user else [])])
-        )  # Sentinel keeps there what it learns
+        lines = [*options, *(user.options if user else [])]
+        config.write_text("\n".join(lines))  # Sentinel keeps there what it learns
         self._command = [
             *(PROGRAM, str(config), *(["--sentinel"] if sentinel else [])),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._home)),

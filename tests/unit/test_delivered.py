@@ -24,3 +24,13 @@ def test_beyond_its_limit_the_oldest_are_forgotten() -> None:
     delivered = Delivered(limit=2, lifetime=5)
     delivered.add(["a", "b", "c"], 1)
     assert delivered.lately(2) == ["b", "c"]
+
+
+def test_deletions_are_remembered_for_a_while_and_the_oldest_give_way() -> None:
+    delivered = Delivered(limit=3, lifetime=60)
+    delivered.add(["a", "b"], now=0)
+    delivered.add(["c", "a"], now=10)
+    assert delivered.lately(now=20) == ["b", "c", "a"]
+    delivered.add(["d"], now=20)
+    assert delivered.lately(now=20) == ["c", "a", "d"]
+    assert delivered.lately(now=75) == ["d"]

@@ -10,7 +10,6 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from vwed_grpc.cache import deployment as module
-from vwed_grpc.cache.delivered import Delivered
 from vwed_grpc.cache.deployment import Layout, deployed
 from vwed_grpc.settings import Settings
 
@@ -152,13 +151,3 @@ def test_a_name_is_found_for_each_server() -> None:
     layout = Layout(("x", "y"), [0] * 100 + [1] * (16384 - 100))
     names = [cluster.name_at(server, layout, "vwed:probe") for server in (0, 1)]
     assert [layout.owners[cluster.slot(name)] for name in names] == [0, 1]
-
-
-def test_deletions_are_remembered_for_a_while_and_the_oldest_give_way() -> None:
-    delivered = Delivered(limit=3, lifetime=60)
-    delivered.add(["a", "b"], now=0)
-    delivered.add(["c", "a"], now=10)
-    assert delivered.lately(now=20) == ["b", "c", "a"]
-    delivered.add(["d"], now=20)
-    assert delivered.lately(now=20) == ["c", "a", "d"]
-    assert delivered.lately(now=75) == ["d"]

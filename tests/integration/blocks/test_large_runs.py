@@ -1,8 +1,7 @@
 """What is done to a run with very many blocks takes many short statements, not a long one."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
 
@@ -22,12 +21,9 @@ from vwed_grpc.storage.block_records import PAGE
 BLOCKS = 20_000
 
 
-@asynccontextmanager
-async def in_pieces(database_url: str) -> AsyncIterator[None]:
+def in_pieces(database_url: str) -> AbstractAsyncContextManager[None]:
     """While entered, no statement may do something to all of the blocks, or to their events."""
-    tables = "block_records", "task_record_events"
-    async with small_statements(database_url, BLOCKS // 4, *tables):
-        yield
+    return small_statements(database_url, BLOCKS // 4, "block_records", "task_record_events")
 
 
 async def test_it_ends_in_one_group_and_is_deleted(

@@ -101,36 +101,39 @@ async def test_new_runs_come_first_and_change_where_they_stand(
         await expect(first).to_contain_text("succeeded")
 
 
+class LateAnswer:
+    """Lets a page have what the console answered to a request when that may come."""
+
+    def __init__(self) -> None:
+        self.was_read, self.may_come = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, route: Route) -> None:
+        answer = await route.fetch()
+        self.was_read.set()
+        await self.may_come.wait()
+        await route.fulfill(response=answer)
+
+
 async def test_a_list_that_comes_late_hides_nothing_that_was_told_meanwhile(
     browser: Browser, console: Console, client: Client, tenant: str
 ) -> None:
     await create(client, external_id="SO-0")
     known = await create(client, external_id="SO-1")
     gone = await create(client, external_id="SO-2")
-    asked, was_read, may_come = 0, asyncio.Event(), asyncio.Event()
-
-    async def late(route: Route) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:  # as the page opens; the next one is asked for when the stream is ready
-            await route.abort()
-            return
-        answer = await route.fetch()
-        was_read.set()
-        await may_come.wait()
-        await route.fulfill(response=answer)
-
+    late = LateAnswer()
     async with browsing(browser) as page:
         await page.route("**/api/runs?*", late)
+        # As the page opens it asks once; the next time is when the stream is ready.
+        await page.route("**/api/runs?*", lambda route: route.abort(), times=1)
         await page.goto(f"{console.url}/?tenant={tenant}")
-        await was_read.wait()
+        await late.was_read.wait()
         await start(client, known.id)
         await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=gone.id, force=True))
         await create(client, external_id="SO-3")
         rows = page.locator("table.runs tbody tr")
         await expect(rows.filter(has_text="SO-1")).to_contain_text("running")
         await expect(rows.filter(has_text="SO-3")).to_contain_text("pending")
-        may_come.set()
+        late.may_come.set()
         await expect(rows.filter(has_text="SO-0")).to_contain_text("pending")
         await expect(rows.filter(has_text="SO-1")).to_contain_text("running")
         await expect(rows).to_have_count(3)
@@ -141,25 +144,15 @@ async def test_a_run_s_result_stays_though_an_earlier_answer_comes_after_it(
     browser: Browser, console: Console, client: Client, tenant: str
 ) -> None:
     run = await running(client)
-    was_read, may_come = asyncio.Event(), asyncio.Event()
-
-    async def late(route: Route) -> None:
-        if was_read.is_set():
-            await route.continue_()
-            return
-        answer = await route.fetch()
-        was_read.set()
-        await may_come.wait()
-        await route.fulfill(response=answer)
-
+    late = LateAnswer()
     async with browsing(browser) as page:
-        await page.route(f"**/api/runs/{run.id}?*", late)
+        await page.route(f"**/api/runs/{run.id}?*", late, times=1)
         await page.goto(f"{console.url}/runs/{run.id}?tenant={tenant}")
-        await was_read.wait()
+        await late.was_read.wait()
         await finish_run(client, run.id, result=json_object(pallets=7))
         await expect(page.get_by_role("status")).to_have_text("ended")
         async with page.expect_response(f"**/api/runs/{run.id}?*") as late_one:
-            may_come.set()
+            late.may_come.set()
         await (await late_one.value).finished()
         await page.evaluate(
             "new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))"
