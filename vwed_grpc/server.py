@@ -227,12 +227,21 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         server.add_generic_rpc_handlers((Handlers(services, edge),))
         for background in (wakeups.run, duties.run, beats.run):
             keep_going(stack, background)
-        await server.start()
         stack.push_async_callback(edge.drain, settings.drain_seconds, server.stop)
+        await _start(server)
         # Whoever watches health, such as a balancer, hears of the end before calls are refused.
         stack.push_async_callback(asyncio.sleep, HEALTH_LEAD_SECONDS)
         keep_going(stack, health.follow)
         yield port
+
+
+async def _start(server: grpc.aio.Server) -> None:
+    """Whoever is cancelled meanwhile waits until it has started: gRPC fails at half a start."""
+    starting = asyncio.ensure_future(server.start())
+    try:
+        await asyncio.shield(starting)
+    finally:
+        await starting
 
 
 def _of_the_present(incarnation: CurrentIncarnation) -> tuple[KeySpace, Seal]:

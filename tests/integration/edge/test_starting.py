@@ -1,10 +1,12 @@
 """A server's start: what it waits for, what it does not, and how many may start at once."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
@@ -191,3 +193,30 @@ async def test_of_ten_one_has_the_data_directory(tmp_path: Path) -> None:
             return False
 
     assert sum(await asyncio.gather(*(own() for _ in range(AT_ONCE)))) == 1
+
+
+async def test_who_is_told_to_stop_amid_the_start_of_grpc_finishes_it_first(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC's own loop fails, with a traceback in the log, if its start is cancelled."""
+    loop = asyncio.get_running_loop()
+    grpc_server = type(grpc.aio.server())
+    start = grpc_server.start
+    failures = list[object]()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+
+    async def start_and_be_stopped(server: grpc.aio.Server) -> None:
+        loop.call_soon(serve.cancel)
+        await start(server)
+
+    async def serving_() -> None:
+        async with serving(settings):
+            pytest.fail("it serves")
+
+    monkeypatch.setattr(grpc_server, "start", start_and_be_stopped)
+    serve = asyncio.create_task(serving_())
+    with pytest.raises(asyncio.CancelledError):
+        await serve
+    gc.collect()
+    await asyncio.sleep(0)
+    assert failures == []
