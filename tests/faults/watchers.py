@@ -20,11 +20,12 @@ from tests.faults.checker import Arrival, Stream, WatchLog
 from tests.faults.feed_checker import FeedLog, FeedStream, Seen
 from tests.faults.fleet import Fleet, seconds
 from tests.faults.history import digest
+from tests.support.waiting import PATIENCE
 from vwed.client import error_info, is_transient
 
-PATIENCE = 2.5
+STAY = 2.5
 """Seconds that a watcher stays on one connection, on the average."""
-LAST_LOOK = 4.0
+LONGEST_STAY = 4.0
 ALL_TOLD = 2
 """Bookmarks in a row: progress may still wait to be told when the first one comes."""
 RECENT = 12
@@ -51,9 +52,7 @@ async def watcher(fleet: Fleet, name: str, logs: list[WatchLog], *, brisk: bool)
         await follow(fleet, log, rng)
 
 
-async def follow(
-    fleet: Fleet, log: WatchLog, rng: random.Random, patience: float = PATIENCE
-) -> None:
+async def follow(fleet: Fleet, log: WatchLog, rng: random.Random, patience: float = STAY) -> None:
     """Watches one run to its end, through any number of connections."""
     await _Following(fleet, log, rng, patience).until_the_end()
 
@@ -127,7 +126,7 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
     rng = random.Random(fleet.random.random())
     token, last, bookmarks = "", False, 0
     while not last and bookmarks < ALL_TOLD:
-        last = done.is_set()  # then one more look, long enough to see everything
+        last = done.is_set()  # then one more look, until everything was told
         stream = FeedStream(resumed=bool(token), opened=time.time())
         log.streams.append(stream)
         call = rng.choice(fleet.clients).records.WatchTaskRecords(
@@ -153,7 +152,7 @@ async def feed_watcher(fleet: Fleet, log: FeedLog, done: asyncio.Event) -> None:
                 if bookmarks == ALL_TOLD:
                     raise TimeoutError
 
-        stay = LAST_LOOK if last else min(rng.expovariate(1 / PATIENCE), LAST_LOOK)
+        stay = PATIENCE if last else min(rng.expovariate(1 / STAY), LONGEST_STAY)
         stream.ending = await _ending(fleet, call, read(), stay)
         stream.closed = time.time()
         if LOST in stream.ending:

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from time import perf_counter
+from time import perf_counter, sleep, thread_time
 
 import pytest
 
@@ -14,8 +14,8 @@ STEP = 0.002
 
 
 def busy(seconds: float) -> None:
-    until = perf_counter() + seconds
-    while perf_counter() < until:
+    until = thread_time() + seconds
+    while thread_time() < until:
         pass
 
 
@@ -96,6 +96,19 @@ async def test_a_step_that_cannot_wait_neither_rests_nor_counts() -> None:
     owed = pace._rested_at
     assert await asyncio.wait_for(pace.run(steps(20), lambda: False), 10) == 20
     assert pace._rested_at == owed
+
+
+async def test_what_the_machine_gave_to_others_is_not_owed() -> None:
+    """A step during which the process did not run has not kept anybody from the loop."""
+
+    async def preempted() -> None:
+        for _ in range(3):
+            sleep(0.1)  # noqa: ASYNC251 - the process stands still
+            await asyncio.sleep(0)
+
+    pace = Rests(needed=True)
+    await pace.run(preempted())
+    assert pace.rests == 0
 
 
 async def test_all_such_work_together_has_one_share() -> None:

@@ -9,14 +9,15 @@ still turns between its steps.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 REST = 5.0
-"""Seconds of rest for each second of work: a sixth of the loop."""
+"""Seconds of rest for each second of processor time that work takes: a sixth of the loop. While the
+machine gives the processor to others, amid a step, nobody here is kept from anything by it."""
 CREDIT = 0.006
 """Seconds of rest that may be owed: to rest after every little step would cost more than it is."""
 _LOOK = 0.005
@@ -53,6 +54,7 @@ class Pace:
         return run
 
     def took(self, seconds: float) -> None:
+        """A step took so many seconds of processor time."""
         # The time of the work itself is no rest from what was done before.
         self._rested_at = max(self._rested_at + seconds, perf_counter()) + REST * seconds
 
@@ -94,7 +96,7 @@ class _Paced(Generic[T]):
                     yield from pace.rest().__await__()
                 except BaseException as exc:  # noqa: BLE001 - it is for the work to be cancelled
                     step, given = work.throw, exc
-            began = perf_counter()
+            began = thread_time()
             try:
                 waits_for = step(given)
             except StopIteration as end:
@@ -103,7 +105,7 @@ class _Paced(Generic[T]):
             finally:
                 given = None  # an error that comes out holds this frame, which held it
                 if waits:
-                    pace.took(perf_counter() - began)
+                    pace.took(thread_time() - began)
             try:
                 given = yield waits_for
                 step = work.send
