@@ -172,8 +172,15 @@ async def test_they_drain_together(server: Process) -> None:
 
 
 async def test_a_parent_that_is_killed_takes_its_workers_along(server: Process) -> None:
+    """Also one that had told it something, which it had not read."""
     await until_all_answer(server)
+    old = server.workers()
+    os.kill(old[0], signal.SIGKILL)
+    await until_true(lambda: {*server.workers()} - {*old}, what="another worker", every=0.001)
+    served = server.log.read_text().count("serving  ")
+    server.freeze()
     workers = server.workers()
+    await until_true(lambda: server.log.read_text().count("serving  ") == served + 3)
     server.kill()
     await until_true(lambda: not alive(workers), every=0.05)
     server.start()  # on the same port, and with what the killed one left running

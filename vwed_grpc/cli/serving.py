@@ -1,7 +1,6 @@
 """A serving process: from its begin until it is told to stop."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import uvloop
 
 from vwed_grpc.embedded import DataDirInUse, EmbeddedServerError
 from vwed_grpc.loop.garbage import ShortCollections, importing
+from vwed_grpc.process import parent
 from vwed_grpc.process.memory import return_free_memory
 from vwed_grpc.process.stores import CannotServeError
 from vwed_grpc.settings import Settings
@@ -64,7 +64,7 @@ async def _serve(serving: Serving, settings: Settings) -> None:
     for number in _STOP:
         asyncio.get_running_loop().add_signal_handler(number, end)
     if settings.worker is not None:
-        _stop_with_parent(end)
+        parent.when_it_ends(end)
     try:
         async with serving(settings) as port:
             listening.set()
@@ -85,15 +85,3 @@ def _let_go_of_the_loop() -> None:
     ShortCollections().install()
     # So long at most the loop waits for the thread of `offload`, each time it lets it in.
     sys.setswitchinterval(0.001)
-
-
-def _stop_with_parent(end: Callable[[], None]) -> None:
-    """A worker's standard input ends with its parent, however that ended."""
-    stdin = sys.stdin.fileno()
-
-    def ended() -> None:
-        if not os.read(stdin, 1):
-            asyncio.get_running_loop().remove_reader(stdin)
-            end()
-
-    asyncio.get_running_loop().add_reader(stdin, ended)

@@ -5,7 +5,6 @@ data away.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from vwed_grpc.process import logs
+from vwed_grpc.process import logs, parent
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 
@@ -31,14 +30,7 @@ def main() -> None:
 async def _serve(data_dir: Path) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    stdin = sys.stdin.fileno()
-
-    def end_with_stdin() -> None:
-        if not os.read(stdin, 1):
-            loop.remove_reader(stdin)
-            stop.set()
-
-    loop.add_reader(stdin, end_with_stdin)
+    parent.when_it_ends(stop.set)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     settings = Settings(listen="127.0.0.1:0", data_dir=data_dir, drain_seconds=_DRAIN_SECONDS)
