@@ -6,7 +6,6 @@ data away.
 
 import asyncio
 import signal
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path

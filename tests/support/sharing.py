@@ -1,0 +1,37 @@
+"""Calls that meet in one batch, however slowly a busy machine lets them arrive."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.support.waiting import until_true
+from vwed_grpc.batching import Batcher
+
+
+@asynccontextmanager
+async def gathered(database_url: str, table: str, tenant: str, count: int) -> AsyncIterator[None]:
+    """Nobody writes to the table until so many of the tenant's questions are there.
+
+    For a server in this process. The calls are begun inside, and awaited outside; at most 100, or
+    some would find no place beside those who wait.
+    """
+    asked = 0
+    submit = Batcher.submit
+
+    async def counted(batcher: Batcher[Any, Any, Any], key: object, *given: Any) -> Any:
+        nonlocal asked
+        asked += key == tenant
+        return await submit(batcher, key, *given)
+
+    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batcher, "submit", counted)
+        async with engine.begin() as connection:
+            await connection.execute(sa.text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
+            yield
+            await until_true(lambda: asked >= count, what=f"{count} calls at work")
+    await engine.dispose()
