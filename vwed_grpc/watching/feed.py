@@ -95,7 +95,8 @@ class Feed:
             else:
                 mark = await tail.marked(1)
                 point = ResumePoint.at(mark.place, mark.moment, in_snapshot=True)
-                self._number, self._next = mark.number, tail.end
+                # From the mark on, not from now: the page may be another watch's, read before now.
+                self._number = mark.number
             self._place = self._floor = point.place
             if point.in_snapshot:
                 async for message in self._snapshot(point):

@@ -23,11 +23,12 @@ from tests.support.steps import (
     start,
     struct,
 )
+from tests.support.waiting import PATIENCE
 from vwed.client import Client, connect
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage import present_states
-from vwed_grpc.watching import feed
+from vwed_grpc.watching import catch_up, feed, log
 from vwed_grpc.watching.snapshot_page import SnapshotPage, read_page
 
 
@@ -203,3 +204,21 @@ async def test_what_the_snapshot_has_and_what_it_has_not_yet_may_be_read_togethe
         assert [event.seq for event in seen.snapshot[run]] == [2, 3]
         told = [(event.seq, event.block_record.block_id) for event in seen.changes[run]]
         assert told == [(4, "b"), (5, "c")]
+
+
+async def test_who_is_given_the_page_of_another_is_told_what_happened_since_it_was_read(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "KEPT_SECONDS", PATIENCE)
+    for seconds in ("SETTLE_SECONDS", "POLL_SECONDS"):  # nor is the log read meanwhile
+        monkeypatch.setattr(log, seconds, PATIENCE)
+    async with feeding(client) as before:
+        run = await create(client)
+        await before.reach(run.id, 1)
+        async with feeding(client) as one:
+            assert [state.seq for state in one.snapshot[run.id]] == [1]
+            await start(client, run.id)
+            await one.reach(run.id, 2)
+            async with feeding(client) as another:
+                assert [state.seq for state in another.snapshot[run.id]] == [1]
+                await another.reach(run.id, 2)
