@@ -20,6 +20,9 @@ _COPIED_BYTES = 4 << 20
 """What one statement copies, or one block."""
 _IS_DONE = f"IN ({int(SUCCEEDED)}, {int(SKIPPED)})"
 
+_IN_ORDER = Statement("SELECT set_config('enable_sort', 'off', true)")
+"""For the rest of the transaction. With statistics of a time when the table was nearly empty,
+PostgreSQL would else read all blocks of the run for each look-up, and sort what is left of them."""
 # Each row's latest attempt is looked up by itself, with whatever statistics there are, or none;
 # what a look-up is ordered by says which of the indexes that begin with the run is the right one.
 _LATEST = """
@@ -87,6 +90,7 @@ class Copied:
 
 async def find(tx: Transaction, tenant: str, run: str) -> Copied:
     """What is to be copied of a run that nobody changes."""
+    await tx.fetch(_IN_ORDER, {})
     copied = Copied()
     parents: set[str] = set()
     after: int | None = -1

@@ -3,19 +3,23 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 
+import psycopg
 from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
 
 from tests.integration.runs.test_runs_delete import delete
 from tests.integration.runs.test_runs_prune import prune
+from tests.integration.watching.test_watch_delivery import replica
 from tests.support.aging import left, rows_of
 from tests.support.broken_rows import small_statements
 from tests.support.calls import finish_run
+from tests.support.databases import migrated_database
 from tests.support.large_runs import large
 from tests.support.steps import block, report, running, sql
 from tests.support.watching import watching
 from vwed.client import Client
 from vwed_grpc.domain.blocks import RUNNING, SUCCEEDED
 from vwed_grpc.domain.lifecycle import CANCELED, FAILED
+from vwed_grpc.settings import Settings
 from vwed_grpc.storage.block_records import PAGE
 
 BLOCKS = 20_000
@@ -95,3 +99,27 @@ async def test_it_is_retried_and_pruned(client: Client, database_url: str, tenan
         assert (await prune(client, -1)).pruned == 2
     assert await left(client) == set()
     assert set((await rows_of(database_url, run)).values()) == {0}
+
+
+async def test_it_is_retried_whatever_the_statistics_say(
+    settings: Settings, postgres_url: str, tenant: str
+) -> None:
+    """They are of a time when nearly all rows of the table had just been deleted."""
+    with migrated_database(postgres_url) as url:
+        own = settings.model_copy(update={"database_url": url})
+        async with (
+            await psycopg.AsyncConnection.connect(url, autocommit=True) as admin,
+            replica(own, tenant, "none") as client,
+        ):
+            await admin.execute("ALTER TABLE block_records SET (autovacuum_enabled = off)")
+            await large(client, url, tenant, BLOCKS, SUCCEEDED)
+            await admin.execute("DELETE FROM block_records")
+            for other in [await running(client) for _ in range(30)]:
+                await report(client, other.id, block("a", SUCCEEDED))
+            await admin.execute("ANALYZE block_records")
+            run = await large(client, url, tenant, 2 * BLOCKS, SUCCEEDED)
+            await finish_run(client, run, FAILED)
+            retry = await client.records.RetryTaskRecord(
+                RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
+            )
+        assert retry.block_counts.succeeded == 2 * BLOCKS
