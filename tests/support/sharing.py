@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psycopg
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.waiting import until_true
 from vwed_grpc.batching import Batcher
@@ -27,11 +26,9 @@ async def gathered(database_url: str, table: str, tenant: str, count: int) -> As
         asked += key == tenant
         return await submit(batcher, key, *given)
 
-    engine = create_async_engine(sa.make_url(database_url).set(drivername="postgresql+asyncpg"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batcher, "submit", counted)
-        async with engine.begin() as connection:
-            await connection.execute(sa.text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
             yield
             await until_true(lambda: asked >= count, what=f"{count} calls at work")
-    await engine.dispose()

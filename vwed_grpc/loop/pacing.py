@@ -16,8 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REST = 5.0
-"""Seconds of rest for each second of processor time that work takes: a sixth of the loop. While the
-machine gives the processor to others, amid a step, nobody here is kept from anything by it."""
+"""Seconds of rest for each second of processor time that work takes: a sixth of the loop. Time that
+the machine gives to other processes amid a step does not count, for it is not the work's."""
 CREDIT = 0.006
 """Seconds of rest that may be owed: to rest after every little step would cost more than it is."""
 _LOOK = 0.005

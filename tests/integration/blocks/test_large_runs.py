@@ -4,8 +4,8 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 
 import psycopg
-from vwed.v1.record_service_pb2 import RetryTaskRecordRequest
 
+from tests.integration.runs.test_retry import FROM_FAILURE, retry
 from tests.integration.runs.test_runs_delete import delete
 from tests.integration.runs.test_runs_prune import prune
 from tests.integration.watching.test_watch_delivery import replica
@@ -90,12 +90,10 @@ async def test_it_is_retried_and_pruned(client: Client, database_url: str, tenan
     run = await large(client, database_url, tenant, BLOCKS, SUCCEEDED)
     await finish_run(client, run, FAILED)
     async with in_pieces(database_url):
-        retry = await client.records.RetryTaskRecord(
-            RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
-        )
-        assert (retry.block_counts.succeeded, retry.seq) == (BLOCKS, BLOCKS + 1)
-        assert (await rows_of(database_url, retry.id))["block_records"] == BLOCKS
-        await finish_run(client, retry.id, FAILED)
+        again = await retry(client, run, FROM_FAILURE)
+        assert (again.block_counts.succeeded, again.seq) == (BLOCKS, BLOCKS + 1)
+        assert (await rows_of(database_url, again.id))["block_records"] == BLOCKS
+        await finish_run(client, again.id, FAILED)
         assert (await prune(client, -1)).pruned == 2
     assert await left(client) == set()
     assert set((await rows_of(database_url, run)).values()) == {0}
@@ -119,7 +117,5 @@ async def test_it_is_retried_whatever_the_statistics_say(
             await admin.execute("ANALYZE block_records")
             run = await large(client, url, tenant, 2 * BLOCKS, SUCCEEDED)
             await finish_run(client, run, FAILED)
-            retry = await client.records.RetryTaskRecord(
-                RetryTaskRecordRequest(id=run, mode=RetryTaskRecordRequest.MODE_FROM_FAILURE)
-            )
-        assert retry.block_counts.succeeded == 2 * BLOCKS
+            again = await retry(client, run, FROM_FAILURE)
+        assert again.block_counts.succeeded == 2 * BLOCKS
