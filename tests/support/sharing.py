@@ -12,23 +12,28 @@ from vwed_grpc.batching import Batcher
 
 
 @asynccontextmanager
-async def gathered(database_url: str, table: str, tenant: str, count: int) -> AsyncIterator[None]:
+async def gathered(
+    database_url: str, table: str, tenant: str, count: int
+) -> AsyncIterator[list[Any]]:
     """Nobody writes to the table until so many of the tenant's questions are there.
 
     For a server in this process. The calls are begun inside, and awaited outside; at most 100, or
-    some would find no place beside those who wait.
+    some would find no place beside those who wait. The questions are listed as they arrive: calls
+    that are under way together may overtake each other.
     """
-    asked = 0
+    asked: list[Any] = []
     submit = Batcher.submit
 
-    async def counted(batcher: Batcher[Any, Any, Any], key: object, *given: Any) -> Any:
-        nonlocal asked
-        asked += key == tenant
-        return await submit(batcher, key, *given)
+    async def listed(
+        batcher: Batcher[Any, Any, Any], key: object, question: object, *given: Any
+    ) -> Any:
+        if key == tenant:
+            asked.append(question)
+        return await submit(batcher, key, question, *given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batcher, "submit", counted)
+        patch.setattr(Batcher, "submit", listed)
         async with await psycopg.AsyncConnection.connect(database_url) as other:
             await other.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
-            yield
-            await until_true(lambda: asked >= count, what=f"{count} calls at work")
+            yield asked
+            await until_true(lambda: len(asked) >= count, what=f"{count} calls at work")

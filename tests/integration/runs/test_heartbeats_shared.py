@@ -177,11 +177,15 @@ async def test_each_is_answered_for_itself(client: Client, tenant: str, database
     assert (final.status, final.message) == (SUCCEEDED, "")
 
 
-async def test_those_of_one_run_take_effect_one_after_the_other(client: Client) -> None:
+async def test_those_of_one_run_take_effect_in_the_order_in_which_they_arrive(
+    client: Client, tenant: str, database_url: str
+) -> None:
     run = await running(client, lease=60)
-    answers = await asyncio.gather(*(beat(client, run.id, message=f"{n}") for n in range(50)))
+    async with gathered(database_url, "task_records", tenant, 50) as asked:
+        calls = [asyncio.create_task(beat(client, run.id, message=f"{n}")) for n in range(50)]
+    answers = await asyncio.gather(*calls)
     assert [answer.message for answer in answers] == [f"{n}" for n in range(50)]
-    assert (await get(client, run.id)).message == "49"
+    assert (await get(client, run.id)).message == asked[-1].message
 
 
 async def test_an_answer_has_all_of_the_run_however_large(client: Client) -> None:
