@@ -405,9 +405,8 @@ async def test_a_caller_who_leaves_closes_the_generator(world: World, id_: str) 
             await asyncio.sleep(0.2)  # until a write waits for the reader
         watch.cancel()
         await asyncio.wait_for(world.servicer.closed.wait(), PATIENCE)
-        await asyncio.sleep(0.05)
+        await until_true(lambda: not world.edge._calls)
     assert _of_calls(logs) == LEFT
-    assert world.edge._calls == set()
 
 
 async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
@@ -427,9 +426,8 @@ async def test_a_caller_who_leaves_ends_the_work(world: World) -> None:
         await began.wait()
         call.cancel()
         await asyncio.wait_for(ended.wait(), PATIENCE)
-        await asyncio.sleep(0.05)
+        await until_true(lambda: not world.edge._calls)
     assert _of_calls(logs) == LEFT
-    assert world.edge._calls == set()
 
 
 async def test_a_bad_batch_does_not_end_the_stream(world: World) -> None:
@@ -473,7 +471,7 @@ async def test_a_caller_who_leaves_while_it_streams_in(world: World) -> None:
         await stream.read()
         stream.cancel()
         await asyncio.wait_for(world.servicer.closed.wait(), PATIENCE)
-        await asyncio.sleep(0.05)
+        await until_true(lambda: not world.edge._calls)
     assert [line for line in logs if line["log_level"] != "debug"] == []
 
 
@@ -523,9 +521,10 @@ async def test_draining_ends_streams_and_refuses_calls(world: World) -> None:
 
 async def test_streams_and_calls_have_limits_of_their_own() -> None:
     async with serving(Edge(Limits(live_calls=1, waits=1))) as world:
-        release = asyncio.Event()
+        held_up, release = asyncio.Event(), asyncio.Event()
 
         async def hold() -> TaskRecord:
+            held_up.set()
             await release.wait()
             return TaskRecord(id="held")
 
@@ -536,7 +535,7 @@ async def test_streams_and_calls_have_limits_of_their_own() -> None:
         assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert refusal.reason == "TOO_MANY_WAITS"
         held = asyncio.ensure_future(world.get("hold"))
-        await asyncio.sleep(0.05)
+        await held_up.wait()
         assert (await refused(world.get())).reason == "TOO_MANY_LIVE_CALLS"
         release.set()
         await held
