@@ -74,6 +74,7 @@ async def test_reports_spare_the_heartbeats(
         await executor.run_once(await order(client))
     made = [json.loads(line)["method"] for line in calls.read_text().splitlines()]
     assert sum(method.endswith(".ReportBlocks") for method in made) >= rounds
-    # Three are due in the time, unless a busy machine kept the reports from coming in time.
+    # After those of the beginning, of the run's and of its stream's, three are due in the time,
+    # unless a busy machine kept the reports from coming in time.
     heartbeats = sum(method.endswith(".HeartbeatTaskRecord") for method in made)
-    assert heartbeats <= 1 or longest > 1 / 4
+    assert heartbeats <= 2 or longest > 1 / 4

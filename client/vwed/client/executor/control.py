@@ -19,20 +19,30 @@ _PAUSE = 1.0
 
 
 async def follow(
-    client: Client, calls: PersistentCalls, executor_id: str, see: Callable[[TaskRecordEvent], None]
+    client: Client,
+    calls: PersistentCalls,
+    executor_id: str,
+    *,
+    see: Callable[[TaskRecordEvent], None],
+    begun: Callable[[], None],
 ) -> NoReturn:
-    """Tells every change of a run that the executor has; runs it lost may be missing.
+    """Tells every change of a run that the executor has, from when it has `begun`.
 
-    What is missed while the stream is away comes with the next heartbeat of each run.
+    What became of runs before that is not told: open ones come as they are, others not at all. It
+    begins anew when the service was away for longer than it keeps what happened.
     """
     mine = TaskRecordFilter(executor_ids=[executor_id])
     while True:
         since = now()
+        has_begun = False
         try:
             async with aclosing(
                 watch_runs(client, mine, patience=inf, on_outage=calls.lost)
             ) as messages:
                 async for message in messages:
+                    if not has_begun:
+                        has_begun = True
+                        begun()
                     for event in message.events:
                         see(event)
         except CallError as exc:  # a token of the stream that is too old, or a limit

@@ -32,7 +32,7 @@ class Words:
 
 
 class Heartbeats:
-    """One run's heartbeats: each third of the lease, unless reports do it, and when asked to look.
+    """One run's heartbeats: at once, each third of the lease unless reports do it, and when asked.
 
     Whatever is learned of the run elsewhere only asks for a heartbeat; its answer decides.
     """
@@ -59,7 +59,8 @@ class Heartbeats:
         self._every = self._lease.seconds / 3
         self._try = min(TRY_SECONDS, max(_SHORTEST_TRY, self._every))
         self._beaten = now()
-        self._asked = not clock.is_known  # a heartbeat tells
+        self._asked = True
+        """At first too: what was told of the run before it was here has found nobody."""
         self._woken = asyncio.Event()
 
     def look(self) -> None:

@@ -148,6 +148,10 @@ class RunDriver:
 
     # What the run is told.
 
+    def look(self) -> None:
+        """Ask the service how the run is."""
+        self._heartbeats.look()
+
     def see(self, record: TaskRecord) -> None:
         """Acts upon the newest that is known of the run; whatever is older is ignored."""
         if record.lease_epoch > self.lease.epoch:

@@ -99,7 +99,13 @@ class Worker:
     @asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:
         following = asyncio.create_task(
-            follow(self._client, self._calls, self._executor_id, self._see)
+            follow(
+                self._client,
+                self._calls,
+                self._executor_id,
+                see=self._see,
+                begun=self._look_at_all,
+            )
         )
         try:
             yield
@@ -180,6 +186,10 @@ class Worker:
             status = TaskRecordStatus.Name(drive.record.status)
             log.info("run %s: %s", drive.record.id, status.removeprefix("TASK_RECORD_STATUS_"))
         self._freed.ring()
+
+    def _look_at_all(self) -> None:
+        for drive in self._drives:
+            drive.look()
 
     def _see(self, event: TaskRecordEvent) -> None:
         drive = self._by_run.get(event.task_record_id)
