@@ -42,10 +42,11 @@ async def test_every_token_gives_the_rest_on_any_replica(
         for turn in range(4):
             batch = block(f"b{turn}", RUNNING), block(f"c{turn}", RUNNING)
             await asyncio.gather(*(report(client, run.id, *batch) for run in runs))
+            await seen.reach(runs[0].id, 4 + 2 * turn)  # so that each turn has a token
         ended = {(await finish_run(client, run.id)).id: 2 + 8 + 9 for run in runs}
         for run, seq in ended.items():
             await seen.reach(run, seq)
-    assert len(seen.messages) > 2
+    assert len(seen.messages) > 4
     told = dict.fromkeys(ended, 2)
     async with replica(settings, tenant, "none") as other:
         for message in seen.messages:
