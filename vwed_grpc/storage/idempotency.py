@@ -73,12 +73,14 @@ async def remember(tx: Transaction, tenant: str, request_id: str, ids: list[str]
     await tx.fetch(_REMEMBER, {"tenant": tenant, "request_id": request_id.lower(), "ids": ids})
 
 
+# MATERIALIZED, or a plan may ask for the dead anew for each row, and is given others each time. By
+# their place, or it may compare each of them with all rows of a tenant that no statistics know.
 _SWEEP = sa.text("""
-    DELETE FROM idempotency_keys k
-     USING (SELECT request_id FROM idempotency_keys
-             WHERE tenant = :tenant AND expire_time <= :now
-             LIMIT :limit FOR UPDATE SKIP LOCKED) dead
-     WHERE k.tenant = :tenant AND k.request_id = dead.request_id
+      WITH dead AS MATERIALIZED (
+           SELECT ctid AS place FROM idempotency_keys
+            WHERE tenant = :tenant AND expire_time <= :now
+            LIMIT :limit FOR UPDATE SKIP LOCKED)
+    DELETE FROM idempotency_keys k USING dead WHERE k.tenant = :tenant AND k.ctid = dead.place
 """)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -11,21 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.waiting import PATIENCE, until_true
-from vwed_grpc.cache.keys import GENERATION, KeySpace
-from vwed_grpc.cache.redis_client import RedisClient
-from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import Unavailable
-from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.storage import pool as pools
 from vwed_grpc.storage.connector import Connector
-from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.errors import sqlstate
 from vwed_grpc.storage.pool import Pool, ReadingPool
 from vwed_grpc.storage.statement import Statement, Together
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.log import TailedLogs
-from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes.commit import Committer, Effects
 
 _MADE = Statement("SELECT count(*) AS made FROM idempotency_keys WHERE tenant = :tenant")
@@ -36,19 +27,6 @@ _MAKE = """
 """
 
 _CONFLICT = "DO $$ BEGIN RAISE EXCEPTION 'a conflict' USING ERRCODE = '40001'; END $$"
-
-
-@pytest.fixture
-async def committer(database_url: str) -> AsyncIterator[Committer]:
-    """Without Redis."""
-    database = Database(database_url, connections=8, statement_timeout=5.0)
-    keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None, Seal(b"a key"))
-    logs = TailedLogs(
-        database, wakeups, keys, CatchUp(Pace(lambda: False)), observe_lag=lambda _: None
-    )
-    async with RedisClient(None) as redis:
-        yield Committer(redis, keys, logs, wakeups)
-    await database.close()
 
 
 async def made(pool: ReadingPool, tenant: str) -> int:

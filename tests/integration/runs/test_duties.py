@@ -1,10 +1,8 @@
 """No row, tenant or failure stops what the service does without a call."""
 
 import asyncio
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,32 +13,22 @@ import pytest
 import sqlalchemy as sa
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no types
 from structlog.testing import capture_logs
-from vwed.v1.cache_service_pb2 import IncrementDataCacheRequest
 
 from tests.support.broken_rows import spoil, trouble
-from tests.support.calls import set_entry
 from tests.support.databases import migrated_database
 from tests.support.metrics_page import figures, free_address
-from tests.support.steps import get, let_lease_run_out, running, seconds, sql, until
+from tests.support.steps import get, let_lease_run_out, running, until
 from tests.support.waiting import PATIENCE, until_true
 from vwed.client import Client, connect
 from vwed_grpc import server
-from vwed_grpc.cache.keys import GENERATION, KeySpace
-from vwed_grpc.cache.redis_client import RedisClient
-from vwed_grpc.cache.seal import Seal
 from vwed_grpc.domain.errors import Unavailable
 from vwed_grpc.domain.lifecycle import INTERRUPTED, RUNNING
-from vwed_grpc.loop.pacing import Pace
 from vwed_grpc.server import serving
 from vwed_grpc.settings import Settings
 from vwed_grpc.storage.database import Database
 from vwed_grpc.storage.pool import Pool
 from vwed_grpc.storage.transaction import Transaction
-from vwed_grpc.watching.catch_up import CatchUp
-from vwed_grpc.watching.log import TailedLogs
-from vwed_grpc.watching.wakeups import Wakeups
 from vwed_grpc.writes import duties as module
-from vwed_grpc.writes import expiry
 from vwed_grpc.writes.commit import Committer, Effects
 from vwed_grpc.writes.condition import ROWS_IN_A_ROW, Condition
 from vwed_grpc.writes.duties import Duties, Duty, Turn
@@ -181,13 +169,9 @@ async def test_a_duty_that_keeps_failing_takes_its_service_out_of_service(
 
 
 @pytest.fixture
-async def stores(database_url: str) -> AsyncIterator[tuple[Pool, Committer]]:
+async def stores(database_url: str, committer: Committer) -> AsyncIterator[tuple[Pool, Committer]]:
     database = Database(database_url, connections=18, statement_timeout=5.0)
-    async with RedisClient(None) as redis:
-        keys, wakeups = KeySpace(GENERATION, "test"), Wakeups(None, Seal(b"a key"))
-        catch_up = CatchUp(Pace(lambda: False))
-        logs = TailedLogs(database, wakeups, keys, catch_up, observe_lag=lambda _: None)
-        yield database.duties, Committer(redis, keys, logs, wakeups)
+    yield database.duties, committer
     await database.close()
 
 
@@ -256,61 +240,6 @@ async def test_a_duty_whose_turn_failed_looks_again_soon(
     finally:
         following.cancel()
         await asyncio.wait([following])
-
-
-@pytest.mark.parametrize(
-    ("duty", "table", "column", "times"),
-    [
-        (expiry.ENTRIES, "data_cache", "key", ["expire_time", "update_time"]),
-        (expiry.KEYS, "idempotency_keys", "request_id", ["expire_time"]),
-    ],
-    ids=["entries", "request_ids"],
-)
-async def test_rows_that_nobody_can_see_any_more_are_removed(
-    stores: tuple[Pool, Committer],
-    client: Client,
-    database_url: str,
-    tenant: str,
-    monkeypatch: pytest.MonkeyPatch,
-    duty: Duty,
-    table: str,
-    column: str,
-    times: list[str],
-) -> None:
-    """All of a tenant's, in batches, and no others."""
-    monkeypatch.setattr(expiry, "SWEPT_AT_ONCE", 2)
-    run, names = await running(client), [str(uuid.uuid4()) for _ in range(6)]
-    for name in names:
-        await set_entry(client, run.id, name, int_value=1, ttl=seconds(3600))
-        await client.cache.IncrementDataCache(
-            IncrementDataCacheRequest(task_record_id=run.id, key="n", int_delta=1, request_id=name)
-        )
-    for time in times:
-        await sql(
-            database_url,
-            f"UPDATE {table} SET {time} = now() - interval '1 h'"
-            f" WHERE tenant = :tenant AND {column} = ANY(:old) RETURNING 1",
-            tenant=tenant,
-            old=names[:5],
-        )
-    pool, committer = stores
-    # By another name: a turn is over at once while the server is at this duty of this tenant.
-    own = replace(duty, name=f"{duty.name} of a test")
-    await duty.work(
-        Turn(own, tenant, pool=pool, committer=committer, condition=Condition(), line=nullcontext())
-    )
-
-    async def the_last_is_left() -> bool:
-        left = await sql(
-            database_url,
-            f"SELECT {column} FROM {table} WHERE tenant = :tenant AND {column} = ANY(:names)",
-            tenant=tenant,
-            names=names,
-        )
-        return [row[0] for row in left] == names[5:]
-
-    # The server's own duty may have some of the rows just then, which are passed over here.
-    await until_true(the_last_is_left)
 
 
 @pytest.mark.parametrize(("slow", "troubled"), [(2, False), (4, True)])
