@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -63,6 +64,11 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
     def place(self) -> str:
         """See `timelines.PLACE`."""
         return str(self.greeting["place"])
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's
+        """As the driver does; that the server has ended it first, unheard as yet, is no error."""
+        with suppress(OSError):
+            await super().close(timeout=timeout)
 
 
 class Connector:

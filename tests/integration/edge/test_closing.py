@@ -1,8 +1,11 @@
-"""A pool that is closed while a transaction is under way."""
+"""A pool that is closed while a transaction is under way, or its connections are gone."""
 
 import asyncio
 
+import psycopg
+import pytest
 import sqlalchemy as sa
+import uvloop
 
 from tests.support.steps import sql
 from tests.support.waiting import until_true
@@ -30,3 +33,23 @@ async def test_what_is_under_way_ends_and_leaves_no_connection(database_url: str
         return not await sql(database_url, connected, pid=pid)
 
     await until_true(is_gone, what="the end of its connection")
+
+
+async def test_connections_that_are_gone_are_closed_without_a_word(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server ended them a moment ago, and the process has not heard of it."""
+
+    async def pid_of(tx: Transaction) -> int:
+        return int(await tx.session.scalar(sa.text("SELECT pg_backend_pid()")))
+
+    async def close() -> None:
+        pool = Pool(Connector(database_url), connections=1)
+        pid = await pool.run(pid_of)
+        with psycopg.connect(database_url) as admin:  # while the loop stands still
+            admin.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        await pool.close()
+
+    # With the loop of `serve`: that of the tests passes over what can't be written.
+    await asyncio.to_thread(uvloop.run, close())
+    assert not caplog.records
