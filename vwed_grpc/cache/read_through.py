@@ -20,6 +20,7 @@ from vwed_grpc.cache.redis_client import CommandRefused, RedisClient
 from vwed_grpc.cache.seal import LENGTH, Seal
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.domain.errors import Unavailable
+from vwed_grpc.loop.ending import end
 
 MAX_TTL = 60.0
 """Seconds: with the lease, the contract's 62."""
@@ -108,11 +109,7 @@ class ReadThrough:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        tasks = self._tasks | ({self._saying} if self._saying else set())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(self._tasks | ({self._saying} if self._saying else set()))
 
     async def _say(self) -> None:
         """Leaves what is counted in the log, as often as it changes but once a second."""

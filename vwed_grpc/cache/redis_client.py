@@ -19,6 +19,7 @@ from vwed_grpc.cache.deployment import Deployment, deployed
 from vwed_grpc.cache.undelivered import Undelivered
 from vwed_grpc.cache.wire import RedisAway
 from vwed_grpc.cache.wires import Wires
+from vwed_grpc.loop.ending import end
 from vwed_grpc.loop.turns import Turns
 from vwed_grpc.telemetry.tracing import step
 
@@ -99,8 +100,7 @@ class RedisClient:
         traceback: TracebackType | None,
     ) -> None:
         if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait((self._recovery,))
+            await end([self._recovery])
         if self._wires is not None:
             wires, self._wires = self._wires, None
             await wires.aclose()

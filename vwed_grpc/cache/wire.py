@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from vwed_grpc.cache.client import TIMEOUT, client
+from vwed_grpc.loop.ending import end
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -92,8 +93,7 @@ class Wire:
         """Fail what still waits, and whatever comes, and disconnect."""
         self._closed = True
         if self._lane is not None:
-            self._lane.cancel()
-            await asyncio.wait((self._lane,))
+            await end([self._lane])
         await self._connection.disconnect(nowait=True)
 
     async def _run(self) -> None:

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from vwed_grpc.loop.ending import end
+
 log = structlog.get_logger("vwed")
 
 _RESTART_SECONDS = 1.0
@@ -24,10 +26,4 @@ def keep_going(stack: AsyncExitStack, work: Callable[[], Awaitable[None]]) -> No
                 )
                 await asyncio.sleep(_RESTART_SECONDS)
 
-    task = asyncio.create_task(again_and_again())
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(end, [asyncio.create_task(again_and_again())])

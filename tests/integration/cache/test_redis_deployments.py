@@ -23,6 +23,7 @@ from vwed_grpc.cache.keys import GENERATION, KeySpace
 from vwed_grpc.cache.read_through import ReadThrough
 from vwed_grpc.cache.redis_client import RedisClient
 from vwed_grpc.cache.seal import Seal
+from vwed_grpc.loop.ending import end
 from vwed_grpc.watching.news import NEWS
 from vwed_grpc.watching.wakeups import Wakeups
 
@@ -110,8 +111,7 @@ async def process(url: str, keys: KeySpace) -> AsyncIterator[Process]:
         async with RedisClient(url) as client, ReadThrough(client, seal) as cache:
             yield Process(keys, client, cache, wakeups)
     finally:
-        listening.cancel()
-        await asyncio.wait([listening])
+        await end([listening])
 
 
 async def kill(redis: Redundant) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from tests.support.proxy import Proxy, proxy_of
-from tests.support.waiting import until_true
+from tests.support.waiting import PATIENCE, until_true
 from vwed_grpc.cache.seal import Seal
+from vwed_grpc.process.background import keep_going
 from vwed_grpc.watching import wakeups as module
 from vwed_grpc.watching.wakeups import Wakeups
 
@@ -25,10 +27,9 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def wakeups(proxy: Proxy) -> AsyncIterator[Wakeups]:
     wakeups = Wakeups(f"redis://127.0.0.1:{proxy.port}", Seal(b"a key"))
-    listening = asyncio.create_task(wakeups.run())
-    yield wakeups
-    listening.cancel()
-    await asyncio.wait([listening])
+    async with AsyncExitStack() as stack:
+        keep_going(stack, wakeups.run)
+        yield wakeups
 
 
 async def publish(redis: Redis, wakeups: Wakeups, channel: str, content: bytes) -> None:
@@ -99,3 +100,12 @@ async def test_a_channel_may_be_left_and_followed_again(
 async def followed_by_nobody(redis: Redis, channel: str) -> bool:
     _, count = await redis.execute_command("PUBSUB", "SHARDNUMSUB", channel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
     return bool(count == 0)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_listening_ends_whenever_it_is_told_to(redis_url: str, turns: int) -> None:
+    """Also while the library waits for what is done at that moment."""
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
+        keep_going(stack, Wakeups(redis_url, Seal(b"a key")).run)
+        for _ in range(turns):
+            await asyncio.sleep(0)
