@@ -6,10 +6,8 @@ that who writes the key next does so under the row's lock and takes a version ab
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy import CursorResult
 from vwed.v1.data_cache_pb2 import DataCache
 
 from vwed_grpc.domain.errors import FailedPrecondition, NotFound
@@ -18,6 +16,7 @@ from vwed_grpc.storage.by_key import ByKey
 from vwed_grpc.storage.listing import Listing
 from vwed_grpc.storage.pool import ReadingPool
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.sweep import Sweep
 from vwed_grpc.storage.transaction import Transaction
 
 table = models.DataCache.__table__
@@ -188,22 +187,12 @@ KEPT = timedelta(minutes=1)
 """How long the row of an entry that has ended stays: a statement that had taken its version before
 another wrote and deleted the entry is over by then."""
 
-# As `idempotency.sweep`: MATERIALIZED and by place, whatever the statistics say.
-_SWEEP = sa.text("""
-      WITH dead AS MATERIALIZED (
-           SELECT ctid AS place FROM data_cache
-            WHERE tenant = :tenant AND expire_time <= :before AND update_time <= :before
-            LIMIT :limit FOR UPDATE SKIP LOCKED)
-    DELETE FROM data_cache d USING dead WHERE d.tenant = :tenant AND d.ctid = dead.place
-""")
+_SWEEP = Sweep("data_cache", "expire_time <= :before AND update_time <= :before")
 
 
 async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
     """Removes the rows of entries that ended long enough ago; answers how many."""
-    swept = await tx.session.execute(
-        _SWEEP, {"tenant": tenant, "before": tx.now - KEPT, "limit": limit}
-    )
-    return cast("CursorResult[Any]", swept).rowcount
+    return await _SWEEP.batch(tx, tenant, limit, before=tx.now - KEPT)
 
 
 def where(tenant: str, run: str, prefix: str = "") -> list[sa.ColumnElement[bool]]:

@@ -2,14 +2,12 @@
 
 import hashlib
 from datetime import timedelta
-from typing import Any, cast
 
-import sqlalchemy as sa
 from google.protobuf.message import Message
-from sqlalchemy import CursorResult
 
 from vwed_grpc.domain.errors import AlreadyExists
 from vwed_grpc.storage.statement import Statement
+from vwed_grpc.storage.sweep import Sweep
 from vwed_grpc.storage.transaction import Transaction
 
 KEPT = timedelta(hours=24)
@@ -73,21 +71,12 @@ async def remember(tx: Transaction, tenant: str, request_id: str, ids: list[str]
     await tx.fetch(_REMEMBER, {"tenant": tenant, "request_id": request_id.lower(), "ids": ids})
 
 
-# MATERIALIZED, or a plan may ask for the dead anew for each row, and is given others each time. By
-# their place, or it may compare each of them with all rows of a tenant that no statistics know.
-_SWEEP = sa.text("""
-      WITH dead AS MATERIALIZED (
-           SELECT ctid AS place FROM idempotency_keys
-            WHERE tenant = :tenant AND expire_time <= :now
-            LIMIT :limit FOR UPDATE SKIP LOCKED)
-    DELETE FROM idempotency_keys k USING dead WHERE k.tenant = :tenant AND k.ctid = dead.place
-""")
+_SWEEP = Sweep("idempotency_keys", "expire_time <= :now")
 
 
 async def sweep(tx: Transaction, tenant: str, limit: int) -> int:
     """Forgets what has expired; answers how many."""
-    swept = await tx.session.execute(_SWEEP, {"tenant": tenant, "now": tx.now, "limit": limit})
-    return cast("CursorResult[Any]", swept).rowcount
+    return await _SWEEP.batch(tx, tenant, limit, now=tx.now)
 
 
 def _fingerprint(request: Message) -> bytes:
