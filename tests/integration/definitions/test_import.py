@@ -270,7 +270,7 @@ async def test_options_stand_in_the_first_message_alone(client: Client) -> None:
         ([one], 0),
         ([ImportTaskDefsRequest()], 0),
         ([ImportTaskDefsRequest(options=ImportTaskDefsOptions())], 0),
-        ([options, one, options], 0),
+        ([options, one, item(version("b", 1)), options], 0),
     ):
         refused = await refusal(client.definitions.ImportTaskDefs(iter(sent)))
         assert refused.code == "INVALID_ARGUMENT"

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from vwed.v1.record_service_pb2 import (
-    CancelTaskRecordRequest,
     ClaimTaskRecordsRequest,
-    DeleteTaskRecordRequest,
     WatchTaskRecordsResponse,
 )
 from vwed.v1.task_record_event_pb2 import TaskRecordEvent
 
+from tests.integration.runs.test_runs_cancel import cancel
+from tests.integration.runs.test_runs_delete import delete
 from tests.support.executors import TASK_TYPE, at_work, order, until_final, until_told
 from tests.support.steps import get
 from tests.support.waiting import until_true
@@ -25,25 +26,14 @@ Do = Callable[[Client, str], Awaitable[object]]
 Messages = AsyncGenerator[WatchTaskRecordsResponse]
 
 
-async def cancel(client: Client, run: str) -> None:
-    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run))
-
-
-async def cancel_by_force(client: Client, run: str) -> None:
-    await client.records.CancelTaskRecord(CancelTaskRecordRequest(id=run, force=True))
-
-
-async def delete(client: Client, run: str) -> None:
-    await client.records.DeleteTaskRecord(DeleteTaskRecordRequest(id=run, force=True))
-
-
 ENDS = pytest.mark.parametrize(
     ("do", "reason"),
     [
         (cancel, StopReason.CANCELED),
-        (cancel_by_force, StopReason.CANCELED),
-        (delete, StopReason.DELETED),
+        (partial(cancel, force=True), StopReason.CANCELED),
+        (partial(delete, force=True), StopReason.DELETED),
     ],
+    ids=["canceled", "canceled by force", "deleted"],
 )
 
 
